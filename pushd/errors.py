@@ -1,0 +1,170 @@
+"""Every error pushd raises on purpose: one hierarchy, one table of stable codes.
+
+Attributes carry the facts; `__str__` builds the sentence a person reads: what happened, to what, what to do next.
+A code never changes its meaning once released: clients, alerts and scripts match on it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum, unique
+
+
+@unique
+class Origin(StrEnum):
+    """Where an error comes from, so that a person knows whom to ask."""
+
+    REQUEST = "request"
+    """The caller: what was asked for cannot be done as asked."""
+    SOURCE = "source"
+    """The image: what was to be pushed is missing, malformed or changed."""
+    REGISTRY = "registry"
+    """The destination, or the network on the way to it."""
+    STORE = "store"
+    """The daemon's own database or disk."""
+    DAEMON = "daemon"
+    """The daemon itself: its configuration, its life cycle, or a defect in it."""
+
+
+@unique
+class Code(StrEnum):
+    """Stable error codes, `<origin>.<what>`."""
+
+    REQUEST_MALFORMED = "request.malformed"
+    REQUEST_INVALID_REFERENCE = "request.invalid_reference"
+    REQUEST_INVALID_DIGEST = "request.invalid_digest"
+    REQUEST_TOO_LARGE = "request.too_large"
+    REQUEST_FORBIDDEN = "request.forbidden"
+    REQUEST_NOT_FOUND = "request.not_found"
+    REQUEST_METHOD = "request.method_not_allowed"
+    REQUEST_CONFLICT = "request.idempotency_conflict"
+    REQUEST_CANCELLED = "request.cancelled"
+    REQUEST_DEADLINE = "request.deadline"
+
+    SOURCE_UNSUPPORTED = "source.unsupported"
+    SOURCE_NOT_FOUND = "source.not_found"
+    SOURCE_UNREADABLE = "source.unreadable"
+    SOURCE_LAYOUT_INVALID = "source.layout_invalid"
+    SOURCE_ARCHIVE_INVALID = "source.archive_invalid"
+    SOURCE_AMBIGUOUS = "source.ambiguous"
+    SOURCE_REFERENCE_UNKNOWN = "source.reference_unknown"
+    SOURCE_MANIFEST_INVALID = "source.manifest_invalid"
+    SOURCE_MANIFEST_TOO_LARGE = "source.manifest_too_large"
+    SOURCE_MANIFEST_CYCLE = "source.manifest_cycle"
+    SOURCE_MANIFEST_UNSUPPORTED = "source.manifest_unsupported"
+    SOURCE_BLOB_MISSING = "source.blob_missing"
+    SOURCE_BLOB_NOT_REGULAR = "source.blob_not_regular"
+    SOURCE_BLOB_SIZE = "source.blob_size"
+    SOURCE_BLOB_DIGEST = "source.blob_digest"
+    SOURCE_CHANGED = "source.changed"
+
+    REGISTRY_UNRESOLVED = "registry.unresolved"
+    REGISTRY_UNREACHABLE = "registry.unreachable"
+    REGISTRY_TLS = "registry.tls"
+    REGISTRY_INTERRUPTED = "registry.interrupted"
+    REGISTRY_STALLED = "registry.stalled"
+    REGISTRY_UNAVAILABLE = "registry.unavailable"
+    REGISTRY_THROTTLED = "registry.throttled"
+    REGISTRY_UNAUTHORIZED = "registry.unauthorized"
+    REGISTRY_DENIED = "registry.denied"
+    REGISTRY_NOT_FOUND = "registry.not_found"
+    REGISTRY_NAME_INVALID = "registry.name_invalid"
+    REGISTRY_REDIRECTED = "registry.redirected"
+    REGISTRY_REFUSED = "registry.refused"
+    REGISTRY_MALFORMED = "registry.malformed"
+    REGISTRY_UPLOAD_LOST = "registry.upload_lost"
+    REGISTRY_DIGEST_MISMATCH = "registry.digest_mismatch"
+    REGISTRY_MANIFEST_INVALID = "registry.manifest_invalid"
+    REGISTRY_BLOB_UNKNOWN = "registry.blob_unknown"
+    REGISTRY_CREDENTIALS = "registry.credentials"
+
+    STORE_FULL = "store.full"
+    STORE_DAMAGED = "store.damaged"
+    STORE_NEWER = "store.newer"
+    STORE_UNAVAILABLE = "store.unavailable"
+    STORE_CLAIM_LOST = "store.claim_lost"
+
+    DAEMON_CONFIG = "daemon.config"
+    DAEMON_SOCKET = "daemon.socket"
+    DAEMON_UNREACHABLE = "daemon.unreachable"
+    DAEMON_INTERNAL = "daemon.internal"
+
+    @property
+    def origin(self) -> Origin:
+        """Whom the code is about: the part before the dot."""
+        return Origin(self.value.partition(".")[0])
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same thing, tried again later, may well succeed."""
+        return self in _RETRYABLE
+
+
+_RETRYABLE = frozenset(
+    {
+        Code.REGISTRY_UNRESOLVED,
+        Code.REGISTRY_UNREACHABLE,
+        Code.REGISTRY_INTERRUPTED,
+        Code.REGISTRY_STALLED,
+        Code.REGISTRY_UNAVAILABLE,
+        Code.REGISTRY_THROTTLED,
+        Code.REGISTRY_UPLOAD_LOST,
+        Code.REGISTRY_BLOB_UNKNOWN,
+        Code.STORE_FULL,
+    }
+)
+
+
+class PushdError(Exception):
+    """The base of all errors raised on purpose.
+
+    Attributes:
+        code: what went wrong, stable.
+        subject: the thing it happened to: a path, a reference, a digest, a field.
+        detail: what happened to it, without a full stop.
+        hint: the next step for whoever reads it, or empty.
+        retry_after: seconds the peer asked to be left alone, or None.
+    """
+
+    def __init__(
+        self, code: Code, subject: str, detail: str, *, hint: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(code, subject, detail)
+        self.code = code
+        self.subject = subject
+        self.detail = detail
+        self.hint = hint
+        self.retry_after = retry_after
+
+    @property
+    def origin(self) -> Origin:
+        """Whom the error is about."""
+        return self.code.origin
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same thing, tried again later, may well succeed."""
+        return self.code.retryable
+
+    def __str__(self) -> str:
+        text = f"{self.subject}: {self.detail}" if self.subject else self.detail
+        return f"{text}; {self.hint}" if self.hint else text
+
+
+class RequestError(PushdError):
+    """What the caller asked for cannot be done as asked."""
+
+
+class SourceError(PushdError):
+    """The image to be pushed is missing, malformed, or not what it says it is."""
+
+
+class RegistryError(PushdError):
+    """The registry refused, failed, or could not be reached."""
+
+
+class StoreError(PushdError):
+    """The database or the disk under it failed."""
+
+
+class DaemonError(PushdError):
+    """The daemon's configuration, socket or life cycle is in the way."""

@@ -1,0 +1,197 @@
+"""The job as everyone sees it: the engine, the store, the API's documents, and the client.
+
+Values only, frozen, on the standard library alone, because the client must start fast. The JSON of a job is these
+fields under these names; times are RFC 3339 in UTC there and aware `datetime`s here; sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum, unique
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+
+@unique
+class DeliveryState(StrEnum):
+    """The life of one destination of a job."""
+
+    QUEUED = "queued"
+    """Waits for a place."""
+    RUNNING = "running"
+    """Claimed: its bytes are moving, or about to."""
+    HELD = "held"
+    """Waits until `not_before`, for the reason in `failure`."""
+    SUCCEEDED = "succeeded"
+    """The registry holds the image, read back and compared."""
+    FAILED = "failed"
+    """Ended for the reason in `failure`; nothing was tagged by it."""
+    CANCELLED = "cancelled"
+    """Ended because someone asked."""
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self in (DeliveryState.SUCCEEDED, DeliveryState.FAILED, DeliveryState.CANCELLED)
+
+
+@unique
+class JobState(StrEnum):
+    """A job's state, derived from its deliveries and nothing else."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    HELD = "held"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    """Ended: some destinations succeeded, some did not."""
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self in (JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED)
+
+
+def job_state(deliveries: Iterable[DeliveryState]) -> JobState:
+    """Derive a job's state from the states of its deliveries (at least one)."""
+    states = frozenset(deliveries)
+    if DeliveryState.RUNNING in states:
+        return JobState.RUNNING
+    waiting = states & {DeliveryState.QUEUED, DeliveryState.HELD}
+    if waiting and any(state.terminal for state in states):
+        return JobState.RUNNING
+    if DeliveryState.QUEUED in states:
+        return JobState.QUEUED
+    if DeliveryState.HELD in states:
+        return JobState.HELD
+    if len(states) == 1:
+        return JobState(next(iter(states)).value)
+    return JobState.PARTIAL if DeliveryState.SUCCEEDED in states else JobState.FAILED
+
+
+@unique
+class TransferState(StrEnum):
+    """The life of one blob on its way into one repository, as one delivery sees it."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    UPLOADED = "uploaded"
+    """Its bytes were sent."""
+    MOUNTED = "mounted"
+    """The registry linked it from another repository; nothing was sent."""
+    PRESENT = "present"
+    """The repository held it already; nothing was sent."""
+    FAILED = "failed"
+
+    @property
+    def landed(self) -> bool:
+        """Whether the repository holds the blob now."""
+        return self in (TransferState.UPLOADED, TransferState.MOUNTED, TransferState.PRESENT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """What was asked for: one source, one or more destinations.
+
+    Attributes:
+        source: `oci:DIR[:REF]` or `oci-archive:FILE[:REF]`.
+        destinations: references, normalised, each once.
+        priority: larger goes first.
+        labels: the submitter's own words, returned and never interpreted.
+        deadline: seconds from submission after which what is unfinished fails, or None for the daemon's default.
+    """
+
+    source: str
+    destinations: tuple[str, ...]
+    priority: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a delivery did not, or not yet, succeed.
+
+    Attributes:
+        code: a stable `errors.Code` value.
+        message: one sentence for a person: what happened, to what, what to do next.
+        retryable: whether trying the same again later may well succeed.
+    """
+
+    code: str
+    message: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """One blob of a delivery.
+
+    Attributes:
+        done: bytes the registry is known to hold; the whole size once landed.
+        sent: bytes that went over the wire for it on behalf of this delivery, retries included.
+    """
+
+    digest: str
+    media_type: str
+    size: int
+    state: TransferState
+    done: int = 0
+    sent: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One destination of a job: claimed, held back, retried and finished on its own.
+
+    Attributes:
+        id: unique in the database.
+        digest: what the registry answered for the destination when it was verified, else None.
+        attempt: how often it was claimed.
+        not_before: when a held delivery is tried again.
+        failure: why it failed, or why it is held.
+    """
+
+    id: int
+    destination: str
+    state: DeliveryState
+    attempt: int = 0
+    digest: str | None = None
+    failure: Failure | None = None
+    not_before: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    transfers: tuple[Transfer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job with its deliveries.
+
+    Attributes:
+        id: twelve characters, unguessable, safe in a URL.
+        uid: the submitter, as the kernel names them.
+        digest: the root manifest's digest: exactly this image is delivered.
+        media_type: the root manifest's media type.
+        size: bytes of all blobs, each counted once, and manifests.
+        deadline_at: when what is unfinished fails.
+    """
+
+    id: str
+    state: JobState
+    source: str
+    uid: int
+    priority: int
+    labels: Mapping[str, str]
+    digest: str
+    media_type: str
+    size: int
+    created_at: datetime
+    deadline_at: datetime
+    finished_at: datetime | None
+    deliveries: tuple[Delivery, ...]

@@ -1,0 +1,167 @@
+"""The event catalogue: everything pushd ever tells, by name, in one place.
+
+An event is told once and heard everywhere: the log prints it, the event stream carries it, a terminal draws from it.
+Names are an interface: they are added to, never changed. A *durable* event is written in the transaction of the
+change it tells, and numbered by it; the others are told and forgotten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum, unique
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+Value = str | int | float | bool | None
+"""What a field of an event may hold: what JSON and the journal both can."""
+
+
+@unique
+class Level(StrEnum):
+    """How loudly an event is told."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One entry of the catalogue.
+
+    Attributes:
+        name: dotted, stable.
+        level: how loudly it is told.
+        message: the sentence for a person, a `str.format` template over the fields and `job`.
+        fields: the names of all the fields the event may carry; those in `message` are required.
+        durable: whether it is stored and numbered.
+    """
+
+    name: str
+    level: Level
+    message: str
+    fields: frozenset[str]
+    durable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened.
+
+    Attributes:
+        kind: its entry in the catalogue.
+        at: when, in UTC.
+        job: the job's id, where there is one.
+        delivery: the delivery's id, where there is one.
+        fields: the facts, under names the catalogue allows.
+        seq: its number in the stream, once stored; None for what is not durable.
+
+    Raises:
+        ValueError: a field is not in the catalogue (a defect of ours, found by any test that emits it).
+    """
+
+    kind: Kind
+    at: datetime
+    job: str | None = None
+    delivery: int | None = None
+    fields: Mapping[str, Value] = field(default_factory=dict)
+    seq: int | None = None
+
+    def __post_init__(self) -> None:
+        unknown = self.fields.keys() - self.kind.fields
+        if unknown:
+            raise ValueError(f"{self.kind.name}: not in the catalogue: {', '.join(sorted(unknown))}")
+
+    @property
+    def message(self) -> str:
+        """The sentence for a person."""
+        return self.kind.message.format_map({**self.fields, "job": self.job})
+
+
+CATALOGUE: dict[str, Kind] = {}
+"""All kinds by name."""
+
+
+def _kind(name: str, level: Level, message: str, *fields: str, durable: bool = False) -> Kind:
+    kind = CATALOGUE[name] = Kind(name, level, message, frozenset(fields), durable)
+    return kind
+
+
+DAEMON_STARTED = _kind(
+    "daemon.started", Level.INFO, "pushd {version} serves {socket}, life number {epoch}, {requeued} deliveries to go on",
+    "version", "socket", "state_dir", "epoch", "requeued", "pid",
+)  # fmt: skip
+DAEMON_STOPPING = _kind("daemon.stopping", Level.INFO, "stopping: {reason}", "reason", "running")
+DAEMON_STOPPED = _kind("daemon.stopped", Level.INFO, "stopped after {seconds} s", "seconds")
+DAEMON_FAULT = _kind(
+    "daemon.fault", Level.ERROR, "a defect in pushd, please report it: {error}", "error", "where", "traceback"
+)
+
+STORE_FAILED = _kind("store.failed", Level.ERROR, "{where}: {error}; trying again", "where", "code", "error")
+
+JOB_SUBMITTED = _kind(
+    "job.submitted", Level.INFO, "job {job}: {source} to {destinations} destinations, {size} bytes",
+    "source", "destinations", "size", "digest", "uid", durable=True,
+)  # fmt: skip
+JOB_FINISHED = _kind(
+    "job.finished", Level.INFO, "job {job} {state} in {seconds} s",
+    "state", "seconds", "succeeded", "failed", "cancelled", "size", "digest", "uid", durable=True,
+)  # fmt: skip
+
+DELIVERY_STARTED = _kind(
+    "delivery.started", Level.INFO, "to {destination}, attempt {attempt}", "destination", "attempt", durable=True
+)
+DELIVERY_PLANNED = _kind(
+    "delivery.planned", Level.DEBUG, "to {destination}: {blobs} blobs of {size} bytes, {manifests} manifests",
+    "destination", "blobs", "size", "manifests", durable=True,
+)  # fmt: skip
+DELIVERY_HELD = _kind(
+    "delivery.held", Level.WARNING, "to {destination} waits until {until}: {reason}",
+    "destination", "attempt", "until", "code", "reason", durable=True,
+)  # fmt: skip
+DELIVERY_REQUEUED = _kind(
+    "delivery.requeued", Level.INFO, "to {destination} goes on after a restart", "destination", "attempt", durable=True
+)
+DELIVERY_SUCCEEDED = _kind(
+    "delivery.succeeded", Level.INFO, "{destination} is {digest}, {sent} bytes sent in {seconds} s",
+    "destination", "digest", "attempt", "seconds", "sent", "uploaded", "mounted", "present", durable=True,
+)  # fmt: skip
+DELIVERY_FAILED = _kind(
+    "delivery.failed", Level.ERROR, "to {destination} failed: {reason}",
+    "destination", "attempt", "seconds", "sent", "code", "reason", durable=True,
+)  # fmt: skip
+DELIVERY_CANCELLED = _kind(
+    "delivery.cancelled", Level.INFO, "to {destination} cancelled", "destination", "attempt", "seconds", "sent",
+    durable=True,
+)  # fmt: skip
+
+TRANSFER_STARTED = _kind(
+    "transfer.started", Level.DEBUG, "{digest} to {destination}", "digest", "destination", "size", "resumed"
+)
+TRANSFER_FINISHED = _kind(
+    "transfer.finished", Level.INFO, "{digest} {state} at {destination}, {sent} of {size} bytes sent in {seconds} s",
+    "digest", "destination", "media_type", "size", "state", "sent", "seconds", "resumed", "interruptions", "form",
+    durable=True,
+)  # fmt: skip
+TRANSFER_PROGRESS = _kind(
+    "transfer.progress", Level.DEBUG, "{digest}: {done} of {size} bytes",
+    "digest", "destination", "size", "done", "sent", "state",
+)  # fmt: skip
+UPLOAD_INTERRUPTED = _kind(
+    "blob.upload.interrupted", Level.WARNING, "{digest} to {destination} interrupted: {reason}; asking where it stands",
+    "digest", "destination", "code", "reason", "offset",
+)  # fmt: skip
+UPLOAD_RESTARTED = _kind(
+    "blob.upload.restarted", Level.WARNING, "{digest} to {destination} starts over: {reason}",
+    "digest", "destination", "reason", "offset", "form",
+)  # fmt: skip
+UPLOAD_CHUNK = _kind(
+    "blob.upload.chunk", Level.DEBUG, "{digest} bytes {start} to {stop}", "digest", "destination", "start", "stop", "seconds"
+)
+MANIFEST_PUT = _kind(
+    "manifest.put", Level.INFO, "{digest} put to {destination}", "digest", "destination", "media_type", "size", "tag"
+)
