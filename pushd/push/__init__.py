@@ -1,0 +1,1 @@
+"""The engine: from an accepted job to its outcome."""

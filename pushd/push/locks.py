@@ -1,0 +1,35 @@
+"""Locks by key: one at a time per key, and nothing kept for a key nobody holds."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Hashable
+
+K = TypeVar("K", bound="Hashable")
+
+
+class KeyedLocks(Generic[K]):
+    """A lock per key."""
+
+    def __init__(self) -> None:
+        self._locks: dict[K, tuple[anyio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def holding(self, key: K) -> AsyncIterator[None]:
+        """Wait until nobody else holds `key`, in the order of asking, and hold it."""
+        lock, users = self._locks.get(key, (anyio.Lock(), 0))
+        self._locks[key] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks[key]
+            if users == 1:
+                del self._locks[key]
+            else:
+                self._locks[key] = (lock, users - 1)

@@ -1,0 +1,106 @@
+"""How much runs at once: places for uploads per registry, and one budget of memory for their buffers.
+
+A place and the memory that goes with it are given together or not at all, in the order of asking among those that
+could be served: who waits holds nothing. Small blobs have a lane of their own, so that a hundred of them do not wait
+behind one layer of ten gigabytes, nor the other way round.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+SMALL_MAX = 256 << 10
+"""Bytes up to which a blob travels in the small lane: what costs more round trips than bytes."""
+PIECE = 1 << 20
+PIECE_SCARCE = 256 << 10
+_BUFFERS = 3
+"""Pieces in memory per upload: one in the transport, one given to it, one read ahead."""
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    lane: tuple[str, bool]
+    size: int
+    limit: int
+    piece: int = 0
+    admitted: anyio.Event = field(default_factory=anyio.Event)
+
+
+class Places:
+    """Places for uploads.
+
+    Args:
+        large: uploads per registry.
+        small: uploads of small blobs per registry, beside those.
+        memory: bytes for the buffers of all uploads.
+        per_registry: what is configured otherwise for one, by name: its number of large places.
+    """
+
+    def __init__(self, *, large: int, small: int, memory: int, per_registry: dict[str, int] | None = None) -> None:
+        self._large = large
+        self._small = small
+        self._per_registry = per_registry or {}
+        self._memory = memory
+        self._free = memory
+        self._taken: Counter[tuple[str, bool]] = Counter()
+        self._waiting: deque[_Waiter] = deque()
+
+    @property
+    def running(self) -> int:
+        """Uploads that have a place."""
+        return self._taken.total()
+
+    @property
+    def waiting(self) -> int:
+        """Uploads that wait for one."""
+        return len(self._waiting)
+
+    @asynccontextmanager
+    async def place(self, registry: str, size: int) -> AsyncIterator[int]:
+        """Wait for a place for a blob of `size` bytes; give the piece size, in bytes, it is to travel in."""
+        small = size <= SMALL_MAX
+        limit = self._small if small else self._per_registry.get(registry, self._large)
+        waiter = _Waiter((registry, small), size, limit)
+        self._waiting.append(waiter)
+        self._admit()
+        try:
+            await waiter.admitted.wait()
+            yield waiter.piece
+        finally:
+            if waiter.piece:
+                self._taken[waiter.lane] -= 1
+                self._free += self._need(waiter.size, waiter.piece)
+            else:
+                self._waiting.remove(waiter)
+            self._admit()
+
+    def _admit(self) -> None:
+        """Give places to those that wait, first come first served within what each could use."""
+        full: set[tuple[str, bool]] = set()
+        for waiter in tuple(self._waiting):
+            if waiter.lane in full:
+                continue
+            piece = PIECE if self._free > self._memory // 2 else PIECE_SCARCE
+            need = self._need(waiter.size, piece)
+            if self._taken[waiter.lane] >= waiter.limit:
+                full.add(waiter.lane)
+            elif need > self._free and self._free < self._memory:
+                return  # memory goes to whoever waits longest, or a large blob would starve behind small ones
+            else:
+                self._waiting.remove(waiter)
+                self._taken[waiter.lane] += 1
+                self._free -= need
+                waiter.piece = piece
+                waiter.admitted.set()
+
+    @staticmethod
+    def _need(size: int, piece: int) -> int:
+        return min(size, _BUFFERS * piece)

@@ -1,0 +1,46 @@
+"""What a delivery still needs: pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    from pushd.oci.descriptor import Descriptor
+    from pushd.oci.digest import Digest
+    from pushd.oci.image import Document, Image
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be brought to the repository.
+
+    Attributes:
+        blobs: each digest once; in no order that matters.
+        documents: manifests and indexes, children before parents; the root last.
+    """
+
+    blobs: tuple[Descriptor, ...]
+    documents: tuple[Document, ...]
+
+
+def make_plan(image: Image, present: AbstractSet[Digest]) -> Plan:
+    """Plan the push of `image` to a repository that has the manifests in `present`.
+
+    A manifest that is there vouches for its blobs, and for nothing else: the children of an index must be asked for
+    one by one (REGISTRIES: a deleted child, and 200 for its parent all the same). When anything is missing the root
+    is put again, because that is what moves the tag. Nothing missing: an empty plan.
+    """
+    missing = [document for document in image.documents if document.descriptor.digest not in present]
+    if not missing:
+        return Plan((), ())
+    if missing[-1] is not image.root:
+        missing.append(image.root)
+    blobs = {blob.digest: blob for document in missing for blob in document.manifest.blobs}
+    for document in image.documents:
+        if document not in missing:
+            for blob in document.manifest.blobs:
+                blobs.pop(blob.digest, None)
+    return Plan(tuple(blobs.values()), tuple(missing))

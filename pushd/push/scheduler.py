@@ -1,0 +1,179 @@
+"""Claims deliveries as places become free, runs them side by side, and writes down how each ended.
+
+Each registry has its own number of deliveries that run at once, so that one that stalls holds up nobody else.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import anyio
+
+from pushd.errors import Code, PushdError, StoreError
+from pushd.job import DeliveryState, Failure
+from pushd.push.retry import GiveUp, Hold, decide, past_deadline
+from pushd.push.transfer import Stop
+from pushd.telemetry.events import DAEMON_FAULT, STORE_FAILED, Event
+from pushd.work import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anyio.abc import TaskGroup
+
+    from pushd.push.delivery import Deliverer
+    from pushd.push.ports import Emit, JobStore
+    from pushd.push.progress import Board
+    from pushd.push.retry import Policy
+    from pushd.work import Claim
+
+_STORE_PAUSE = 2.0
+"""Seconds between tries to write down how a delivery ended, while the disk is full."""
+_LOOK = 30.0
+"""Seconds after which the queue is looked at though nobody called."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Running:
+    """A delivery under way, and how to stop it."""
+
+    claim: Claim
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    stop: Stop = field(default_factory=Stop)
+
+
+class Scheduler:
+    """Runs deliveries.
+
+    Args:
+        per_registry: deliveries that run at once to one registry.
+        policy: how patient they are.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: JobStore,
+        deliverer: Deliverer,
+        board: Board,
+        emit: Emit,
+        per_registry: int,
+        policy: Policy,
+        rng: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._deliverer = deliverer
+        self._board = board
+        self._emit = emit
+        self._per_registry = per_registry
+        self._policy = policy
+        self._rng = rng
+        self._running: dict[int, _Running] = {}
+        self._called = anyio.Event()
+
+    @property
+    def running(self) -> Counter[str]:
+        """How many deliveries run, by registry."""
+        return Counter(running.claim.registry for running in self._running.values())
+
+    def wake(self) -> None:
+        """Say that there may be something to claim."""
+        self._called.set()
+
+    def cancel(self, delivery_id: int) -> None:
+        """Stop a running delivery for good: what it began is cleaned up at the registry."""
+        running = self._running.get(delivery_id)
+        if running is not None:
+            running.stop.abandoned = True
+            running.scope.cancel()
+
+    async def run(self) -> None:
+        """Claim and run until cancelled. What runs then is cut short, and goes on in the daemon's next life."""
+        async with anyio.create_task_group() as deliveries:
+            while True:
+                self._called = anyio.Event()
+                pause = await self._claim_all(deliveries)
+                with anyio.move_on_after(pause):
+                    await self._called.wait()
+
+    async def _claim_all(self, deliveries: TaskGroup) -> float:
+        """Claim what may run; give the seconds after which to look again."""
+        try:
+            while True:
+                free = {name: max(0, self._per_registry - count) for name, count in self.running.items()}
+                claim = await self._store.claim(datetime.now(UTC), free=free, default=self._per_registry)
+                if claim is None:
+                    break
+                running = self._running[claim.delivery_id] = _Running(claim)
+                deliveries.start_soon(self._run, running)
+            due = await self._store.due(datetime.now(UTC))
+        except StoreError as error:
+            self._emit(_trouble(error, "claiming the next delivery"))
+            return _STORE_PAUSE
+        if due is None:
+            return _LOOK
+        return min(_LOOK, max(0.01, (due - datetime.now(UTC)).total_seconds()))
+
+    async def _run(self, running: _Running) -> None:
+        claim = running.claim
+        try:
+            await self._write(claim, await self._ending(running))
+        finally:
+            del self._running[claim.delivery_id]
+            self._board.clear(claim.delivery_id)
+            self.wake()
+
+    async def _ending(self, running: _Running) -> Outcome | Hold:
+        """Run a delivery; give how it ended, or until when it is held."""
+        claim, scope = running.claim, running.scope
+        left = (claim.deadline_at - datetime.now(UTC)).total_seconds()
+        scope.deadline = anyio.current_time() + left
+        try:
+            with scope:
+                return await self._deliverer.deliver(claim, running.stop)
+        except PushdError as error:
+            now = datetime.now(UTC)
+            decision = decide(
+                error, attempt=claim.attempt, now=now, deadline=claim.deadline_at, policy=self._policy, rng=self._rng
+            )
+            if isinstance(decision, GiveUp):
+                return Outcome(state=DeliveryState.FAILED, failure=decision.failure)
+            return decision
+        except Exception as error:  # noqa: BLE001 (a defect of ours ends one delivery, never the daemon)
+            self._emit(_fault(error, f"delivery to {claim.destination}"))
+            message = f"a defect in pushd ended this delivery ({type(error).__name__}); the log has the details"
+            failure = Failure(code=str(Code.DAEMON_INTERNAL), message=message, retryable=False)
+            return Outcome(state=DeliveryState.FAILED, failure=failure)
+        if running.stop.abandoned:
+            return Outcome(state=DeliveryState.CANCELLED)
+        return Outcome(state=DeliveryState.FAILED, failure=past_deadline())
+
+    async def _write(self, claim: Claim, ending: Outcome | Hold) -> None:
+        """Write down how a delivery ended, for as long as it takes: what happened must not be lost."""
+        while True:
+            try:
+                with anyio.CancelScope(shield=True):
+                    if isinstance(ending, Hold):
+                        await self._store.hold(claim, ending.until, ending.failure)
+                    else:
+                        await self._store.finish(claim, ending, datetime.now(UTC))
+            except StoreError as error:
+                if error.code is Code.STORE_CLAIM_LOST:
+                    return  # somebody ended it meanwhile, and theirs is what counts
+                self._emit(_trouble(error, f"writing down how the delivery to {claim.destination} ended"))
+                await anyio.sleep(_STORE_PAUSE)
+            else:
+                return
+
+
+def _trouble(error: StoreError, where: str) -> Event:
+    return Event(STORE_FAILED, datetime.now(UTC), fields={"where": where, "code": str(error.code), "error": str(error)})
+
+
+def _fault(error: Exception, where: str) -> Event:
+    trace = "".join(traceback.format_exception(error))
+    return Event(DAEMON_FAULT, datetime.now(UTC), fields={"error": repr(error), "where": where, "traceback": trace})

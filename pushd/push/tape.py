@@ -1,0 +1,157 @@
+"""A blob read in order, hashed as it is read, and given to the wire piece by piece.
+
+One hop to a thread reads a piece and hashes it; while the wire takes one piece the next is already on its way (read
+ahead by one). The piece that ends the blob is withheld until the digest is known to match, in every form of upload:
+a source that lies never commits anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import anyio
+
+from pushd.errors import Code, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from concurrent.futures import Executor, Future
+
+    from pushd.oci.descriptor import Descriptor
+    from pushd.oci.digest import Hasher
+    from pushd.push.ports import BlobReader
+
+
+class Tape:
+    """One blob on its way out.
+
+    Args:
+        blob: what it is to be.
+        reader: gives its bytes; closed by whoever opened it, after `settle`.
+        piece_size: bytes read, hashed and sent at once.
+        threads: where reading and hashing happens.
+        sent: told the bytes of each piece when the wire takes it.
+
+    Attributes:
+        position: bytes that have gone through the hash.
+    """
+
+    def __init__(
+        self,
+        blob: Descriptor,
+        reader: BlobReader,
+        *,
+        piece_size: int,
+        threads: Executor,
+        sent: Callable[[int], None],
+    ) -> None:
+        self._blob = blob
+        self._reader = reader
+        self._piece_size = piece_size
+        self._threads = threads
+        self._sent = sent
+        self._hasher: Hasher = blob.digest.hasher()
+        self._snapshot: tuple[int, Hasher] = (0, blob.digest.hasher())
+        self._ahead: Future[bytes] | None = None
+        self.position = 0
+
+    def body(self, start: int, stop: int) -> TapeBody:
+        """Give bytes `start` to `stop` (exclusive) as the body of one request. The hash must stand at `start`.
+
+        Pulling it raises SourceError: `source.blob_digest` instead of the last piece of a blob that is not what its
+        digest says, `source.changed`, `source.unreadable`.
+        """
+        if start != self.position:
+            raise ValueError(f"the hash stands at {self.position}, the body starts at {start}")
+        # A copy costs less than a microsecond, and saves reading the blob from its start when this request breaks.
+        self._snapshot = (start, self._hasher.copy())
+        return TapeBody(self, start, stop)
+
+    async def rehash(self, offset: int) -> None:
+        """Bring the hash to exactly the first `offset` bytes, from the nearest snapshot below.
+
+        Raises:
+            SourceError: the source cannot be read, or changed.
+        """
+        await self.settle()
+        at, snapshot = self._snapshot
+        if offset < at:
+            at, snapshot = 0, self._blob.digest.hasher()
+            self._snapshot = (0, snapshot)
+        self._hasher = snapshot.copy()
+        self.position = at
+        while self.position < offset:
+            await asyncio.wrap_future(self._read(min(self._piece_size, offset - self.position)))
+            await self.settle()
+
+    def check(self) -> None:
+        """Compare what went through the hash with the digest; the whole blob must have.
+
+        Raises:
+            SourceError: `source.blob_digest`.
+        """
+        if self.position != self._blob.size:
+            raise ValueError(f"only {self.position} of {self._blob.size} bytes went through the hash")
+        found = self._hasher.hexdigest()
+        if found != self._blob.digest.encoded:
+            raise SourceError(
+                Code.SOURCE_BLOB_DIGEST,
+                str(self._blob.digest),
+                f"the blob's bytes have the digest {self._blob.digest.algorithm}:{found}",
+                hint="the source is damaged; build or copy it again",
+            )
+
+    async def settle(self) -> None:
+        """Wait for the read under way, so that nothing touches the hash or the descriptor any more."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and not ahead.cancel():
+            with anyio.CancelScope(shield=True):  # one read of one piece: as long as the disk takes
+                await asyncio.wait([asyncio.ensure_future(asyncio.wrap_future(ahead))])
+
+    async def pieces(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Give the pieces from `start` to `stop`, reading ahead by one."""
+        offset = start
+        following = self._next(stop)
+        while offset < stop:
+            assert following is not None  # noqa: S101 (there is a next one as long as offset < stop)
+            piece = await asyncio.wrap_future(following)
+            offset += len(piece)
+            if offset == self._blob.size:
+                self.check()
+            following = self._next(stop)
+            self._sent(len(piece))
+            yield piece
+
+    def _next(self, stop: int) -> Future[bytes] | None:
+        length = min(self._piece_size, stop - self.position)
+        return self._read(length) if length else None
+
+    def _read(self, length: int) -> Future[bytes]:
+        offset, hasher, reader = self.position, self._hasher, self._reader
+
+        def read() -> bytes:
+            piece = reader.read(offset, length)
+            hasher.update(piece)
+            return piece
+
+        self.position += length
+        self._ahead = self._threads.submit(read)
+        return self._ahead
+
+
+class TapeBody:
+    """A part of a tape as the body of one request."""
+
+    def __init__(self, tape: Tape, start: int, stop: int) -> None:
+        self._tape = tape
+        self._start = start
+        self._stop = stop
+
+    @property
+    def length(self) -> int:
+        """Bytes it will give."""
+        return self._stop - self._start
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._tape.pieces(self._start, self._stop)

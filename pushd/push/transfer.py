@@ -1,0 +1,294 @@
+"""One blob to one repository: does what the upload session asks for, and feeds back what came of it.
+
+Decides nothing. What happens next is `oci.upload`'s to say; how much runs at once is `places`'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import anyio
+
+from pushd.errors import Code, PushdError, RegistryError, RequestError
+from pushd.job import TransferState
+from pushd.oci.upload import (
+    Broken,
+    Cancelled,
+    Done,
+    Fail,
+    Landing,
+    Patch,
+    Put,
+    Rehash,
+    Restart,
+    Save,
+    Single,
+    Stream,
+    UploadSession,
+    Wait,
+)
+from pushd.push.locks import KeyedLocks
+from pushd.push.tape import Tape
+from pushd.telemetry.events import TRANSFER_STARTED, UPLOAD_CHUNK, UPLOAD_INTERRUPTED, UPLOAD_RESTARTED, Event
+from pushd.work import TransferKey, TransferResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+
+    from pushd.oci.descriptor import Descriptor
+    from pushd.oci.upload import Action, Outcome, Request, Send
+    from pushd.push.places import Places
+    from pushd.push.ports import BlobReader, Body, Emit, JobStore, Registry, Source
+    from pushd.push.progress import Board, Progress
+    from pushd.telemetry.events import Kind, Value
+    from pushd.work import Claim
+
+_CLEAN_UP = 10.0
+"""Seconds a cancelled transfer may take to delete its session at the registry."""
+
+_STATES = {
+    Landing.UPLOADED: TransferState.UPLOADED,
+    Landing.MOUNTED: TransferState.MOUNTED,
+    Landing.PRESENT: TransferState.PRESENT,
+}
+
+
+@dataclass(slots=True, eq=False)
+class Stop:
+    """What it means for a delivery to be cut short.
+
+    Attributes:
+        abandoned: it is over, and no upload session is left at the registry; otherwise they stay as they are, to
+            be taken up again.
+    """
+
+    abandoned: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """A delivery under way, as its transfers see it.
+
+    Attributes:
+        repository: where its blobs go.
+        source: where they come from.
+    """
+
+    claim: Claim
+    registry: Registry
+    repository: str
+    source: Source
+    stop: Stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What all transfers share.
+
+    Attributes:
+        threads: where blobs are read and hashed.
+        rng: gives numbers in [0, 1).
+        alone: two deliveries with the same need go one after the other: the second finds the blob there, or takes
+            up the session where the first left it, with its own reader and on its own account.
+    """
+
+    store: JobStore
+    places: Places
+    board: Board
+    threads: Executor
+    emit: Emit
+    rng: Callable[[], float]
+    alone: KeyedLocks[TransferKey] = field(default_factory=KeyedLocks)
+
+
+async def bring(means: Means, run: Run, blob: Descriptor, progress: Progress) -> None:
+    """Bring one blob to the run's repository, and write down what it came to.
+
+    Raises:
+        SourceError: the blob is not what it should be; nothing of it was committed.
+        RegistryError: it could not be brought there.
+        StoreError: where it stands could not be written down.
+    """
+    key = TransferKey(
+        registry=run.registry.name,
+        repository=run.repository,
+        digest=blob.digest,
+        credential=run.registry.credential,
+        uid=run.claim.uid,
+    )
+    async with means.alone.holding(key), means.places.place(run.registry.name, blob.size) as piece_size:
+        result = await _Transfer(means, run, blob, key, progress, piece_size).drive()
+    await means.store.land(run.claim, blob, result)
+
+
+class _Transfer:
+    """An upload session being driven."""
+
+    def __init__(  # noqa: PLR0917 (one caller, nine lines above)
+        self, means: Means, run: Run, blob: Descriptor, key: TransferKey, progress: Progress, piece_size: int
+    ) -> None:
+        self._means = means
+        self._run = run
+        self._blob = blob
+        self._key = key
+        self._progress = progress
+        self._piece_size = piece_size
+        self._reader: BlobReader | None = None
+        self._tape: Tape | None = None
+        self._session: UploadSession
+
+    async def drive(self) -> TransferResult:
+        """Drive the session to its end."""
+        started = anyio.current_time()
+        checkpoint = await self._means.store.recall(self._key)
+        self._session = session = UploadSession(
+            self._blob.digest,
+            self._blob.size,
+            subject=f"{self._blob.digest} to {self._run.claim.destination}",
+            limits=self._run.registry.limits,
+            rng=self._means.rng,
+            checkpoint=checkpoint,
+        )
+        self._tell(TRANSFER_STARTED, size=self._blob.size, resumed=checkpoint is not None)
+        try:
+            landing = await self._until_done(session)
+        except anyio.get_cancelled_exc_class():
+            if self._run.stop.abandoned:
+                await self._give_up(session)
+            raise
+        except PushdError as error:
+            if not error.retryable:
+                self._run.stop.abandoned = True
+            self._advance(state=TransferState.FAILED)
+            raise
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._close()
+        state = _STATES[landing]
+        self._advance(state=state, done=self._blob.size)
+        return TransferResult(
+            state=state,
+            sent=self._progress.sent,
+            resumed=session.resumed,
+            interruptions=session.interruptions,
+            form=str(session.form) if self._progress.sent else "",
+            seconds=anyio.current_time() - started,
+        )
+
+    async def _until_done(self, session: UploadSession) -> Landing:
+        while True:
+            match session.action:
+                case Done(landing):
+                    return landing
+                case Fail(error):
+                    raise error
+                case action:
+                    session.feed(await self._outcome(action))
+
+    async def _give_up(self, session: UploadSession) -> None:
+        """Let the session clean up at the registry, for a while."""
+        if isinstance(session.action, Done | Fail):
+            return
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_CLEAN_UP):
+            reason = RequestError(Code.REQUEST_CANCELLED, self._run.claim.destination, "the upload was cut short")
+            session.feed(Cancelled(reason))
+            while not isinstance(session.action, Done | Fail):
+                session.feed(await self._outcome(session.action))
+
+    # ------------------------------------------------------------------------------------------- doing one thing
+
+    async def _outcome(self, action: Action) -> Outcome:
+        """Do what is asked. A failure that is not the registry's ends the session through its own clean-up."""
+        try:
+            match action:
+                case Save(checkpoint):
+                    await self._means.store.checkpoint(self._run.claim, self._key, checkpoint)
+                case Rehash(offset):
+                    await self._rehash(offset)
+                case Wait(seconds, error):
+                    self._tell(UPLOAD_INTERRUPTED, code=str(error.code), reason=str(error), offset=self._session.offset)
+                    await anyio.sleep(seconds)
+                case Restart(form, error):
+                    self._tell(UPLOAD_RESTARTED, reason=str(error), form=str(form), offset=self._session.offset)
+                case Patch() | Stream() | Single():
+                    return await self._send(action)
+                case Put():
+                    # Every byte has been through the hash, whatever was sent in which life: the last word before
+                    # the registry is told that it is complete.
+                    (await self._opened()).check()
+                    return await self._ask(action)
+                case Done() | Fail():
+                    raise AssertionError(action)
+                case _:
+                    return await self._ask(action)
+        except PushdError as error:
+            return Cancelled(error)
+        return None
+
+    async def _ask(self, request: Request, body: Body | None = None) -> Outcome:
+        try:
+            return await self._run.registry.perform(self._run.repository, request, body)
+        except RegistryError as error:
+            return Broken(error)
+
+    async def _send(self, request: Send) -> Outcome:
+        started = anyio.current_time()
+        tape = await self._opened()
+        if request.start == self._blob.size:
+            tape.check()  # an empty blob has no last piece to withhold
+        self._advance(state=TransferState.RUNNING, done=request.start)
+        outcome = await self._ask(request, tape.body(request.start, request.stop))
+        self._tell(
+            UPLOAD_CHUNK, start=request.start, stop=request.stop, seconds=round(anyio.current_time() - started, 3)
+        )
+        return outcome
+
+    async def _rehash(self, offset: int) -> None:
+        if offset or self._tape is not None:
+            tape = await self._opened()
+            await tape.rehash(offset)
+            if offset == self._blob.size:
+                tape.check()
+        self._advance(state=TransferState.RUNNING, done=offset)
+
+    # ---------------------------------------------------------------------------------------------- small pieces
+
+    async def _opened(self) -> Tape:
+        """Open the blob when it is first needed: one that is there already is never read."""
+        if self._tape is None:
+            self._reader = await anyio.to_thread.run_sync(self._run.source.open, self._blob)
+            self._tape = Tape(
+                self._blob,
+                self._reader,
+                piece_size=self._piece_size,
+                threads=self._means.threads,
+                sent=self._sent,
+            )
+        return self._tape
+
+    async def _close(self) -> None:
+        if self._tape is not None:
+            await self._tape.settle()
+        if self._reader is not None:
+            self._reader.close()
+
+    def _sent(self, length: int) -> None:
+        progress, board = self._progress, self._means.board
+        progress.sent += length
+        progress.done += length
+        board.sent[self._key.registry] = board.sent.get(self._key.registry, 0) + length
+        board.touch(progress)
+
+    def _advance(self, *, state: TransferState, done: int | None = None) -> None:
+        self._progress.state = state
+        if done is not None:
+            self._progress.done = done
+        self._means.board.touch(self._progress)
+
+    def _tell(self, kind: Kind, **fields: Value) -> None:
+        claim = self._run.claim
+        facts = {"digest": str(self._blob.digest), "destination": claim.destination, **fields}
+        self._means.emit(Event(kind, datetime.now(UTC), claim.job_id, claim.delivery_id, facts))

@@ -1,0 +1,218 @@
+"""The client of one registry: the distribution protocol's requests over the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from pushd.errors import Code, RegistryError, RequestError
+from pushd.oci import media_types
+from pushd.oci.digest import Digest
+from pushd.oci.ranges import content_range
+from pushd.oci.reply import refusal
+from pushd.oci.upload import Cancel, Head, Mount, Open, Patch, Put, Single, Status, Stream
+from pushd.registry.auth import Authorizer
+from pushd.registry.credentials import ANONYMOUS
+from pushd.registry.endpoint import base_url
+from pushd.registry.replies import to_reply
+from pushd.registry.wire import trusting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pushd.oci.reply import Reply
+    from pushd.oci.upload import Limits, Request
+    from pushd.registry.credentials import Credential
+    from pushd.registry.settings import Settings
+    from pushd.registry.wire import Answer, Body, Wire
+
+_REDIRECTS_MAX = 3
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_OCTETS = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One request of the protocol, as HTTP."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    commits: bool = False
+
+
+class RegistryClient:
+    """One registry, spoken to with one credential.
+
+    Args:
+        name: `host[:port]`, as in references.
+        settings: how it is spoken to.
+        credential: ours for it, or None to go unnamed.
+        wire: the HTTP below.
+    """
+
+    def __init__(self, name: str, settings: Settings, credential: Credential | None, wire: Wire) -> None:
+        self._name = name
+        self._settings = settings
+        self._wire = wire
+        self._base = base_url(name, plain_http=settings.plain_http)
+        self._trust = trusting(settings.ca, name)
+        self._credential = credential
+        self._authorizer = Authorizer(
+            name, encrypted=self._base.startswith("https:"), credential=credential, wire=wire, trust=self._trust
+        )
+
+    @property
+    def name(self) -> str:
+        """`host[:port]`, as in references."""
+        return self._name
+
+    @property
+    def credential(self) -> str:
+        """The credential's name, no secret."""
+        return ANONYMOUS if self._credential is None else self._credential.name
+
+    @property
+    def limits(self) -> Limits:
+        """How uploads to it are done."""
+        return self._settings.limits
+
+    # ----------------------------------------------------------------------------------------------- manifests
+
+    async def head_manifest(self, repository: str, reference: str) -> Digest | None:
+        """Ask which digest `reference`, a tag or digest, has (spec end-3); None when it is not there.
+
+        Raises:
+            RegistryError: any other answer, or none.
+        """
+        url = self._manifest_url(repository, reference)
+        headers = {"Accept": ", ".join(sorted(media_types.MANIFESTS))}
+        answer = await self._send(repository, _Call("HEAD", url, headers))
+        if answer.status == 404:  # noqa: PLR2004 (spec: not there)
+            return None
+        if answer.status == 200 and "Docker-Content-Digest" not in answer.headers:  # noqa: PLR2004
+            # The header is not required of a registry; the content tells as well.
+            answer = await self._send(repository, _Call("GET", url, headers))
+        if answer.status != 200:  # noqa: PLR2004
+            raise refusal(to_reply(answer), self._subject(repository, reference), "which digest it has")
+        return self._digest(answer, self._subject(repository, reference))
+
+    async def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> Digest:
+        """Put exactly these bytes (spec end-7); give the digest under which the registry keeps them.
+
+        Raises:
+            RegistryError: any other answer than 201, or none.
+        """
+        call = _Call("PUT", self._manifest_url(repository, reference), {"Content-Type": media_type}, commits=True)
+        answer = await self._send(repository, call, content)
+        if answer.status != 201:  # noqa: PLR2004 (spec: the only success)
+            raise refusal(to_reply(answer), self._subject(repository, reference), "to take the manifest")
+        if "Docker-Content-Digest" not in answer.headers:
+            return Digest.of(content)
+        return self._digest(answer, self._subject(repository, reference))
+
+    def _digest(self, answer: Answer, subject: str) -> Digest:
+        named = answer.headers.get("Docker-Content-Digest")
+        if named is not None:
+            try:
+                return Digest.parse(named)
+            except RequestError as error:
+                raise RegistryError(Code.REGISTRY_MALFORMED, subject, f"its digest header {error}") from error
+        if answer.headers.get("Content-Type", "").partition(";")[0].strip() not in media_types.MANIFESTS:
+            raise refusal(to_reply(answer), subject, "which digest it has")
+        return Digest.of(answer.content)
+
+    # ------------------------------------------------------------------------------------------------- uploads
+
+    async def perform(self, repository: str, request: Request, body: Body | None = None) -> Reply:
+        """Send one request of an upload session and give the reply, whatever its status.
+
+        Raises:
+            RegistryError: no reply came, or a token could not be had.
+        """
+        return to_reply(await self._send(repository, self._call(repository, request), body))
+
+    def _call(self, repository: str, request: Request) -> _Call:  # noqa: PLR0911 (one line per request of the spec)
+        uploads = f"{self._base}/v2/{repository}/blobs/uploads/"
+        match request:
+            case Head(digest):
+                return _Call("HEAD", f"{self._base}/v2/{repository}/blobs/{digest}", {})
+            case Open():
+                return _Call("POST", uploads, {})
+            case Mount(digest, source):
+                return _Call("POST", f"{uploads}?mount={digest}&from={quote(source, safe='/')}", {})
+            case Patch(location, start, stop):
+                return _Call("PATCH", location, {"Content-Type": _OCTETS, "Content-Range": content_range(start, stop)})
+            case Stream(location):
+                return _Call("PATCH", location, {"Content-Type": _OCTETS})
+            case Single(location, digest):
+                return _Call("PUT", _with_digest(location, digest), {"Content-Type": _OCTETS}, commits=True)
+            case Put(location, digest):
+                return _Call("PUT", _with_digest(location, digest), {}, commits=True)
+            case Status(location):
+                return _Call("GET", location, {})
+            case Cancel(location):
+                return _Call("DELETE", location, {})
+
+    # ---------------------------------------------------------------------------------------------- any request
+
+    async def _send(self, repository: str, call: _Call, body: Body | bytes | None = None) -> Answer:
+        """Send, authorised as the registry asks for; a 401 to a body that is gone is the caller's to recover."""
+        authorization = await self._authorizer.header(repository)
+        answer = await self._exchange(repository, call, body, authorization)
+        if answer.status == 401 and self._ours(call.url):  # noqa: PLR2004 (unauthorised)
+            renewed = await self._authorizer.learn(answer, repository, authorization)
+            if renewed and (body is None or isinstance(body, bytes)):
+                authorization = await self._authorizer.header(repository)
+                answer = await self._exchange(repository, call, body, authorization)
+        return answer
+
+    async def _exchange(
+        self, repository: str, call: _Call, body: Body | bytes | None, authorization: str | None
+    ) -> Answer:
+        url = call.url
+        for _ in range(_REDIRECTS_MAX + 1):
+            headers = dict(call.headers)
+            if authorization is not None and self._ours(url):
+                # Never to another host: a Location or redirect may lead to a storage that is nobody's business.
+                headers["Authorization"] = authorization
+            answer = await self._wire.exchange(
+                call.method,
+                url,
+                headers=headers,
+                subject=f"{self._name}/{repository}",
+                body=body,
+                trust=self._trust() if self._ours(url) else None,
+                commits=call.commits,
+            )
+            followed = to_reply(answer).location
+            if answer.status not in _REDIRECTS or call.method not in ("GET", "HEAD") or followed is None:
+                break
+            if url.startswith("https:") and not followed.startswith("https:"):
+                break
+            url = followed
+        return answer
+
+    def _ours(self, url: str) -> bool:
+        return _origin(url) == _origin(self._base)
+
+    def _manifest_url(self, repository: str, reference: str) -> str:
+        return f"{self._base}/v2/{repository}/manifests/{reference}"
+
+    def _subject(self, repository: str, reference: str) -> str:
+        return f"{self._name}/{repository}{'@' if ':' in reference else ':'}{reference}"
+
+
+def _with_digest(location: str, digest: Digest) -> str:
+    """Join `digest=` to a Location that may have a query of its own (spec end-6)."""
+    return f"{location}{'&' if '?' in location else '?'}digest={quote(str(digest), safe='')}"
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        return (parts.scheme, parts.netloc, -1)
+    return (parts.scheme, parts.hostname or "", port or {"http": 80, "https": 443}.get(parts.scheme))

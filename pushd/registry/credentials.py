@@ -1,0 +1,105 @@
+"""Credentials out of Docker's `config.json`: user name and password per registry.
+
+Helpers, identity tokens and podman's file have an issue of their own; a file that points to one of them is refused
+by name rather than taken for "no credential".
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiofiles
+import msgspec
+
+from pushd.errors import Code, RegistryError
+
+ANONYMOUS = "anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A user name and password.
+
+    Attributes:
+        source: where it was found; no secret.
+        username: of the user.
+        password: kept out of `repr`, so that no traceback or log can carry it.
+    """
+
+    source: str
+    username: str
+    password: str = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """What distinguishes it from another credential for the same registry; no secret."""
+        return f"{self.source}:{self.username}"
+
+    @property
+    def basic(self) -> str:
+        """The value of an Authorization header (RFC 7617, in UTF-8)."""
+        return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+
+
+async def docker_config(path: str, registry: str) -> Credential | None:
+    """Look `registry` up in the Docker configuration at `path`; None when neither speaks of the other.
+
+    Raises:
+        RegistryError: `registry.credentials`, the file cannot be read, or its entry cannot be used.
+    """
+    try:
+        async with aiofiles.open(path, "rb") as file:
+            content = await file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unusable(path, f"cannot be read ({error.strerror})", "let the daemon's user read it") from error
+    try:
+        document: Any = msgspec.json.decode(content)
+    except msgspec.DecodeError as error:
+        raise _unusable(path, f"is not JSON ({error})", "mend it, or log in again") from error
+    return _find(document if isinstance(document, dict) else {}, path, registry)
+
+
+def _find(document: dict[str, Any], path: str, registry: str) -> Credential | None:
+    helpers = document.get("credHelpers")
+    helper = helpers.get(registry) if isinstance(helpers, dict) else None
+    auths = document.get("auths")
+    for key, entry in auths.items() if isinstance(auths, dict) else ():
+        if _host(key) != registry or not isinstance(entry, dict):
+            continue
+        if entry.get("auth"):
+            return _decode(str(entry["auth"]), path, key)
+        if entry.get("username"):
+            return Credential("docker-config", str(entry["username"]), str(entry.get("password", "")))
+        helper = helper or document.get("credsStore")
+        if not helper:
+            raise _unusable(path, f"has an entry for {key} without `auth`", f"run `docker login {registry}` again")
+    if helper:
+        detail = f"leaves {registry} to the credential helper {helper!r}, which pushd does not ask yet"
+        raise _unusable(path, detail, "store `auth` in a file and name that in [credentials] docker_config")
+    return None
+
+
+def _host(key: str) -> str:
+    """Give the registry a key of `auths` is about: `host`, `https://host/v1/`, Docker Hub's old index address."""
+    host = key.partition("://")[2] or key
+    host = host.partition("/")[0]
+    return "docker.io" if host in ("index.docker.io", "registry-1.docker.io") else host
+
+
+def _decode(auth: str, path: str, key: str) -> Credential:
+    try:
+        username, colon, password = base64.b64decode(auth, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        colon = username = password = ""
+    if not colon or not username:
+        raise _unusable(path, f"has an `auth` for {key} that is not base64 of user:password", "log in again")
+    return Credential("docker-config", username, password.rstrip("\0"))
+
+
+def _unusable(path: str, detail: str, hint: str) -> RegistryError:
+    return RegistryError(Code.REGISTRY_CREDENTIALS, path, detail, hint=hint)

@@ -1,0 +1,46 @@
+"""All registries of the daemon: one client per registry and credential, so that tokens outlive a job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pushd.registry.client import RegistryClient
+from pushd.registry.credentials import docker_config
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pushd.registry.credentials import Credential
+    from pushd.registry.settings import Settings
+    from pushd.registry.wire import Wire
+
+
+class Registries:
+    """Gives the client for a registry.
+
+    Args:
+        wire: the HTTP below.
+        settings: what is configured, by `host[:port]`.
+        default: how any other registry is spoken to.
+        docker_config: path of the Docker configuration with the daemon's credentials.
+    """
+
+    def __init__(self, wire: Wire, *, settings: Mapping[str, Settings], default: Settings, docker_config: str) -> None:
+        self._wire = wire
+        self._settings = settings
+        self._default = default
+        self._docker_config = docker_config
+        self._clients: dict[tuple[str, Credential | None], RegistryClient] = {}
+
+    async def connect(self, name: str) -> RegistryClient:
+        """Give the client of `host[:port]`, with the credential as the file holds it now. No request is made.
+
+        Raises:
+            RegistryError: `registry.credentials`, the file or its entry cannot be used.
+        """
+        credential = await docker_config(self._docker_config, name)
+        client = self._clients.get((name, credential))
+        if client is None:
+            settings = self._settings.get(name, self._default)
+            client = self._clients[name, credential] = RegistryClient(name, settings, credential, self._wire)
+        return client

@@ -1,0 +1,40 @@
+"""What the daemon's configuration says of the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pushd.oci.upload import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long to wait for a registry, in seconds. Nothing limits work that moves.
+
+    Attributes:
+        connect: to resolve the name and to open a connection, TLS included.
+        stall: without a byte taken while a body is sent.
+        commit: from the last byte of a body, or the request that closes an upload, to the answer: registries
+            hash and move the blob then, which takes minutes for ten gigabytes (moby#53700, buildkit#4130).
+        request: for the answer to any other request.
+    """
+
+    connect: float = 15.0
+    stall: float = 60.0
+    commit: float = 900.0
+    request: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How one registry is spoken to.
+
+    Attributes:
+        plain_http: True or False where the configuration says so; None follows the rule in `endpoint`.
+        ca: path of a PEM file with certificate authorities to trust beside the system's, or None.
+        limits: how uploads to it are done.
+    """
+
+    plain_http: bool | None = None
+    ca: str | None = None
+    limits: Limits = field(default_factory=Limits)
