@@ -88,7 +88,7 @@ class Places:
         for waiter in tuple(self._waiting):
             if waiter.lane in full:
                 continue
-            piece = PIECE if self._free > self._memory // 2 else PIECE_SCARCE
+            piece = PIECE if self._free > max(self._memory // 2, _BUFFERS * PIECE) else PIECE_SCARCE
             need = self._need(waiter.size, piece)
             if self._taken[waiter.lane] >= waiter.limit:
                 full.add(waiter.lane)

@@ -1,0 +1,1 @@
+"""The OCI specifications as pure values and functions: no IO, no clock, no randomness of their own."""

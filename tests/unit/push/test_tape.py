@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pushd.errors import Code, SourceError
+from pushd.oci.descriptor import Descriptor
+from pushd.oci.digest import Digest
+from pushd.push.tape import Tape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Reader:
+    """A blob in memory that counts what is read of it."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.read_bytes = 0
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    def read(self, offset: int, length: int) -> bytes:
+        self.read_bytes += length
+        return self.content[offset : offset + length]
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.fixture(scope="module")
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+def tape_of(
+    content: bytes,
+    threads: ThreadPoolExecutor,
+    *,
+    piece: int = 10,
+    claimed: bytes | None = None,
+    algorithm: str = "sha256",
+) -> tuple[Tape, Reader, list[int]]:
+    reader = Reader(content)
+    sent: list[int] = []
+    digest = Digest.of(content if claimed is None else claimed, algorithm)
+    blob = Descriptor("application/octet-stream", digest, len(content))
+    return Tape(blob, reader, piece_size=piece, threads=threads, sent=sent.append), reader, sent
+
+
+async def collect(tape: Tape, start: int, stop: int) -> list[bytes]:
+    return [piece async for piece in tape.body(start, stop)]
+
+
+CONTENT = random.Random(7).randbytes(95)
+
+
+async def test_a_body_gives_exactly_its_bytes_in_pieces(threads: ThreadPoolExecutor) -> None:
+    tape, _, sent = tape_of(CONTENT, threads)
+    assert tape.body(0, 40).length == 40
+    assert await collect(tape, 0, 40) == [CONTENT[:10], CONTENT[10:20], CONTENT[20:30], CONTENT[30:40]]
+    assert b"".join(await collect(tape, 40, 95)) == CONTENT[40:]
+    assert sum(sent) == 95
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+async def test_the_last_piece_is_withheld_from_a_blob_that_lies(threads: ThreadPoolExecutor, algorithm: str) -> None:
+    tape, _, sent = tape_of(CONTENT, threads, claimed=b"something else", algorithm=algorithm)
+    got: list[bytes] = []
+    with pytest.raises(SourceError, match=hashlib.new(algorithm, CONTENT).hexdigest()) as refused:
+        got.extend([piece async for piece in tape.body(0, 95)])
+    assert refused.value.code is Code.SOURCE_BLOB_DIGEST
+    assert sum(sent) == 90
+
+
+async def test_a_lie_in_one_piece_sends_nothing(threads: ThreadPoolExecutor) -> None:
+    tape, _, sent = tape_of(CONTENT, threads, piece=1000, claimed=b"something else")
+    with pytest.raises(SourceError):
+        await collect(tape, 0, 95)
+    assert sent == []
+
+
+async def test_a_body_must_begin_where_the_hash_stands(threads: ThreadPoolExecutor) -> None:
+    tape, _, _ = tape_of(CONTENT, threads)
+    with pytest.raises(ValueError, match="stands at 0"):
+        tape.body(10, 20)
+
+
+async def test_after_a_break_only_what_follows_the_snapshot_is_read_again(threads: ThreadPoolExecutor) -> None:
+    tape, reader, _ = tape_of(CONTENT, threads)
+    await collect(tape, 0, 50)
+    pieces = aiter(tape.body(50, 95))
+    await anext(pieces)
+    await tape.rehash(70)
+    assert tape.position == 70
+    before = reader.read_bytes
+    assert b"".join(await collect(tape, 70, 95)) == CONTENT[70:]
+    assert before <= 50 + 20 + 20, "the first fifty bytes were read once"
+
+
+async def test_going_back_behind_the_snapshot_reads_from_the_start(threads: ThreadPoolExecutor) -> None:
+    tape, _, _ = tape_of(CONTENT, threads)
+    await collect(tape, 0, 50)
+    await collect(tape, 50, 90)
+    await tape.rehash(13)
+    assert b"".join(await collect(tape, 13, 95)) == CONTENT[13:]
+    tape.check()
+
+
+async def test_the_whole_blob_must_have_been_hashed_before_it_is_judged(threads: ThreadPoolExecutor) -> None:
+    tape, _, _ = tape_of(CONTENT, threads)
+    await collect(tape, 0, 90)
+    with pytest.raises(ValueError, match="only 90 of 95"):
+        tape.check()
+
+
+async def test_an_empty_blob_is_judged_without_a_piece(threads: ThreadPoolExecutor) -> None:
+    tape, _, _ = tape_of(b"", threads)
+    assert await collect(tape, 0, 0) == []
+    tape.check()
+    lying, _, _ = tape_of(b"", threads, claimed=b"not empty")
+    with pytest.raises(SourceError):
+        lying.check()
+
+
+async def test_settling_waits_for_the_read_under_way(threads: ThreadPoolExecutor) -> None:
+    tape, reader, _ = tape_of(CONTENT, threads)
+    pieces = aiter(tape.body(0, 95))
+    await anext(pieces)
+    await tape.settle()
+    before = reader.read_bytes
+    await asyncio.sleep(0.01)
+    assert reader.read_bytes == before
+    await tape.settle()
+
+
+@given(st.data())
+def test_whatever_breaks_and_goes_on_the_hash_is_that_of_the_blob(data: st.DataObject) -> None:
+    content = data.draw(st.binary(min_size=1, max_size=200))
+    piece = data.draw(st.integers(1, 50))
+
+    async def run() -> None:
+        with ThreadPoolExecutor(1) as threads:
+            tape, _, _ = tape_of(content, threads, piece=piece)
+            position = 0
+            for _ in range(data.draw(st.integers(0, 5))):
+                stop = data.draw(st.integers(position, len(content)))
+                pieces = aiter(tape.body(position, stop))
+                for _ in range(data.draw(st.integers(0, 3))):
+                    await anext(pieces, b"")
+                position = data.draw(st.integers(0, stop))
+                await tape.rehash(position)
+                assert tape.position == position
+            assert b"".join([part async for part in tape.body(position, len(content))]) == content[position:]
+            tape.check()
+
+    asyncio.run(run())
