@@ -1,0 +1,61 @@
+"""The upload session: how one blob gets into one repository (OCI distribution spec 1.1, "Pushing blobs").
+
+A state machine without IO (`session`), over values: what it asks for and is told (`actions`), how the registry
+wants it, and what the disk knows of it (`limits`).
+"""
+
+from pushd.oci.upload.actions import (
+    Action,
+    Broken,
+    Cancel,
+    Cancelled,
+    Done,
+    Fail,
+    Head,
+    Landing,
+    Mount,
+    Open,
+    Outcome,
+    Patch,
+    Put,
+    Rehash,
+    Request,
+    Restart,
+    Save,
+    Send,
+    Single,
+    Status,
+    Stream,
+    Wait,
+)
+from pushd.oci.upload.limits import Checkpoint, Form, Limits
+from pushd.oci.upload.session import UploadSession
+
+__all__ = [
+    "Action",
+    "Broken",
+    "Cancel",
+    "Cancelled",
+    "Checkpoint",
+    "Done",
+    "Fail",
+    "Form",
+    "Head",
+    "Landing",
+    "Limits",
+    "Mount",
+    "Open",
+    "Outcome",
+    "Patch",
+    "Put",
+    "Rehash",
+    "Request",
+    "Restart",
+    "Save",
+    "Send",
+    "Single",
+    "Status",
+    "Stream",
+    "UploadSession",
+    "Wait",
+]

@@ -1,0 +1,49 @@
+"""What a registry's reply means to an upload session, where the specification and the field do not say the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pushd.errors import Code, RegistryError
+from pushd.oci.reply import refusal
+
+if TYPE_CHECKING:
+    from pushd.oci.reply import Reply
+
+CREATED = frozenset({200, 201, 204})
+"""A PUT closed the session: 201 by the spec (end-6)."""
+STANDS = frozenset({200, 202, 204})
+"""The session was found: 204 by the spec (end-13)."""
+TAKEN = frozenset({200, 201, 202, 204})
+"""A chunk was taken: 202 by the spec (end-5), 201 by ECR, 204 by docker's own specification of old."""
+
+_FORM_REFUSED = frozenset({400, 405, 411, 413, 415, 501})
+"""What registries that do not know a form, or not at that size, have answered to it."""
+_FORM_REFUSED_FIRST = frozenset({404, 416})
+"""The same, but only to the first bytes of a session: later on these are about the session and its offset."""
+_FORGOTTEN = frozenset({"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
+"""Error codes that say that the session is of no use any more, under whatever status."""
+
+
+def form_refused(reply: Reply, *, first: bool) -> bool:
+    """Whether another form of upload may fare better; `first`: these were the first bytes of the session."""
+    return reply.status in _FORM_REFUSED or (first and reply.status in _FORM_REFUSED_FIRST)
+
+
+def forgotten(reply: Reply) -> bool:
+    """Whether the registry says that the session is of no use any more."""
+    return bool(reply.codes & _FORGOTTEN)
+
+
+def mismatched(reply: Reply) -> bool:
+    """Whether the registry says that the bytes it has are not those of the digest."""
+    return "DIGEST_INVALID" in reply.codes
+
+
+def refused(reply: Reply, subject: str, asked: str, *, in_session: bool) -> RegistryError:
+    """Turn a refusal into an error; `in_session`: it came from an open session's Location."""
+    error = refusal(reply, subject, asked)
+    if in_session and (error.code is Code.REGISTRY_NOT_FOUND or forgotten(reply)):
+        # 404 says here that the session is unknown, not that the repository is.
+        return RegistryError(Code.REGISTRY_UPLOAD_LOST, subject, error.detail, retry_after=error.retry_after)
+    return error
