@@ -1,0 +1,5 @@
+"""Durable truth, in SQLite."""
+
+from pushd.store.store import Store, open_store
+
+__all__ = ["Store", "open_store"]

@@ -1,0 +1,60 @@
+"""A job's image: its manifests' original bytes, each kept once however many jobs push them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pushd.errors import Code, StoreError
+from pushd.oci.descriptor import Descriptor
+from pushd.oci.digest import Digest
+from pushd.oci.image import Document, Image
+from pushd.oci.manifest import Manifest
+from pushd.store.jobs import number
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from pushd.store.transaction import Transaction
+
+
+def save(transaction: Transaction, job: int | None, image: Image) -> None:
+    """Write the documents of the job numbered `job`."""
+    for position, document in enumerate(image.documents):
+        digest = str(document.descriptor.digest)
+        transaction.execute(
+            "INSERT INTO manifests (digest, content) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            (digest, document.content),
+        )
+        transaction.execute(
+            "INSERT INTO documents (job, position, digest, media_type) VALUES (?, ?, ?, ?)",
+            (job, position, digest, document.descriptor.media_type),
+        )
+
+
+def load(connection: sqlite3.Connection, job_id: str) -> Image:
+    """Read the image of a job.
+
+    Raises:
+        RequestError: `request.not_found`.
+        StoreError: `store.damaged`, a manifest is not what its digest names.
+    """
+    rows = connection.execute(
+        """SELECT documents.digest, documents.media_type, manifests.content
+           FROM documents JOIN manifests ON manifests.digest = documents.digest
+           WHERE documents.job = ? ORDER BY documents.position""",
+        (number(connection, job_id),),
+    )
+    return Image(tuple(_document(row) for row in rows))
+
+
+def _document(row: sqlite3.Row) -> Document:
+    digest, content = Digest.parse(row["digest"]), bytes(row["content"])
+    if not digest.matches(content):
+        raise StoreError(
+            Code.STORE_DAMAGED,
+            row["digest"],
+            "the stored manifest is not what its digest names",
+            hint="restore a backup of the database, or submit the image again",
+        )
+    descriptor = Descriptor(row["media_type"], digest, len(content))
+    return Document(descriptor, content, Manifest.parse(content, row["media_type"]))

@@ -1,0 +1,161 @@
+"""Opening the database: nothing is trusted, nothing unreadable is ever deleted."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from pushd.errors import Code, StoreError
+from pushd.store import schema
+from pushd.store.deliveries import requeue
+from pushd.store.fault import damaged, os_fault, sqlite_fault
+from pushd.store.lock import StateLock
+from pushd.store.writing import commit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from pushd.store.answer import Answer
+    from pushd.store.transaction import Transaction
+    from pushd.telemetry.events import Event
+
+_BUSY_TIMEOUT = 5.0
+"""Seconds to wait for a lock: only a person's own tool can hold one, the daemon's writer is alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A database ready for use, owned by this process.
+
+    Attributes:
+        path: the file.
+        lock: held on the state directory.
+        writer: the connection that writes.
+        reader: the connection that cannot.
+        epoch: the number of this life.
+        requeued: the events of deliveries an earlier life left running, one each.
+    """
+
+    path: Path
+    lock: StateLock
+    writer: sqlite3.Connection
+    reader: sqlite3.Connection
+    epoch: int
+    requeued: Sequence[Event]
+
+    def close(self) -> None:
+        """Close the connections, the writing one last: it moves what is left of the log into the file."""
+        self.reader.close()
+        self.writer.close()
+        self.lock.release()
+
+
+def open_database(state_dir: Path, now: datetime) -> Opened:
+    """Lock the state directory, check, migrate and recover the database in it. Blocks.
+
+    Args:
+        state_dir: created with mode 0700 when missing.
+        now: when deliveries left running go back to the queue.
+
+    Raises:
+        StoreError: `store.unavailable`, another daemon has it or the files cannot be used; `store.damaged`;
+            `store.newer`; `store.full`.
+    """
+    path = state_dir.absolute() / "pushd.db"
+    with ExitStack() as undo:
+        try:
+            state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = StateLock(state_dir / "lock")
+            undo.callback(lock.release)
+            _make_private(path)
+            writer = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+            undo.callback(writer.close)
+            writer.row_factory = sqlite3.Row
+            _prepare(writer, path)
+            life = _begin_life(writer, path, now)
+            reader = sqlite3.connect(
+                f"{path.as_uri()}?mode=ro",
+                uri=True,
+                timeout=_BUSY_TIMEOUT,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            undo.callback(reader.close)
+            reader.row_factory = sqlite3.Row
+            reader.execute("PRAGMA query_only = ON")
+        except sqlite3.Error as error:
+            fault = sqlite_fault(error, path)
+            if fault is error:
+                raise
+            raise fault from error
+        except OSError as error:
+            raise os_fault(error, path) from error
+        undo.pop_all()
+    return Opened(path, lock, writer, reader, cast("int", life.value), life.told)
+
+
+def _make_private(path: Path) -> None:
+    """Create the file, or find it, readable by its owner alone; SQLite gives its companions the same mode."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchmod(file, 0o600)
+    finally:
+        os.close(file)
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    steps = schema.migrations()
+    _check(connection, path, known=len(steps))
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise StoreError(
+            Code.STORE_UNAVAILABLE,
+            str(path),
+            "the filesystem cannot hold a write-ahead log",
+            hint="put the state directory on a local filesystem",
+        )
+    connection.execute("PRAGMA synchronous = FULL")
+    schema.migrate(connection, steps)
+    connection.execute("PRAGMA foreign_keys = ON")  # after the migrations: a table they rebuild has references
+
+
+def _check(connection: sqlite3.Connection, path: Path, *, known: int) -> None:
+    """Refuse what is not a sound database of ours, before a single byte is written to it."""
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if not tables:
+        return
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != schema.APPLICATION_ID:
+        raise damaged(path, "it holds another program's data")
+    found = schema.version(connection)
+    if found > known:
+        raise StoreError(
+            Code.STORE_NEWER,
+            str(path),
+            f"the database was written by a newer pushd (schema {found}; this one knows {known})",
+            hint="start the newer release, or restore the backup made before it",
+        )
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise damaged(path, str(verdict))
+
+
+def _begin_life(connection: sqlite3.Connection, path: Path, now: datetime) -> Answer:
+    """Count the new life, and put what an earlier one left running back into the queue."""
+
+    def begin(transaction: Transaction) -> int:
+        row = transaction.execute("UPDATE meta SET epoch = epoch + 1 RETURNING epoch").fetchone()
+        left = transaction.execute("SELECT id FROM deliveries WHERE state = 'running' ORDER BY id").fetchall()
+        for delivery in left:
+            requeue(transaction, delivery["id"], now)
+        return int(row["epoch"])
+
+    (answer,) = commit(connection, [begin], path)
+    if answer.error is not None:
+        raise answer.error
+    return answer

@@ -1,0 +1,174 @@
+"""What a delivery needs, what each blob of it came to, and where its upload stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pushd.job import TransferState
+from pushd.oci.upload import Checkpoint, Form
+from pushd.store.moment import seconds
+from pushd.telemetry.events import DELIVERY_PLANNED, TRANSFER_FINISHED
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from pushd.oci.descriptor import Descriptor
+    from pushd.store.transaction import Transaction
+    from pushd.work import Claim, TransferKey, TransferResult
+
+_NEED = """
+    INSERT INTO transfers (registry, repository, digest, credential, uid) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (registry, repository, digest, credential, uid) DO UPDATE SET uid = uid RETURNING id
+"""
+_WAIT = """
+    INSERT INTO waiters (delivery, position, transfer, media_type, size, state) VALUES (?, ?, ?, ?, ?, ?)
+"""
+_WAITER = """
+    SELECT waiters.transfer, waiters.sent
+    FROM waiters JOIN transfers ON transfers.id = waiters.transfer
+    WHERE waiters.delivery = ? AND transfers.digest = ?
+"""
+_LAND = """
+    UPDATE waiters SET state = ?, sent = ?, resumed = ?, interruptions = ?, form = ?, seconds = ?
+    WHERE delivery = ? AND transfer = ?
+"""
+_WAITED_FOR = """
+    SELECT transfers.id
+    FROM transfers JOIN waiters ON waiters.transfer = transfers.id
+    WHERE registry = ? AND repository = ? AND digest = ? AND credential = ? AND uid = ? AND waiters.delivery = ?
+"""
+_SAVE = """
+    INSERT INTO upload_sessions (transfer, location, "offset", chunk_size, form, epoch, updated_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (transfer) DO UPDATE SET location = excluded.location, "offset" = excluded."offset",
+        chunk_size = excluded.chunk_size, form = excluded.form, epoch = excluded.epoch,
+        updated_at = excluded.updated_at
+"""
+_RECALL = """
+    SELECT upload_sessions.*
+    FROM transfers JOIN upload_sessions ON upload_sessions.transfer = transfers.id
+    WHERE registry = ? AND repository = ? AND digest = ? AND credential = ? AND uid = ?
+"""
+
+
+def plan(
+    transaction: Transaction,
+    claim: Claim,
+    *,
+    credential: str,
+    repository: str,
+    blobs: Sequence[Descriptor],
+    manifests: int,
+    now: datetime,
+) -> None:
+    """Write down what a delivery needs, in order, all pending; what an earlier attempt came to goes."""
+    transaction.execute("DELETE FROM waiters WHERE delivery = ?", (claim.delivery_id,))
+    for position, blob in enumerate(blobs):
+        transfer = transaction.execute(
+            _NEED, (claim.registry, repository, str(blob.digest), credential, claim.uid)
+        ).fetchone()
+        transaction.execute(
+            _WAIT,
+            (claim.delivery_id, position, transfer["id"], blob.media_type, blob.size, TransferState.PENDING),
+        )
+    transaction.tell(
+        DELIVERY_PLANNED,
+        now,
+        claim.job_id,
+        claim.delivery_id,
+        destination=claim.destination,
+        blobs=len(blobs),
+        size=sum(blob.size for blob in blobs),
+        manifests=manifests,
+    )
+
+
+def land(transaction: Transaction, claim: Claim, blob: Descriptor, result: TransferResult, now: datetime) -> None:
+    """Write down what one blob came to; where its upload stands is forgotten when it landed.
+
+    Raises:
+        LookupError: the delivery was not planned to need it.
+    """
+    waiter = transaction.execute(_WAITER, (claim.delivery_id, str(blob.digest))).fetchone()
+    if waiter is None:
+        raise LookupError(f"{blob.digest} is not in the plan of delivery {claim.delivery_id}")
+    transaction.execute(
+        _LAND,
+        (
+            result.state,
+            result.sent,
+            result.resumed,
+            result.interruptions,
+            result.form,
+            result.seconds,
+            claim.delivery_id,
+            waiter["transfer"],
+        ),
+    )
+    transaction.execute(
+        "UPDATE deliveries SET sent = sent + ? WHERE id = ?", (result.sent - waiter["sent"], claim.delivery_id)
+    )
+    if result.state.landed:
+        _forget(transaction, waiter["transfer"])
+    transaction.tell(
+        TRANSFER_FINISHED,
+        now,
+        claim.job_id,
+        claim.delivery_id,
+        digest=str(blob.digest),
+        destination=claim.destination,
+        media_type=blob.media_type,
+        size=blob.size,
+        state=result.state.value,
+        sent=result.sent,
+        seconds=round(result.seconds, 3),
+        resumed=result.resumed,
+        interruptions=result.interruptions,
+        form=result.form,
+    )
+
+
+def checkpoint(
+    transaction: Transaction, claim: Claim, key: TransferKey, checkpoint: Checkpoint | None, now: datetime
+) -> None:
+    """Save, or with None forget, where an upload session stands.
+
+    Raises:
+        LookupError: the delivery was not planned to need that transfer.
+    """
+    row = transaction.execute(_WAITED_FOR, (*_columns(key), claim.delivery_id)).fetchone()
+    if row is None:
+        raise LookupError(f"{key.digest} to {key.repository} is not in the plan of delivery {claim.delivery_id}")
+    if checkpoint is None:
+        _forget(transaction, row["id"])
+        return
+    transaction.execute(
+        _SAVE,
+        (
+            row["id"],
+            checkpoint.location,
+            checkpoint.offset,
+            checkpoint.chunk_size,
+            checkpoint.form,
+            claim.epoch,
+            seconds(now),
+        ),
+    )
+
+
+def recall(connection: sqlite3.Connection, key: TransferKey) -> Checkpoint | None:
+    """Read where an upload session stands."""
+    row = connection.execute(_RECALL, _columns(key)).fetchone()
+    if row is None:
+        return None
+    return Checkpoint(row["location"], row["offset"], row["chunk_size"], Form(row["form"]))
+
+
+def _forget(transaction: Transaction, transfer: int) -> None:
+    transaction.execute("DELETE FROM upload_sessions WHERE transfer = ?", (transfer,))
+
+
+def _columns(key: TransferKey) -> tuple[str, str, str, str, int]:
+    return key.registry, key.repository, str(key.digest), key.credential, key.uid

@@ -1,0 +1,123 @@
+"""Images, submissions and times for the store's tests."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from pushd.job import DeliveryState, Failure, JobSpec
+from pushd.oci.descriptor import Descriptor
+from pushd.oci.digest import Digest
+from pushd.oci.image import Document, Image
+from pushd.oci.manifest import Manifest
+from pushd.work import Outcome, Submission, TransferKey
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pushd.work import Claim
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+THROTTLED = Failure(code="registry.throttled", message="registry.test: asks for a pause", retryable=True)
+REFUSED = Failure(code="registry.denied", message="registry.test: no right to push", retryable=False)
+CANCELLED = Outcome(state=DeliveryState.CANCELLED)
+FAILED = Outcome(state=DeliveryState.FAILED, failure=REFUSED)
+
+
+@dataclass
+class Clock:
+    """A clock that goes when it is told to."""
+
+    now: datetime = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_time(self, seconds: float) -> datetime:
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+
+def after(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def blob(name: str, size: int = 1000, media_type: str = LAYER) -> Descriptor:
+    return Descriptor(media_type, Digest.of(name.encode()), size)
+
+
+def document(media_type: str, fields: Mapping[str, object]) -> Document:
+    content = json.dumps({"schemaVersion": 2, "mediaType": media_type, **fields}, indent=1).encode()
+    descriptor = Descriptor(media_type, Digest.of(content), len(content))
+    return Document(descriptor, content, Manifest.parse(content, media_type))
+
+
+def manifest(name: str, layers: int = 2, annotation: str = "") -> Document:
+    blobs = [blob(f"{name} config", 20, CONFIG), *(blob(f"{name} layer {n}") for n in range(layers))]
+    listed = [{"mediaType": one.media_type, "digest": str(one.digest), "size": one.size} for one in blobs]
+    return document(MANIFEST, {"config": listed[0], "layers": listed[1:], "annotations": {"a": annotation}})
+
+
+def image(name: str = "app", *, layers: int = 2, annotation: str = "") -> Image:
+    return Image((manifest(name, layers, annotation),))
+
+
+def index(*names: str) -> Image:
+    children = [manifest(name) for name in names]
+    listed = [
+        {
+            "mediaType": child.descriptor.media_type,
+            "digest": str(child.descriptor.digest),
+            "size": child.descriptor.size,
+        }
+        for child in children
+    ]
+    return Image((*children, document(INDEX, {"manifests": listed})))
+
+
+def submission(
+    job_id: str = "job1",
+    *destinations: str,
+    priority: int = 0,
+    uid: int = 1000,
+    of: Image | None = None,
+    idempotency_key: str | None = None,
+    fingerprint: bytes = b"body",
+    labels: Mapping[str, str] | None = None,
+    at: datetime = NOON,
+) -> Submission:
+    destinations = destinations or ("registry.test/team/app:1.4",)
+    return Submission(
+        job_id=job_id,
+        spec=JobSpec(source="oci:/srv/app:1.4", destinations=destinations, priority=priority, labels=labels or {}),
+        registries=tuple(destination.partition("/")[0] for destination in destinations),
+        image=of or image(),
+        uid=uid,
+        created_at=at,
+        deadline_at=at + timedelta(days=1),
+        idempotency_key=idempotency_key,
+        fingerprint=fingerprint,
+    )
+
+
+def succeeded(name: str = "app") -> Outcome:
+    return Outcome(state=DeliveryState.SUCCEEDED, digest=image(name).root.descriptor.digest)
+
+
+def transfer_key(
+    claim: Claim, of: Descriptor, *, credential: str = "anonymous", repository: str = "team/app"
+) -> TransferKey:
+    return TransferKey(
+        registry=claim.registry,
+        repository=repository,
+        digest=of.digest,
+        credential=credential,
+        uid=claim.uid,
+    )

@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pushd.errors import Code, StoreError
+from pushd.job import DeliveryState, JobState
+from pushd.store import claims
+from pushd.store.claims import first
+from pushd.store.deliveries import cancel
+from pushd.store.opening import open_database
+from pushd.store.submission import submit
+from pushd.store.transaction import Transaction
+from pushd.telemetry.events import DELIVERY_STARTED
+from tests.unit.store.samples import FAILED, NOON, THROTTLED, after, blob, submission, succeeded, transfer_key
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pushd.store import Store
+    from pushd.telemetry.events import Event
+    from pushd.work import Claim
+
+
+async def claimed(store: Store, at: float = 0.0, default: int = 9, **free: int) -> Claim:
+    claim = await store.claim(after(at), free=free, default=default)
+    assert claim is not None
+    return claim
+
+
+async def test_an_empty_queue_gives_nothing(store: Store, published: list[Event]) -> None:
+    assert await store.claim(NOON, free={}, default=1) is None
+    assert published == []
+
+
+async def test_a_claim_carries_what_the_engine_needs(store: Store) -> None:
+    job = await store.submit(submission("job1", "mirror.test:5000/app:1.4", uid=7))
+    claim = await claimed(store)
+    assert (claim.job_id, claim.delivery_id) == ("job1", job.deliveries[0].id)
+    assert (claim.source, claim.destination) == ("oci:/srv/app:1.4", "mirror.test:5000/app:1.4")
+    assert (claim.registry, claim.uid) == ("mirror.test:5000", 7)
+    assert (claim.attempt, claim.epoch) == (1, store.epoch)
+    assert claim.deadline_at == NOON + timedelta(days=1)
+
+
+async def test_a_claimed_delivery_runs_and_is_not_claimed_again(store: Store, published: list[Event]) -> None:
+    await store.submit(submission("job1"))
+    claim = await claimed(store, 5)
+    assert await store.claim(NOON, free={}, default=1) is None
+    job = await store.get("job1")
+    assert job is not None
+    (delivery,) = job.deliveries
+    assert job.state is JobState.RUNNING
+    assert (delivery.state, delivery.attempt) == (DeliveryState.RUNNING, 1)
+    assert delivery.started_at == after(5)
+    started = published[-1]
+    assert (started.kind, started.job, started.delivery) == (DELIVERY_STARTED, "job1", claim.delivery_id)
+    assert started.at == after(5)
+    assert started.fields == {"destination": claim.destination, "attempt": 1}
+
+
+async def test_larger_priority_goes_first_then_the_older(store: Store) -> None:
+    await store.submit(submission("low", priority=-1))
+    await store.submit(submission("old"))
+    await store.submit(submission("new"))
+    await store.submit(submission("urgent", "other.test/app:1", priority=5))
+    order = [(await claimed(store)).job_id for _ in range(4)]
+    assert order == ["urgent", "old", "new", "low"]
+
+
+async def test_a_registry_with_no_place_left_holds_up_only_its_own(store: Store) -> None:
+    await store.submit(submission("job1", "busy.test/app:1", priority=9))
+    await store.submit(submission("job2", "idle.test/app:1"))
+    claim = await store.claim(NOON, free={"busy.test": 0}, default=1)
+    assert claim is not None
+    assert claim.job_id == "job2"
+    assert await store.claim(NOON, free={"busy.test": 0}, default=1) is None
+    assert await store.claim(NOON, free={"idle.test": 1}, default=0) is None
+    claim = await store.claim(NOON, free={"busy.test": 1}, default=0)
+    assert claim is not None
+    assert claim.job_id == "job1"
+
+
+async def test_a_held_delivery_counts_as_queued_when_its_time_has_come(store: Store) -> None:
+    await store.submit(submission("job1"))
+    await store.hold(await claimed(store), after(60), THROTTLED)
+    assert await store.claim(after(59), free={}, default=1) is None
+    claim = await claimed(store, 60)
+    assert (claim.job_id, claim.attempt) == ("job1", 2)
+    job = await store.get("job1")
+    assert job is not None
+    assert (job.deliveries[0].failure, job.deliveries[0].not_before) == (None, None)
+    assert job.deliveries[0].started_at == NOON
+
+
+async def test_a_held_delivery_whose_time_has_come_waits_its_turn_as_queued(store: Store) -> None:
+    await store.submit(submission("job1"))
+    await store.hold(await claimed(store), after(60), THROTTLED)
+    assert await store.claim(after(61), free={}, default=0) is None
+    assert await store.due(after(61)) is None
+    job = await store.get("job1")
+    assert job is not None
+    assert job.state is JobState.QUEUED
+    assert await store.queue() == {"queued": 1, "running": 0, "held": 0}
+
+
+async def test_the_next_time_to_look_is_that_of_the_earliest_held(store: Store) -> None:
+    assert await store.due(NOON) is None
+    await store.submit(submission("job1", "registry.test/a:1", "registry.test/b:1"))
+    await store.hold(await claimed(store), after(90), THROTTLED)
+    await store.hold(await claimed(store), after(30), THROTTLED)
+    assert await store.due(NOON) == after(30)
+    assert await store.due(after(30)) == after(90)
+    assert await store.due(after(90)) is None
+
+
+# ----------------------------------------------------------------------------------------------------- fencing
+
+WRITES = {
+    "plan": lambda store, claim: store.plan(claim, credential="c", repository="r", blobs=[blob("new")], manifests=1),
+    "land": lambda store, claim: store.land(claim, blob("a"), None),
+    "checkpoint": lambda store, claim: store.checkpoint(claim, transfer_key(claim, blob("a")), None),
+    "hold": lambda store, claim: store.hold(claim, after(60), THROTTLED),
+    "finish": lambda store, claim: store.finish(claim, FAILED, NOON),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+async def test_a_claim_that_was_lost_can_write_nothing(
+    store: Store, published: list[Event], write: Callable[[Store, Claim], object]
+) -> None:
+    await store.submit(submission("job1"))
+    lost = await claimed(store)
+    await store.plan(lost, credential="anonymous", repository="team/app", blobs=[blob("a")], manifests=1)
+    await store.hold(lost, after(10), THROTTLED)
+    await claimed(store, 10)
+    before, told = await store.get("job1"), len(published)
+    with pytest.raises(StoreError) as refused:
+        await write(store, lost)  # type: ignore[misc] # what the table's functions give is awaitable
+    assert refused.value.code is Code.STORE_CLAIM_LOST
+    assert refused.value.subject == lost.destination
+    assert await store.get("job1") == before
+    assert len(published) == told
+
+
+async def test_a_claim_of_another_life_is_lost_whatever_its_attempt(store: Store) -> None:
+    await store.submit(submission("job1"))
+    claim = await claimed(store)
+    for epoch in (store.epoch - 1, store.epoch + 1):
+        with pytest.raises(StoreError) as refused:
+            await store.finish(replace(claim, epoch=epoch), FAILED, NOON)
+        assert refused.value.code is Code.STORE_CLAIM_LOST
+    await store.finish(claim, FAILED, NOON)
+
+
+async def test_a_finished_delivery_is_finished_once(store: Store, published: list[Event]) -> None:
+    await store.submit(submission("job1"))
+    claim = await claimed(store)
+    await store.finish(claim, succeeded(), NOON)
+    told = len(published)
+    with pytest.raises(StoreError) as refused:
+        await store.finish(claim, FAILED, NOON)
+    assert refused.value.code is Code.STORE_CLAIM_LOST
+    assert len(published) == told
+
+
+# ------------------------------------------------------------------------------------------------- what it costs
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    opened = open_database(tmp_path, NOON)
+    yield opened.writer
+    opened.close()
+
+
+def claim_next(writer: sqlite3.Connection, at: float = 0.0) -> Claim | None:
+    return claims.claim(Transaction(writer), 1, after(at), free={"full.test": 0}, default=1)
+
+
+def fill(writer: sqlite3.Connection, prefix: str, count: int, registry: str = "registry.test") -> None:
+    writer.execute("BEGIN")
+    for number in range(count):
+        submit(Transaction(writer), submission(f"{prefix}{number}", f"{registry}/app:1"))
+    writer.execute("COMMIT")
+
+
+def end_all(writer: sqlite3.Connection) -> None:
+    writer.execute("BEGIN")
+    for row in writer.execute("SELECT number FROM jobs").fetchall():
+        cancel(Transaction(writer), row["number"], NOON)
+    writer.execute("COMMIT")
+
+
+def steps_of_a_claim(writer: sqlite3.Connection) -> int:
+    """Count what SQLite's machine does for one claim, in its own instructions; take the claim back."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    writer.execute("BEGIN")
+    writer.set_progress_handler(count, 1)
+    claim = claim_next(writer)
+    writer.set_progress_handler(None, 1)
+    writer.execute("ROLLBACK")
+    assert claim is not None
+    return steps
+
+
+def test_a_claim_costs_the_same_however_many_jobs_have_ended(writer: sqlite3.Connection) -> None:
+    fill(writer, "early", 3)
+    end_all(writer)
+    fill(writer, "waiting", 3)
+    before = steps_of_a_claim(writer)
+    writer.execute("UPDATE deliveries SET state = 'failed' WHERE state = 'queued'")
+    fill(writer, "ended", 1000)
+    end_all(writer)
+    fill(writer, "waiting again", 3)
+    assert steps_of_a_claim(writer) == before
+
+
+def test_a_claim_costs_the_same_however_long_the_queue_is(writer: sqlite3.Connection) -> None:
+    fill(writer, "full", 3, "full.test")
+    fill(writer, "waiting", 3)
+    before = steps_of_a_claim(writer)
+    fill(writer, "full too", 500, "full.test")
+    fill(writer, "waiting too", 500)
+    assert steps_of_a_claim(writer) == before
+
+
+def test_every_statement_of_a_claim_searches_an_index(writer: sqlite3.Connection) -> None:
+    fill(writer, "waiting", 1)
+    statements: list[str] = []
+    writer.set_trace_callback(statements.append)
+    claim_next(writer)
+    writer.set_trace_callback(None)
+    touching = [statement for statement in statements if "deliveries" in statement]
+    assert len(touching) >= 6
+    for statement in touching:
+        for row in writer.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall():
+            step = row["detail"]
+            if "deliveries" in step:
+                assert step.startswith("SEARCH") or "deliveries_queued" in step, statement
+
+
+@pytest.mark.parametrize(
+    ("heads", "chosen"),
+    [([], None), ([(0, 3)], 3), ([(0, 3), (0, 2)], 2), ([(0, 1), (5, 9)], 9), ([(-1, 1), (-2, 0)], 1)],
+)
+def test_the_first_is_of_larger_priority_then_older(heads: list[tuple[int, int]], chosen: int | None) -> None:
+    assert first(heads) == chosen

@@ -1,0 +1,186 @@
+"""The store against a model of it: whatever is done in whatever order, daemon deaths included."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from pushd.errors import Code, StoreError
+from pushd.job import DeliveryState, job_state
+from pushd.store import open_store
+from pushd.telemetry.events import DELIVERY_REQUEUED, JOB_FINISHED
+from tests.unit.store.samples import CANCELLED, FAILED, THROTTLED, Clock, after, submission, succeeded
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from pushd.telemetry.events import Event
+    from pushd.work import Claim
+
+REGISTRIES = ("a.test", "b.test")
+OUTCOMES = {
+    DeliveryState.SUCCEEDED: succeeded(),
+    DeliveryState.FAILED: FAILED,
+    DeliveryState.CANCELLED: CANCELLED,
+}
+Result = TypeVar("Result")
+
+
+@dataclass
+class Expected:
+    """What the model knows of a delivery."""
+
+    job: str
+    registry: str
+    priority: int
+    state: DeliveryState = DeliveryState.QUEUED
+    until: float = 0.0
+
+
+class Story(RuleBasedStateMachine):
+    """Submits, claims, holds, finishes, cancels, dies; and compares."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.folder = tempfile.TemporaryDirectory()
+        self.clock = Clock()
+        self.now = 0.0
+        self.published: list[Event] = []
+        self.expected: dict[int, Expected] = {}
+        self.jobs: list[str] = []
+        self.claims: dict[int, Claim] = {}
+        self.stale: list[Claim] = []
+        self.open()
+
+    def run(self, coroutine: Coroutine[object, object, Result]) -> Result:
+        return self.loop.run_until_complete(coroutine)
+
+    def open(self) -> None:
+        self.store = self.run(open_store(Path(self.folder.name), publish=self.published.extend, clock=self.clock))
+
+    def teardown(self) -> None:
+        self.run(self.store.close())
+        self.run(self.loop.shutdown_default_executor())
+        self.loop.close()
+        self.folder.cleanup()
+
+    @rule(registries=st.lists(st.sampled_from(REGISTRIES), min_size=1, max_size=3), priority=st.integers(-1, 1))
+    def submit(self, registries: list[str], priority: int) -> None:
+        name = f"job{len(self.jobs)}"
+        destinations = [f"{registry}/app:{number}" for number, registry in enumerate(registries)]
+        job = self.run(self.store.submit(submission(name, *destinations, priority=priority, at=self.clock.now)))
+        self.jobs.append(name)
+        for delivery, registry in zip(job.deliveries, registries, strict=True):
+            self.expected[delivery.id] = Expected(name, registry, priority)
+
+    @rule(free=st.dictionaries(st.sampled_from(REGISTRIES), st.integers(0, 1)), default=st.integers(0, 1))
+    def claim(self, free: dict[str, int], default: int) -> None:
+        for one in self.expected.values():
+            if one.state is DeliveryState.HELD and one.until <= self.now:
+                one.state = DeliveryState.QUEUED
+        ready = [
+            (-one.priority, number)
+            for number, one in self.expected.items()
+            if one.state is DeliveryState.QUEUED and free.get(one.registry, default) > 0
+        ]
+        claim = self.run(self.store.claim(after(self.now), free=free, default=default))
+        assert (None if claim is None else claim.delivery_id) == min(ready, default=(0, None))[1]
+        if claim is not None:
+            self.expected[claim.delivery_id].state = DeliveryState.RUNNING
+            self.claims[claim.delivery_id] = claim
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), seconds=st.integers(-5, 30))
+    def hold(self, data: st.DataObject, seconds: int) -> None:
+        claim = self.claims.pop(data.draw(st.sampled_from(sorted(self.claims))))
+        self.run(self.store.hold(claim, after(self.now + seconds), THROTTLED))
+        one = self.expected[claim.delivery_id]
+        one.state, one.until = DeliveryState.HELD, self.now + seconds
+        self.stale.append(claim)
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), state=st.sampled_from(sorted(OUTCOMES)))
+    def finish(self, data: st.DataObject, state: DeliveryState) -> None:
+        claim = self.claims.pop(data.draw(st.sampled_from(sorted(self.claims))))
+        self.run(self.store.finish(claim, OUTCOMES[state], after(self.now)))
+        self.expected[claim.delivery_id].state = state
+        self.stale.append(claim)
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(self.jobs))
+        running = self.run(self.store.cancel(name, after(self.now)))
+        mine = {number: one for number, one in self.expected.items() if one.job == name}
+        assert set(running) == {number for number, one in mine.items() if one.state is DeliveryState.RUNNING}
+        for one in mine.values():
+            if one.state in (DeliveryState.QUEUED, DeliveryState.HELD):
+                one.state = DeliveryState.CANCELLED
+
+    @precondition(lambda self: self.stale)
+    @rule(data=st.data())
+    def write_with_a_lost_claim(self, data: st.DataObject) -> None:
+        claim = data.draw(st.sampled_from(self.stale))
+        with pytest.raises(StoreError) as refused:
+            self.run(self.store.finish(claim, FAILED, after(self.now)))
+        assert refused.value.code is Code.STORE_CLAIM_LOST
+
+    @rule(seconds=st.integers(1, 20))
+    def pass_time(self, seconds: int) -> None:
+        self.now += seconds
+        self.clock.pass_time(seconds)
+
+    @rule()
+    def die_and_live_again(self) -> None:
+        self.run(self.store.close())
+        told = len(self.published)
+        self.open()
+        requeued = [event.delivery for event in self.published[told:] if event.kind is DELIVERY_REQUEUED]
+        assert requeued == sorted(self.claims)
+        assert self.store.requeued == len(requeued)
+        for number in requeued:
+            assert number is not None
+            self.expected[number].state = DeliveryState.QUEUED
+        self.stale.extend(self.claims.values())
+        self.claims.clear()
+
+    @invariant()
+    def the_database_says_what_happened(self) -> None:
+        jobs = self.run(self.store.list(limit=1000))
+        assert [job.id for job in jobs] == self.jobs[::-1]
+        for job in jobs:
+            states = [delivery.state for delivery in job.deliveries]
+            assert states == [self.expected[delivery.id].state for delivery in job.deliveries]
+            assert job.state is job_state(states)
+            assert (job.finished_at is not None) == job.state.terminal
+        waiting = [one.state.value for one in self.expected.values() if not one.state.terminal]
+        queue = self.run(self.store.queue())
+        assert queue == {state: waiting.count(state) for state in ("queued", "running", "held")}
+
+    @invariant()
+    def what_was_published_is_what_was_written(self) -> None:
+        assert self.run(self.store.events(0, limit=10_000)) == tuple(self.published)
+        numbers = [event.seq or 0 for event in self.published]
+        assert numbers == list(range(1, len(numbers) + 1))
+        ended = [event.job for event in self.published if event.kind is JOB_FINISHED]
+        assert sorted(map(str, ended)) == sorted(
+            name for name in self.jobs if all(one.state.terminal for one in self.expected.values() if one.job == name)
+        )
+
+
+Story.TestCase.settings = settings(
+    max_examples=20,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],  # each step waits for the disk, as it must
+)
+test_a_story_of_any_order_agrees_with_its_model = Story.TestCase
