@@ -1,0 +1,38 @@
+"""The operating system's errors, told as errors of a source."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from pushd.errors import Code, SourceError
+
+_DETAILS = {
+    errno.ENAMETOOLONG: "is a longer name than the filesystem can have",
+    errno.ELOOP: "leads through too many symbolic links",
+    errno.EMFILE: "cannot be opened, the daemon has too many files open",
+    errno.ENFILE: "cannot be opened, the system has too many files open",
+}
+
+
+class IrregularFileError(OSError):
+    """What is there is no regular file, or the way to it leads through what is no directory."""
+
+
+def missing(subject: str) -> SourceError:
+    """Tell that there is nothing at the path a source was named by: `source.not_found`."""
+    hint = "the daemon may not see /home and /tmp, and a path ends at its first colon"
+    return SourceError(Code.SOURCE_NOT_FOUND, subject, "is not there", hint=hint)
+
+
+def unreadable(error: OSError, subject: str) -> SourceError:
+    """Tell why `subject` could not be opened or read: `source.unreadable`.
+
+    Raise what is given `from error`.
+    """
+    if error.errno in (errno.EACCES, errno.EPERM):
+        hint = f"the daemon runs as uid {os.geteuid()}: let it read the file and pass the directories above"
+        return SourceError(Code.SOURCE_UNREADABLE, subject, "may not be read by the daemon", hint=hint)
+    code = error.errno or errno.EIO
+    detail = _DETAILS.get(code, f"cannot be read: {os.strerror(code)}")
+    return SourceError(Code.SOURCE_UNREADABLE, subject, detail)

@@ -1,0 +1,76 @@
+"""The name of a source, as skopeo and podman spell it (containers-transports(5))."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum, unique
+
+from pushd.errors import Code, SourceError
+from pushd.oci.text import printable
+
+SHOWN = 512
+"""How many characters of a path or a name an error shows."""
+
+_FORMS = "oci:DIR[:REF] and oci-archive:FILE[:REF]"
+
+
+@unique
+class Kind(StrEnum):
+    """What is found at the path."""
+
+    LAYOUT = "oci"
+    """A directory with an OCI image layout."""
+    ARCHIVE = "oci-archive"
+    """An uncompressed tar of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceName:
+    """A source's name, taken apart.
+
+    Attributes:
+        path: absolute.
+        reference: which image of the layout, or empty for the only one.
+    """
+
+    kind: Kind
+    path: str
+    reference: str
+
+    @classmethod
+    def parse(cls, text: str) -> SourceName:
+        """Read `KIND:PATH[:REF]`.
+
+        The path ends at the first colon, for skopeo does it so: a path with a colon in it has no name, and a
+        reference may have as many as it likes.
+
+        Raises:
+            SourceError: `source.unsupported`; an unknown kind, a relative path, or what no path can be.
+        """
+        prefix, colon, rest = text.partition(":")
+        if not colon or prefix not in {kind.value for kind in Kind}:
+            detail = "is of no kind of source that pushd can read"
+            raise _refused(text, detail, hint=f"sources are named {_FORMS}")
+        path, _, reference = rest.partition(":")
+        if not path:
+            raise _refused(text, "has no path", hint=f"sources are named {_FORMS}")
+        if not path.startswith("/"):
+            hint = "give the absolute path: the daemon does not run in your directory"
+            raise _refused(text, "is named by a relative path", hint=hint)
+        if "\0" in path:
+            raise _refused(text, "has a NUL character in its path")
+        try:
+            os.fsencode(path)
+        except UnicodeEncodeError as error:
+            raise _refused(text, "has characters in its path that no file name can have") from error
+        return cls(Kind(prefix), path, reference)
+
+    @property
+    def shown(self) -> str:
+        """The path, fit for a terminal."""
+        return printable(self.path, SHOWN)
+
+
+def _refused(text: str, detail: str, hint: str = "") -> SourceError:
+    return SourceError(Code.SOURCE_UNSUPPORTED, printable(text, SHOWN), detail, hint=hint)

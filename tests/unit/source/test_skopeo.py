@@ -1,0 +1,66 @@
+"""Layouts and archives as skopeo writes them, and ours as skopeo reads them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pushd.source import open_source
+from tests.fakes.images import ImageSpec, build_layout, pack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pushd.oci.image import Image
+
+SKOPEO = shutil.which("skopeo")
+pytestmark = pytest.mark.skipif(SKOPEO is None, reason="skopeo is not installed")
+
+SPECS = [
+    ImageSpec(tag="1.4", layers=[1024, 200_000]),
+    ImageSpec(tag="example.com:5000/app:1.5", platforms=("linux/amd64", "linux/arm64")),
+]
+
+
+def skopeo(*arguments: str) -> bytes:
+    done = subprocess.run([str(SKOPEO), "--insecure-policy", *arguments], capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def read(name: str) -> Image:
+    source = open_source(name)
+    try:
+        image = source.image()
+        for blob in image.blobs:
+            reader = source.open(blob)
+            assert blob.digest.matches(reader.read(0, reader.size))
+            reader.close()
+    finally:
+        source.close()
+    return image
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("kind", ["oci", "oci-archive"])
+@pytest.mark.parametrize("reference", [":renamed:2.0", ""])
+def test_what_skopeo_writes_is_read(tmp_path: Path, spec: ImageSpec, kind: str, reference: str) -> None:
+    layout = build_layout(tmp_path / "app", [spec])
+    written = f"{kind}:{tmp_path / 'written'}{reference}"
+    skopeo("copy", "--all", f"oci:{layout.path}:{spec.tag}", written)
+
+    image = read(written)
+    assert image.root.descriptor.digest == layout.image.digest
+    assert set(image.blobs) == set(layout.image.blobs)
+
+
+@pytest.mark.parametrize("kind", ["oci", "oci-archive"])
+def test_names_choose_the_images_skopeo_would_choose(tmp_path: Path, kind: str) -> None:
+    layout = build_layout(tmp_path / "app", SPECS)
+    path = layout.path if kind == "oci" else pack(layout.path, tmp_path / "app.tar")
+    for spec in SPECS:
+        name = f"{kind}:{path}:{spec.tag}"
+        assert read(name).root.content == skopeo("inspect", "--raw", name)
