@@ -92,7 +92,7 @@ def _kind(name: str, level: Level, message: str, *fields: str, durable: bool = F
 
 
 DAEMON_STARTED = _kind(
-    "daemon.started", Level.INFO, "pushd {version} serves {socket}, life number {epoch}, {requeued} deliveries to go on",
+    "daemon.started", Level.INFO, "pushd {version} serves {socket}; {requeued} deliveries go on",
     "version", "socket", "state_dir", "epoch", "requeued", "pid",
 )  # fmt: skip
 DAEMON_STOPPING = _kind("daemon.stopping", Level.INFO, "stopping: {reason}", "reason", "running")
@@ -100,6 +100,9 @@ DAEMON_STOPPED = _kind("daemon.stopped", Level.INFO, "stopped after {seconds} s"
 DAEMON_FAULT = _kind(
     "daemon.fault", Level.ERROR, "a defect in pushd, please report it: {error}", "error", "where", "traceback"
 )
+
+LIBRARY_MESSAGE = _kind("library.message", Level.WARNING, "{logger}: {text}", "logger", "text", "traceback")
+LIBRARY_FAILURE = _kind("library.failure", Level.ERROR, "{logger}: {text}", "logger", "text", "traceback")
 
 STORE_FAILED = _kind("store.failed", Level.ERROR, "{where}: {error}; trying again", "where", "code", "error")
 
@@ -111,6 +114,10 @@ JOB_FINISHED = _kind(
     "job.finished", Level.INFO, "job {job} {state} in {seconds} s",
     "state", "seconds", "succeeded", "failed", "cancelled", "size", "digest", "uid", durable=True,
 )  # fmt: skip
+
+JOB_PROGRESS = _kind(
+    "job.progress", Level.INFO, "job {job}: {done} of {size} bytes, {rate} bytes/s", "done", "size", "sent", "rate"
+)
 
 DELIVERY_STARTED = _kind(
     "delivery.started", Level.INFO, "to {destination}, attempt {attempt}", "destination", "attempt", durable=True
@@ -160,8 +167,9 @@ UPLOAD_RESTARTED = _kind(
     "digest", "destination", "reason", "offset", "form",
 )  # fmt: skip
 UPLOAD_CHUNK = _kind(
-    "blob.upload.chunk", Level.DEBUG, "{digest} bytes {start} to {stop}", "digest", "destination", "start", "stop", "seconds"
-)
+    "blob.upload.chunk", Level.DEBUG, "{digest} bytes {start} to {stop}",
+    "digest", "destination", "start", "stop", "seconds",
+)  # fmt: skip
 MANIFEST_PUT = _kind(
     "manifest.put", Level.INFO, "{digest} put to {destination}", "digest", "destination", "media_type", "size", "tag"
 )

@@ -1,0 +1,61 @@
+"""What the API says, as JSON: jobs, events, and the rest by their own names (see `pushd.job`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pushd.telemetry.events import Event
+
+
+def _mapping(value: object) -> object:
+    """Encode any mapping as an object; msgspec itself knows `dict` alone."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=_mapping)
+
+
+def encode(document: object) -> bytes:
+    """Encode a document; aware UTC times become RFC 3339 with `Z`.
+
+    File names that are not UTF-8 arrive here as lone surrogates (PEP 383), which JSON cannot carry: they are
+    shown as question marks.
+    """
+    try:
+        return _ENCODER.encode(document)
+    except UnicodeEncodeError:
+        return _ENCODER.encode(_carried(msgspec.to_builtins(document, enc_hook=_mapping)))
+
+
+def event_line(event: Event) -> bytes:
+    """Encode one event as a line of NDJSON, its fields flat beside the common ones; `seq` only where it has one."""
+    number = {} if event.seq is None else {"seq": event.seq}
+    document = {
+        **number,
+        "at": event.at,
+        "event": event.kind.name,
+        "level": event.kind.level,
+        "message": event.message,
+        "job": event.job,
+        "delivery": event.delivery,
+        **event.fields,
+    }
+    return encode(document) + b"\n"
+
+
+def _carried(value: object) -> object:
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case dict():
+            return {_carried(key): _carried(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_carried(item) for item in value]
+        case _:
+            return value

@@ -1,0 +1,20 @@
+"""How long the API waits for its callers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """Seconds; the defaults are what the daemon serves with, tests are in more of a hurry.
+
+    Attributes:
+        body: for a request body to arrive over a local socket.
+        reader: for a reader of events to take a full buffer.
+        look: after which a long poll looks whether its caller is still there.
+    """
+
+    body: float = 30.0
+    reader: float = 10.0
+    look: float = 15.0

@@ -1,0 +1,129 @@
+"""Composition: every room of the daemon, built from its part of the configuration. The only place that constructs.
+
+Reading it top to bottom tells who depends on whom.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pushd import __version__
+from pushd.oci.upload import Limits as UploadLimits
+from pushd.push.delivery import Deliverer
+from pushd.push.engine import Engine
+from pushd.push.hub import Hub
+from pushd.push.places import Places
+from pushd.push.progress import Board
+from pushd.push.retry import Policy
+from pushd.push.scheduler import Scheduler
+from pushd.push.transfer import Means
+from pushd.registry import Registries, Settings, Timeouts, Wire
+from pushd.source import open_source
+from pushd.store import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from pushd.config import Config, Registry
+    from pushd.push.ports import Emit
+    from pushd.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A daemon without its front door: what is served, what is run, and what is underneath."""
+
+    engine: Engine
+    scheduler: Scheduler
+    board: Board
+    store: Store
+
+
+@asynccontextmanager
+async def compose(config: Config, *, emit: Emit) -> AsyncIterator[House]:
+    """Build everything, and take it down in the opposite order.
+
+    Raises:
+        StoreError: the state cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        limits = config.limits
+        board = Board()
+        hub = Hub(emit)
+        store = await open_store(config.daemon.state_dir, publish=hub.publish)
+        stack.push_async_callback(store.close)
+        threads = stack.enter_context(ThreadPoolExecutor((os.cpu_count() or 1) + 2, "blobs"))
+        wire = Wire(_timeouts(config))
+        stack.push_async_callback(wire.close)
+        places = Places(
+            large=limits.uploads_per_registry,
+            small=limits.small_uploads_per_registry,
+            memory=limits.memory,
+            per_registry={name: it.max_uploads for name, it in config.registries.items() if it.max_uploads},
+        )
+        deliverer = Deliverer(
+            means=Means(store=store, places=places, board=board, threads=threads, emit=emit, rng=random.random),
+            registries=Registries(
+                wire,
+                settings={name: _settings(registry) for name, registry in config.registries.items()},
+                default=Settings(),
+                docker_config=config.credentials.docker_config,
+            ),
+            open_source=open_source,
+        )
+        scheduler = Scheduler(
+            store=store,
+            deliverer=deliverer,
+            board=board,
+            emit=emit,
+            per_registry=limits.deliveries,
+            policy=Policy(attempts=limits.attempts),
+            rng=random.random,
+        )
+        engine = Engine(
+            store=store,
+            open_source=open_source,
+            scheduler=scheduler,
+            places=places,
+            board=board,
+            hub=hub,
+            deadline=limits.deadline,
+            facts=_facts(config),
+        )
+        yield House(engine, scheduler, board, store)
+
+
+def _timeouts(config: Config) -> Timeouts:
+    it = config.timeouts
+    return Timeouts(connect=it.connect, stall=it.stall, commit=it.commit, request=it.request)
+
+
+def _settings(registry: Registry) -> Settings:
+    defaults = UploadLimits()
+    limits = UploadLimits(
+        forms=defaults.forms if registry.upload is None else (registry.upload,),
+        chunk_size=registry.chunk_size or defaults.chunk_size,
+    )
+    ca = None if registry.ca is None else str(registry.ca)
+    return Settings(plain_http=registry.plain_http, ca=ca, limits=limits)
+
+
+def _facts(config: Config) -> dict[str, object]:
+    limits = config.limits
+    return {
+        "version": __version__,
+        "pid": os.getpid(),
+        "socket": str(config.daemon.socket),
+        "state_dir": str(config.daemon.state_dir),
+        "limits": {
+            "deliveries": limits.deliveries,
+            "uploads_per_registry": limits.uploads_per_registry,
+            "small_uploads_per_registry": limits.small_uploads_per_registry,
+            "memory": limits.memory,
+        },
+    }

@@ -1,0 +1,74 @@
+"""The daemon's life: recover, listen, say so, serve, and stop when told to."""
+
+from __future__ import annotations
+
+import os
+import signal
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import anyio
+from aiohttp import web
+
+from pushd import __version__
+from pushd.api import make_app
+from pushd.push.progress import report
+from pushd.service.compose import compose
+from pushd.service.notify import notify
+from pushd.telemetry.events import DAEMON_STARTED, DAEMON_STOPPED, DAEMON_STOPPING, Event
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping
+
+    from pushd.config import Config
+    from pushd.push.ports import Emit
+    from pushd.telemetry.events import Kind, Value
+
+_SHUTDOWN = 5.0
+"""Seconds requests under way get to end when the daemon stops."""
+
+
+async def serve(config: Config, listener: socket.socket, *, emit: Emit, environ: Mapping[str, str]) -> None:
+    """Serve until SIGTERM or SIGINT. A second signal ends the process where it stands.
+
+    Raises:
+        StoreError: the state cannot be used.
+    """
+    async with compose(config, emit=emit) as house:
+        app = make_app(house.engine, emit=emit, own_uid=os.geteuid())
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN, handle_signals=False)
+        await runner.setup()
+        try:
+            async with anyio.create_task_group() as running:
+                with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                    running.start_soon(house.scheduler.run)
+                    running.start_soon(report, house.board, emit)
+                    await web.SockSite(runner, listener).start()
+                    emit(
+                        _event(
+                            DAEMON_STARTED,
+                            version=__version__,
+                            pid=os.getpid(),
+                            socket=str(config.daemon.socket),
+                            state_dir=str(config.daemon.state_dir),
+                            epoch=house.store.epoch,
+                            requeued=house.store.requeued,
+                        )
+                    )
+                    notify(environ, "READY=1", f"STATUS=serving {config.daemon.socket}")
+                    number = await anext(aiter(signals))
+                stopping_at = anyio.current_time()
+                notify(environ, "STOPPING=1")
+                running_now = house.scheduler.running.total()
+                emit(_event(DAEMON_STOPPING, reason=signal.Signals(number).name, running=running_now))
+                # What runs is cut short where it is. Its checkpoints are on disk and its deliveries are claimed by
+                # this life: the next one finds both, and goes on.
+                running.cancel_scope.cancel()
+        finally:
+            await runner.cleanup()
+    emit(_event(DAEMON_STOPPED, seconds=round(anyio.current_time() - stopping_at, 3)))
+
+
+def _event(kind: Kind, **fields: Value) -> Event:
+    return Event(kind, datetime.now(UTC), fields=fields)

@@ -1,0 +1,140 @@
+"""The listening socket: inherited from systemd, or made here without taking over that of a living daemon."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pushd.errors import Code, DaemonError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_FIRST = 3
+"""The first descriptor systemd passes (sd_listen_fds(3))."""
+_ADDRESS_MAX = 107
+"""Bytes of a path that fit into a unix socket's address, its end apart (unix(7))."""
+_PROBE = 1.0
+_BACKLOG = 1024
+
+
+@contextmanager
+def listening(path: Path, environ: Mapping[str, str]) -> Iterator[socket.socket]:
+    """Give the listening socket: the one systemd passed, if it did, else a new one at `path`.
+
+    A new one is readable and writable by owner and group, and gone when the context ends; who is served is decided
+    by the peer's identity, not by the file.
+
+    Raises:
+        DaemonError: `daemon.socket`, with what is in the way.
+    """
+    inherited = _inherited(environ)
+    if inherited is not None:
+        with inherited:
+            yield inherited
+        return
+    with _locked(path):
+        _clear(path)
+        listener = _bind(path)
+        made = path.stat().st_ino
+        try:
+            yield listener
+        finally:
+            listener.close()
+            if path.exists() and path.stat().st_ino == made:
+                path.unlink()
+
+
+def _inherited(environ: Mapping[str, str]) -> socket.socket | None:
+    if environ.get("LISTEN_PID") != str(os.getpid()):
+        return None
+    count = environ.get("LISTEN_FDS", "")
+    if count != "1":
+        raise DaemonError(Code.DAEMON_SOCKET, "LISTEN_FDS", f"{count!r} sockets were passed, one is wanted")
+    try:
+        passed = socket.socket(fileno=_FIRST)
+    except OSError as error:
+        raise DaemonError(Code.DAEMON_SOCKET, "LISTEN_FDS", f"descriptor 3 is no socket ({error.strerror})") from error
+    if passed.family != socket.AF_UNIX or passed.type != socket.SOCK_STREAM:
+        passed.detach()
+        raise DaemonError(Code.DAEMON_SOCKET, "LISTEN_FDS", "the socket passed is no unix stream socket")
+    passed.settimeout(0)
+    return passed
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock beside the socket: binding is three steps, and two daemons must not interleave them.
+
+    The lock file stays: to remove it would let two daemons hold locks on two files of that name.
+    """
+    if len(os.fsencode(path)) > _ADDRESS_MAX:
+        detail = f"is longer than the {_ADDRESS_MAX} bytes a unix socket's address holds"
+        raise DaemonError(Code.DAEMON_SOCKET, str(path), detail, hint="choose a shorter path with --socket")
+    lock = path.with_name(path.name + ".lock")
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise _unusable(path, error) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise _taken(path) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _clear(path: Path) -> None:
+    """Remove a socket nobody listens on; leave anything else alone."""
+    if not path.is_socket():
+        if path.exists() or path.is_symlink():
+            raise DaemonError(
+                Code.DAEMON_SOCKET, str(path), "exists and is no socket", hint="remove it, or choose another path"
+            )
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_PROBE)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _unusable(path, error) from error
+        else:
+            raise _taken(path)
+
+
+def _bind(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o117)
+    try:
+        listener.bind(str(path))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _unusable(path, error) from error
+    finally:
+        os.umask(before)
+    listener.settimeout(0)
+    return listener
+
+
+def _taken(path: Path) -> DaemonError:
+    return DaemonError(
+        Code.DAEMON_SOCKET, str(path), "another daemon serves this socket", hint="stop it, or choose another path"
+    )
+
+
+def _unusable(path: Path, error: OSError) -> DaemonError:
+    return DaemonError(
+        Code.DAEMON_SOCKET, str(path), f"cannot be listened on ({error.strerror})", hint="check the path and its rights"
+    )
