@@ -1,0 +1,249 @@
+"""One HTTP/1.1 exchange with the daemon over its unix socket (RFC 9112), a connection for each.
+
+The standard library's `http.client` would do, but importing it costs more time than everything else a short command
+does together: it brings `email` and `ssl` for headers and hosts that a unix socket does not have.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+from pushd.errors import Code, DaemonError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds; longer than any backlog of a daemon that is alive."""
+MAX_PATH = 107
+"""Bytes of a unix socket's address, the final NUL apart (unix(7))."""
+_MAX_LINE = 65536
+_PIECE = 65536
+
+
+class Broken(Exception):  # noqa: N818 (a state of the conversation that is usually mended, not an error yet)
+    """The daemon was not reached, or the connection ended before the answer did: trying again may well help.
+
+    Attributes:
+        reason: what happened, without a full stop.
+        absent: there is no socket at all, so perhaps no daemon was ever started.
+    """
+
+    def __init__(self, reason: str, *, absent: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.absent = absent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request.
+
+    Attributes:
+        target: path and query, already encoded.
+        answer_within: seconds without a byte after which the daemon is given up.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    answer_within: float = 30.0
+
+    def encode(self) -> bytes:
+        """Give the bytes to send."""
+        lines = [
+            f"{self.method} {self.target} HTTP/1.1",
+            "Host: pushd",
+            "Connection: close",
+            f"Content-Length: {len(self.body)}",
+            *(f"{name}: {value}" for name, value in self.headers.items()),
+        ]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
+
+
+class Response:
+    """An answer whose head was read; its body is read by `pieces`, once.
+
+    Attributes:
+        status: the status code.
+        headers: by lower-case name.
+    """
+
+    def __init__(self, path: str, connection: socket.socket, stream: BinaryIO) -> None:
+        self._path = path
+        self._connection = connection
+        self._stream = stream
+        self.status, self.headers = _head(stream)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+        self._connection.close()
+
+    def pieces(self) -> Iterator[bytes]:
+        """Give the body as it arrives.
+
+        Raises:
+            Broken: it ended early.
+            DaemonError: `daemon.socket`, it is not framed as HTTP frames it.
+        """
+        try:
+            if "chunked" in self.headers.get("transfer-encoding", "").lower():
+                yield from _chunked(self._stream)
+            elif "content-length" in self.headers:
+                yield from _counted(self._stream, int(self.headers["content-length"]))
+            else:
+                while piece := _read_some(self._stream, _PIECE):
+                    yield piece
+        except OSError as error:
+            raise _interrupted(error) from error
+        except ValueError as error:
+            raise _not_http(self._path) from error
+
+    def body(self) -> bytes:
+        """Read all of the body.
+
+        Raises:
+            Broken: it ended early.
+        """
+        return b"".join(self.pieces())
+
+    def lines(self) -> Iterator[bytes]:
+        """Give the body line by line, without the ends of line, each as soon as it is complete.
+
+        Raises:
+            Broken: it ended early.
+        """
+        rest = b""
+        for piece in self.pieces():
+            *complete, rest = (rest + piece).split(b"\n")
+            yield from complete
+        if rest:
+            yield rest
+
+
+def send(path: str, request: Request) -> Response:
+    """Connect to the socket at `path`, send `request`, and read the head of the answer.
+
+    Raises:
+        Broken: nobody answered, or not to the end; worth another try.
+        DaemonError: `daemon.socket`, the path cannot be a socket's or what answers is not the daemon;
+            `daemon.unreachable`, the socket is there but not for the caller.
+    """
+    connection = _connect(path)
+    stream: BinaryIO | None = None
+    try:
+        connection.settimeout(request.answer_within)
+        # A daemon may answer before it has read everything, with a refusal worth reading.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(request.encode())
+        stream = connection.makefile("rb")
+        return Response(path, connection, stream)
+    except BaseException as error:
+        if stream is not None:
+            stream.close()
+        connection.close()
+        if isinstance(error, OSError):
+            raise _interrupted(error) from error
+        if isinstance(error, ValueError):
+            raise _not_http(path) from error
+        raise
+
+
+def _connect(path: str) -> socket.socket:
+    length = len(path.encode(errors="surrogateescape"))
+    if length > MAX_PATH:
+        raise DaemonError(
+            Code.DAEMON_SOCKET, path, f"has {length} bytes, and a socket's path at most {MAX_PATH}",
+            hint="choose a shorter path, or a symbolic link to the directory",
+        )  # fmt: skip
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(CONNECT_TIMEOUT)
+        connection.connect(path)
+    except PermissionError as error:
+        connection.close()
+        raise DaemonError(
+            Code.DAEMON_UNREACHABLE, path, "permission denied",
+            hint="only who may write to the socket may talk to pushd: ask its administrator, or run it as yourself",
+        ) from error  # fmt: skip
+    except FileNotFoundError as error:
+        connection.close()
+        raise Broken("there is no such socket", absent=True) from error
+    except ConnectionRefusedError as error:
+        connection.close()
+        raise Broken("nobody listens there") from error
+    except (BlockingIOError, TimeoutError) as error:  # EAGAIN: the backlog is full (connect(2))
+        connection.close()
+        raise Broken("too many are waiting to be let in") from error
+    except OSError as error:
+        connection.close()
+        raise DaemonError(Code.DAEMON_UNREACHABLE, path, error.strerror or str(error)) from error
+    return connection
+
+
+def _interrupted(error: OSError) -> Broken:
+    if isinstance(error, TimeoutError):
+        return Broken("no answer in time")
+    return Broken("the connection was closed before the answer was complete")
+
+
+def _not_http(path: str) -> DaemonError:
+    return DaemonError(
+        Code.DAEMON_SOCKET,
+        path,
+        "what listens there does not speak HTTP",
+        hint="set PUSHD_SOCKET or --socket to the socket of pushd",
+    )
+
+
+def _head(stream: BinaryIO) -> tuple[int, dict[str, str]]:
+    """Read a status line and the header fields (RFC 9112, 4 and 5). ValueError when it is not HTTP."""
+    status_line = _line(stream)
+    version, _, rest = status_line.partition(" ")
+    if not version.startswith("HTTP/1."):
+        raise ValueError(status_line)
+    headers: dict[str, str] = {}
+    while line := _line(stream):
+        name, _, value = line.partition(":")
+        headers[name.lower()] = value.strip()
+    return int(rest[:3]), headers
+
+
+def _line(stream: BinaryIO) -> str:
+    line = stream.readline(_MAX_LINE)
+    if len(line) == _MAX_LINE:
+        raise ValueError("a line without an end")
+    if not line.endswith(b"\n"):
+        raise ConnectionResetError
+    return line.decode("latin-1").rstrip("\r\n")
+
+
+def _read_some(stream: BinaryIO, at_most: int) -> bytes:
+    # read1 gives what is there without waiting for more; `makefile` returns a BufferedReader, which has it.
+    piece: bytes = stream.read1(at_most)  # type: ignore[attr-defined]  # BinaryIO does not declare it
+    return piece
+
+
+def _counted(stream: BinaryIO, length: int) -> Iterator[bytes]:
+    while length > 0:
+        piece = _read_some(stream, min(length, _PIECE))
+        if not piece:
+            raise ConnectionResetError
+        length -= len(piece)
+        yield piece
+
+
+def _chunked(stream: BinaryIO) -> Iterator[bytes]:
+    """Undo the chunked coding (RFC 9112, 7.1); extensions and trailers are read over."""
+    while size := int(_line(stream).partition(";")[0], 16):
+        yield from _counted(stream, size)
+        _line(stream)
+    while _line(stream):
+        pass
