@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import anyio
+
 from pushd.job import TransferState
+from pushd.telemetry.events import JOB_PROGRESS, Event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pushd.push.ports import Emit
+
+_REPORT = 30.0
+"""Seconds between two lines about one job: enough to see that it moves, far from what floods a journal."""
 
 
 @dataclass(slots=True)
@@ -70,3 +80,23 @@ class Board:
         for entry in tuple(self._entries.values()):
             if entry.version > version and job_id in (None, entry.job_id):
                 yield entry
+
+
+async def report(board: Board, emit: Emit, interval: float = _REPORT) -> None:
+    """Tell, once in `interval` seconds, how far each job that runs is; until cancelled."""
+    before: dict[str, int] = {}
+    while True:
+        await anyio.sleep(interval)
+        jobs: defaultdict[str, list[Progress]] = defaultdict(list)
+        for entry in board.since(0):
+            jobs[entry.job_id].append(entry)
+        sent = {job_id: sum(entry.sent for entry in entries) for job_id, entries in jobs.items()}
+        for job_id, entries in jobs.items():
+            facts = {
+                "done": sum(entry.done for entry in entries),
+                "size": sum(entry.size for entry in entries),
+                "sent": sent[job_id],
+                "rate": max(0, round((sent[job_id] - before.get(job_id, 0)) / interval)),
+            }
+            emit(Event(JOB_PROGRESS, datetime.now(UTC), job_id, fields=facts))
+        before = sent

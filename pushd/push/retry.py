@@ -65,12 +65,15 @@ def decide(
         return GiveUp(failure)
     backoff = min(policy.pause * 2 ** (attempt - 1), policy.pause_max)
     until = now + timedelta(seconds=max(error.retry_after or 0.0, backoff * rng()))
-    return Hold(until, failure) if until < deadline else GiveUp(past_deadline(failure.message))
+    if until < deadline:
+        return Hold(until, failure)
+    return GiveUp(_out_of_time(f"the job's deadline leaves no time for another attempt; the last one: {error}"))
 
 
-def past_deadline(last: str = "") -> Failure:
-    """Give the failure of a delivery whose job ran out of time; `last` is what it was waiting for."""
-    message = "the job's deadline passed before the image was delivered"
-    return Failure(
-        code=str(Code.REQUEST_DEADLINE), message=f"{message}; last: {last}" if last else message, retryable=False
-    )
+def past_deadline() -> Failure:
+    """Give the failure of a delivery whose job ran out of time."""
+    return _out_of_time("the job's deadline passed before the image was delivered")
+
+
+def _out_of_time(message: str) -> Failure:
+    return Failure(code=str(Code.REQUEST_DEADLINE), message=message, retryable=False)

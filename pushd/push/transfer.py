@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from pushd.errors import Code, PushdError, RegistryError, RequestError
+from pushd.errors import Code, Origin, PushdError, RegistryError, RequestError, SourceError
 from pushd.job import TransferState
 from pushd.oci.upload import (
     Broken,
@@ -119,9 +119,11 @@ async def bring(means: Means, run: Run, blob: Descriptor, progress: Progress) ->
         credential=run.registry.credential,
         uid=run.claim.uid,
     )
-    async with means.alone.holding(key), means.places.place(run.registry.name, blob.size) as piece_size:
-        result = await _Transfer(means, run, blob, key, progress, piece_size).drive()
-    await means.store.land(run.claim, blob, result)
+    async with means.alone.holding(key):
+        async with means.places.place(run.registry.name, blob.size) as piece_size:
+            result = await _Transfer(means, run, blob, key, progress, piece_size).drive()
+        # Before the next one with the same need asks where the session stands: there is none any more.
+        await means.store.land(run.claim, blob, result)
 
 
 class _Transfer:
@@ -160,7 +162,7 @@ class _Transfer:
                 await self._give_up(session)
             raise
         except PushdError as error:
-            if not error.retryable:
+            if not error.retryable and error.origin is not Origin.STORE:
                 self._run.stop.abandoned = True
             self._advance(state=TransferState.FAILED)
             raise
@@ -201,7 +203,10 @@ class _Transfer:
     # ------------------------------------------------------------------------------------------- doing one thing
 
     async def _outcome(self, action: Action) -> Outcome:
-        """Do what is asked. A failure that is not the registry's ends the session through its own clean-up."""
+        """Do what is asked. A source that fails ends the session through its own clean-up.
+
+        A store that fails does not: where the session stands may be somebody else's by now, or ours again soon.
+        """
         try:
             match action:
                 case Save(checkpoint):
@@ -224,7 +229,7 @@ class _Transfer:
                     raise AssertionError(action)
                 case _:
                     return await self._ask(action)
-        except PushdError as error:
+        except SourceError as error:
             return Cancelled(error)
         return None
 

@@ -69,7 +69,7 @@ class Builder:
     @asynccontextmanager
     async def _run(self) -> AsyncIterator[Pushed]:
         told: list[Event] = []
-        async with compose(self.config, emit=told.append, environ={}) as house, anyio.create_task_group() as running:
+        async with compose(self.config, emit=told.append) as house, anyio.create_task_group() as running:
             running.start_soon(house.scheduler.run)
             yield Pushed(house, told)
             running.cancel_scope.cancel()

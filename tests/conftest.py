@@ -1,0 +1,45 @@
+"""Fixtures every test may ask for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import aioresponses.core
+import pytest
+
+from tests.fakes.registry import FakeRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from aioresponses import aioresponses as Mocked  # noqa: N812 (the class has a function's name)
+
+
+@pytest.fixture
+async def registry() -> AsyncIterator[FakeRegistry]:
+    """Give a registry on a loopback port; what it does not understand fails the test."""
+    async with FakeRegistry() as fake:
+        yield fake
+
+
+class _WrittenWriter:
+    """The writer of a request that has been sent."""
+
+    output_size = 0
+
+
+class _MockedResponse(aiohttp.ClientResponse):
+    """What aioresponses 0.7.9 answers with: aiohttp 3.14 wants a `stream_writer`, which it does not know."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("stream_writer", _WrittenWriter())
+        super().__init__(*args, **kwargs)
+
+
+@pytest.fixture
+def responses(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mocked]:
+    """Give aioresponses, for small tests from status to error; loopback goes through to real servers."""
+    monkeypatch.setattr(aioresponses.core, "ClientResponse", _MockedResponse)
+    with aioresponses.aioresponses(passthrough=["http://127.0.0.1"]) as mocked:
+        yield mocked

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+from pushd.job import TransferState
+from pushd.push.progress import Board, Progress, report
+from pushd.telemetry.events import JOB_PROGRESS
+
+if TYPE_CHECKING:
+    from pushd.telemetry.events import Event
+
+
+def entry(job: str = "a", delivery: int = 1, digest: str = "d", size: int = 100) -> Progress:
+    return Progress(job, delivery, "registry.example.com/app:1", digest, size=size)
+
+
+def test_a_reader_is_told_only_what_changed_since_it_looked() -> None:
+    board = Board()
+    first, second = board.enter(entry(digest="d1")), board.enter(entry(digest="d2"))
+    assert list(board.since(0)) == [first, second]
+    seen = board.version
+    assert list(board.since(seen)) == []
+    second.done = 50
+    board.touch(second)
+    assert list(board.since(seen)) == [second]
+
+
+def test_a_reader_of_one_job_is_not_told_of_others() -> None:
+    board = Board()
+    mine = board.enter(entry(job="a"))
+    board.enter(entry(job="b", delivery=2))
+    assert list(board.since(0, job_id="a")) == [mine]
+
+
+def test_a_delivery_that_ended_leaves_the_board() -> None:
+    board = Board()
+    board.enter(entry(delivery=1))
+    other = board.enter(entry(delivery=2))
+    board.clear(1)
+    assert board.find(1, "d") is None
+    assert list(board.since(0)) == [other]
+
+
+async def test_each_job_that_moves_is_reported_once_an_interval() -> None:
+    board = Board()
+    told: list[Event] = []
+    moving = board.enter(entry(job="a", digest="d1"))
+    board.enter(entry(job="a", digest="d2", delivery=2))
+    other = board.enter(entry(job="b", delivery=3))
+    moving.done, moving.sent, moving.state = 60, 70, TransferState.RUNNING
+    async with anyio.create_task_group() as group:
+        group.start_soon(report, board, told.append, 0.02)
+        with anyio.fail_after(5):
+            while len(told) < 4:  # noqa: ASYNC110 (what is looked at is no event)
+                await anyio.sleep(0.001)
+        group.cancel_scope.cancel()
+    assert [event.job for event in told[:4]] == ["a", "b", "a", "b"]
+    assert {event.kind for event in told} == {JOB_PROGRESS}
+    assert told[0].fields == {"done": 60, "size": 200, "sent": 70, "rate": 3500}
+    assert told[2].fields["rate"] == 0, "nothing was sent in the second interval"
+    assert told[1].fields["size"] == other.size
+
+
+async def test_where_nothing_moves_nothing_is_said() -> None:
+    told: list[Event] = []
+    with anyio.move_on_after(0.05):
+        await report(Board(), told.append, 0.01)
+    assert told == []
