@@ -5,13 +5,14 @@ Decides nothing. What happens next is `oci.upload`'s to say; how much runs at on
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import anyio
 
-from pushd.errors import Code, Origin, PushdError, RegistryError, RequestError, SourceError
+from pushd.errors import Code, Origin, PushdError, RegistryError, RequestError, SourceError, StoreError
 from pushd.job import TransferState
 from pushd.oci.upload import (
     Broken,
@@ -121,7 +122,13 @@ async def bring(means: Means, run: Run, blob: Descriptor, progress: Progress) ->
     )
     async with means.alone.holding(key):
         async with means.places.place(run.registry.name, blob.size) as piece_size:
-            result = await _Transfer(means, run, blob, key, progress, piece_size).drive()
+            transfer = _Transfer(means, run, blob, key, progress, piece_size)
+            try:
+                result = await transfer.drive()
+            except (SourceError, RegistryError):
+                with suppress(StoreError):  # what failed is the better story; the delivery's end tells it as well
+                    await means.store.land(run.claim, blob, transfer.result(TransferState.FAILED))
+                raise
         # Before the next one with the same need asks where the session stands: there is none any more.
         await means.store.land(run.claim, blob, result)
 
@@ -140,11 +147,12 @@ class _Transfer:
         self._piece_size = piece_size
         self._reader: BlobReader | None = None
         self._tape: Tape | None = None
+        self._started = 0.0
         self._session: UploadSession
 
     async def drive(self) -> TransferResult:
         """Drive the session to its end."""
-        started = anyio.current_time()
+        self._started = anyio.current_time()
         checkpoint = await self._means.store.recall(self._key)
         self._session = session = UploadSession(
             self._blob.digest,
@@ -169,15 +177,18 @@ class _Transfer:
         finally:
             with anyio.CancelScope(shield=True):
                 await self._close()
-        state = _STATES[landing]
-        self._advance(state=state, done=self._blob.size)
+        self._advance(state=_STATES[landing], done=self._blob.size)
+        return self.result(_STATES[landing])
+
+    def result(self, state: TransferState) -> TransferResult:
+        """Say what it came to."""
         return TransferResult(
             state=state,
             sent=self._progress.sent,
-            resumed=session.resumed,
-            interruptions=session.interruptions,
-            form=str(session.form) if self._progress.sent else "",
-            seconds=anyio.current_time() - started,
+            resumed=self._session.resumed,
+            interruptions=self._session.interruptions,
+            form=str(self._session.form) if self._progress.sent else "",
+            seconds=anyio.current_time() - self._started,
         )
 
     async def _until_done(self, session: UploadSession) -> Landing:

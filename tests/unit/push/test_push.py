@@ -162,6 +162,8 @@ async def test_a_corrupted_blob_is_caught_before_its_last_piece_leaves(
     assert failure is not None
     assert failure.code == Code.SOURCE_BLOB_DIGEST
     assert str(victim.digest) in failure.message
+    states = {transfer.digest: transfer.state for transfer in job.deliveries[0].transfers}
+    assert states[str(victim.digest)] is TransferState.FAILED
     shelf = registry.repository("team/app")
     assert str(victim.digest) not in shelf.blobs
     assert not shelf.manifests, "no manifest after a failed blob"
