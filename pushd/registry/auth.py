@@ -6,6 +6,7 @@ realm, and the realm gives, for our credential or for nobody, a bearer token for
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ import msgspec
 from pushd.errors import Code, RegistryError
 from pushd.oci.challenge import parse_challenges
 from pushd.oci.reply import refusal
+from pushd.registry.endpoint import address, is_loopback, origin
 from pushd.registry.replies import to_reply
 
 if TYPE_CHECKING:
@@ -29,8 +31,12 @@ if TYPE_CHECKING:
 
 _LIFE_DEFAULT = 60.0
 """Seconds a token lives when its issuer does not say (token specification, `expires_in`)."""
+_LIFE_MAX = 1e9
+"""Thirty years: more is a figure no clock can hold."""
 _MARGIN = 0.25
 """The last part of a token's life, in which no new request starts with it: a body takes time to arrive."""
+_SENDABLE = re.compile("[!-~]+")
+_HINT = "check the registry's configuration of its token service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +45,18 @@ class _Token:
     stale_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: RegistryError
+    at: float
+
+
 class Authorizer:
     """Authorises requests to one registry with one credential, or with none.
 
     Args:
         registry: `host[:port]`, for errors.
-        encrypted: whether the registry is spoken to over TLS; if it is, its realm must be too.
+        base: its base URL; over TLS, its realm must be too.
         credential: ours for it, or None.
     """
 
@@ -52,19 +64,19 @@ class Authorizer:
         self,
         registry: str,
         *,
-        encrypted: bool,
+        base: str,
         credential: Credential | None,
         wire: Wire,
         trust: Callable[[], ssl.SSLContext | None],
     ) -> None:
         self._registry = registry
-        self._encrypted = encrypted
+        self._base = base
         self._credential = credential
         self._wire = wire
         self._trust = trust
-        self._basic = False
-        self._bearer: Challenge | None = None
+        self._challenge: Challenge | None = None
         self._tokens: dict[str, _Token] = {}
+        self._failures: dict[str, _Failure] = {}
         # One request for a token at a time and repository; who waited finds it here.
         self._fetching: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
 
@@ -74,14 +86,24 @@ class Authorizer:
         Raises:
             RegistryError: a token was needed and could not be had.
         """
-        if self._basic and self._credential is not None:
-            return self._credential.basic
-        if self._bearer is None:
+        challenge = self._challenge
+        if challenge is None:
             return None
+        if challenge.scheme == "basic" and self._credential is not None:
+            return self._credential.basic
+        arrived = anyio.current_time()
         async with self._fetching[repository]:
             token = self._tokens.get(repository)
-            if token is None or anyio.current_time() >= token.stale_at:
-                token = self._tokens[repository] = await self._fetch(self._bearer, repository)
+            if token is not None and anyio.current_time() < token.stale_at:
+                return token.header
+            failure = self._failures.get(repository)
+            if failure is not None and failure.at >= arrived:
+                raise failure.error  # of the request we waited for: no crowd for a service that is in trouble
+            try:
+                token = self._tokens[repository] = await self._fetch(challenge, repository)
+            except RegistryError as error:
+                self._failures[repository] = _Failure(error, anyio.current_time())
+                raise
             return token.header
 
     async def learn(self, answer: Answer, repository: str, used: str | None) -> bool:
@@ -97,14 +119,13 @@ class Authorizer:
         """
         for challenge in parse_challenges(answer.headers.getall("WWW-Authenticate", ())):
             if challenge.scheme == "bearer" and "realm" in challenge.parameters:
-                self._bearer = challenge
                 token = self._tokens.get(repository)
                 if token is not None and token.header == used:
                     del self._tokens[repository]
-                return await self.header(repository) != used
-            if challenge.scheme == "basic" and self._credential is not None:
-                self._basic = True
-                return used != self._credential.basic
+            elif challenge.scheme != "basic" or self._credential is None:
+                continue
+            self._challenge = challenge
+            return await self.header(repository) != used
         return False
 
     async def _fetch(self, challenge: Challenge, repository: str) -> _Token:
@@ -114,28 +135,46 @@ class Authorizer:
         url = realm + ("&" if "?" in realm else "?") + urlencode({key: value for key, value in query.items() if value})
         headers = {} if self._credential is None else {"Authorization": self._credential.basic}
         asked_at = anyio.current_time()
-        answer = await self._wire.exchange("GET", url, headers=headers, subject=self._registry, trust=self._trust())
+        subject = f"{self._registry} (token service {urlsplit(realm).netloc})"
+        answer = await self._wire.exchange("GET", url, headers=headers, subject=subject, trust=self._trust())
         if answer.status != 200:  # noqa: PLR2004 (the one answer that carries a token)
-            raise refusal(to_reply(answer), self._registry, f"for a token to push to {repository}")
-        return self._read(answer.content, asked_at)
+            raise refusal(to_reply(answer), subject, f"for a token to push to {repository}")
+        return _read(answer.content, asked_at, subject)
 
     def _realm(self, challenge: Challenge) -> str:
-        realm = challenge.parameters["realm"]
-        scheme = urlsplit(realm).scheme
-        if scheme != "https" and (self._encrypted or scheme != "http"):
-            detail = f"it sends us for a token to {realm.partition('?')[0][:200]!r}, which is not https"
-            raise RegistryError(Code.REGISTRY_UNAUTHORIZED, self._registry, detail)
+        realm = challenge.parameters["realm"].partition("#")[0]
+        if address(realm) is None:
+            detail = "it sends us for a token to an address that is no URL"
+            raise RegistryError(Code.REGISTRY_UNAUTHORIZED, self._registry, detail, hint=_HINT)
+        if not self._may_go(realm):
+            detail = f"it sends us for a token to {realm.partition('?')[0][:200]}, which is not https"
+            raise RegistryError(Code.REGISTRY_UNAUTHORIZED, self._registry, detail, hint=_HINT)
         return realm
 
-    def _read(self, content: bytes, asked_at: float) -> _Token:
-        try:
-            document: Any = msgspec.json.decode(content)
-        except msgspec.DecodeError:
-            document = None
-        fields = document if isinstance(document, dict) else {}
-        token = fields.get("token") or fields.get("access_token")
-        if not isinstance(token, str) or not token.isprintable():
-            raise RegistryError(Code.REGISTRY_UNAUTHORIZED, self._registry, "its token service gave no token")
-        life = fields.get("expires_in")
-        seconds = float(life) if isinstance(life, int | float) and life > 0 else _LIFE_DEFAULT
-        return _Token(f"Bearer {token}", asked_at + seconds * (1 - _MARGIN))
+    def _may_go(self, realm: str) -> bool:
+        """Whether a realm may be asked, with our password: over TLS, or no farther than the password goes anyway."""
+        (scheme, host, _), (base_scheme, base_host, _) = origin(realm), origin(self._base)
+        if scheme == "https":
+            return True
+        return base_scheme == "http" and (
+            self._credential is None or host == base_host or is_loopback(urlsplit(realm).netloc)
+        )
+
+
+def _read(content: bytes, asked_at: float, subject: str) -> _Token:
+    try:
+        document: Any = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        document = None
+    fields = document if isinstance(document, dict) else {}
+    token = fields.get("token") or fields.get("access_token")
+    if not isinstance(token, str) or not _SENDABLE.fullmatch(token):
+        raise RegistryError(Code.REGISTRY_UNAUTHORIZED, subject, "its answer holds no token", hint=_HINT)
+    return _Token(f"Bearer {token}", asked_at + _life(fields.get("expires_in")) * (1 - _MARGIN))
+
+
+def _life(expires_in: object) -> float:
+    """Read the seconds a token lives; what makes no sense is taken for nothing said."""
+    if isinstance(expires_in, bool) or not isinstance(expires_in, int | float):
+        return _LIFE_DEFAULT
+    return float(min(expires_in, _LIFE_MAX)) if expires_in > 0 else _LIFE_DEFAULT

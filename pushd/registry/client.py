@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from pushd.errors import Code, RegistryError, RequestError
 from pushd.oci import media_types
@@ -14,7 +14,7 @@ from pushd.oci.reply import refusal
 from pushd.oci.upload import Cancel, Head, Mount, Open, Patch, Put, Single, Status, Stream
 from pushd.registry.auth import Authorizer
 from pushd.registry.credentials import ANONYMOUS
-from pushd.registry.endpoint import base_url
+from pushd.registry.endpoint import base_url, origin
 from pushd.registry.replies import to_reply
 from pushd.registry.wire import trusting
 
@@ -59,9 +59,7 @@ class RegistryClient:
         self._base = base_url(name, plain_http=settings.plain_http)
         self._trust = trusting(settings.ca, name)
         self._credential = credential
-        self._authorizer = Authorizer(
-            name, encrypted=self._base.startswith("https:"), credential=credential, wire=wire, trust=self._trust
-        )
+        self._authorizer = Authorizer(name, base=self._base, credential=credential, wire=wire, trust=self._trust)
 
     @property
     def name(self) -> str:
@@ -89,11 +87,11 @@ class RegistryClient:
         url = self._manifest_url(repository, reference)
         headers = {"Accept": ", ".join(sorted(media_types.MANIFESTS))}
         answer = await self._send(repository, _Call("HEAD", url, headers))
-        if answer.status == 404:  # noqa: PLR2004 (spec: not there)
-            return None
         if answer.status == 200 and "Docker-Content-Digest" not in answer.headers:  # noqa: PLR2004
             # The header is not required of a registry; the content tells as well.
             answer = await self._send(repository, _Call("GET", url, headers))
+        if answer.status == 404:  # noqa: PLR2004 (spec: not there)
+            return None
         if answer.status != 200:  # noqa: PLR2004
             raise refusal(to_reply(answer), self._subject(repository, reference), "which digest it has")
         return self._digest(answer, self._subject(repository, reference))
@@ -159,9 +157,14 @@ class RegistryClient:
 
     async def _send(self, repository: str, call: _Call, body: Body | bytes | None = None) -> Answer:
         """Send, authorised as the registry asks for; a 401 to a body that is gone is the caller's to recover."""
+        if self._base.startswith("https:") and origin(call.url)[0] == "http":
+            detail = "the registry named an http address for the upload, though it is spoken to over https"
+            hint = "tell the registry its external address, or let the proxy before it send X-Forwarded-Proto"
+            raise RegistryError(Code.REGISTRY_MALFORMED, f"{self._name}/{repository}", detail, hint=hint)
         authorization = await self._authorizer.header(repository)
         answer = await self._exchange(repository, call, body, authorization)
-        if answer.status == 401 and self._ours(call.url):  # noqa: PLR2004 (unauthorised)
+        if answer.status == 401 and self._ours(answer.url):  # noqa: PLR2004 (unauthorised)
+            # Only the registry's own word: a host it redirected us to must not name where our password goes.
             renewed = await self._authorizer.learn(answer, repository, authorization)
             if renewed and (body is None or isinstance(body, bytes)):
                 authorization = await self._authorizer.header(repository)
@@ -195,7 +198,7 @@ class RegistryClient:
         return answer
 
     def _ours(self, url: str) -> bool:
-        return _origin(url) == _origin(self._base)
+        return origin(url) == origin(self._base)
 
     def _manifest_url(self, repository: str, reference: str) -> str:
         return f"{self._base}/v2/{repository}/manifests/{reference}"
@@ -207,12 +210,3 @@ class RegistryClient:
 def _with_digest(location: str, digest: Digest) -> str:
     """Join `digest=` to a Location that may have a query of its own (spec end-6)."""
     return f"{location}{'&' if '?' in location else '?'}digest={quote(str(digest), safe='')}"
-
-
-def _origin(url: str) -> tuple[str, str, int | None]:
-    parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError:
-        return (parts.scheme, parts.netloc, -1)
-    return (parts.scheme, parts.hostname or "", port or {"http": 80, "https": 443}.get(parts.scheme))

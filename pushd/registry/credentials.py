@@ -15,8 +15,12 @@ import aiofiles
 import msgspec
 
 from pushd.errors import Code, RegistryError
+from pushd.oci.text import quoted
 
 ANONYMOUS = "anonymous"
+
+_TOKENS = ("identitytoken", "registrytoken")
+_MEND = "mend it, or log in again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,29 +63,47 @@ async def docker_config(path: str, registry: str) -> Credential | None:
         raise _unusable(path, f"cannot be read ({error.strerror})", "let the daemon's user read it") from error
     try:
         document: Any = msgspec.json.decode(content)
-    except msgspec.DecodeError as error:
-        raise _unusable(path, f"is not JSON ({error})", "mend it, or log in again") from error
-    return _find(document if isinstance(document, dict) else {}, path, registry)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        # Not `from`: what could not be decoded, passwords and all, is part of some of these.
+        raise _unusable(path, f"is not JSON ({error})", _MEND) from None
+    if not isinstance(document, dict):
+        raise _unusable(path, "is no Docker configuration", _MEND)
+    return _find(document, path, registry)
 
 
 def _find(document: dict[str, Any], path: str, registry: str) -> Credential | None:
-    helpers = document.get("credHelpers")
-    helper = helpers.get(registry) if isinstance(helpers, dict) else None
-    auths = document.get("auths")
-    for key, entry in auths.items() if isinstance(auths, dict) else ():
-        if _host(key) != registry or not isinstance(entry, dict):
+    helper = _table(document, "credHelpers", path).get(registry)
+    # The shortest key speaks of the whole registry, a longer one of a part of it, or of what a login left beside it.
+    for key, entry in sorted(_table(document, "auths", path).items(), key=lambda item: len(item[0])):
+        if _host(key) != registry:
             continue
+        if not isinstance(entry, dict):
+            raise _unusable(path, f"has an entry for {quoted(key)} that is none", _MEND)
+        token = next((kind for kind in _TOKENS if entry.get(kind)), None)
+        if token is not None:
+            detail = f"has an `{token}` for {quoted(key)}, which pushd cannot use yet"
+            raise _unusable(path, detail, "log in with a password or an access token")
         if entry.get("auth"):
             return _decode(str(entry["auth"]), path, key)
         if entry.get("username"):
-            return Credential("docker-config", str(entry["username"]), str(entry.get("password", "")))
+            return Credential("docker-config", str(entry["username"]), str(entry.get("password") or ""))
         helper = helper or document.get("credsStore")
         if not helper:
-            raise _unusable(path, f"has an entry for {key} without `auth`", f"run `docker login {registry}` again")
+            raise _unusable(
+                path, f"has an entry for {quoted(key)} without `auth`", f"run `docker login {registry}` again"
+            )
     if helper:
-        detail = f"leaves {registry} to the credential helper {helper!r}, which pushd does not ask yet"
+        detail = f"leaves {registry} to the credential helper {quoted(str(helper))}, which pushd does not ask yet"
         raise _unusable(path, detail, "store `auth` in a file and name that in [credentials] docker_config")
     return None
+
+
+def _table(document: dict[str, Any], key: str, path: str) -> dict[str, Any]:
+    """Give one of the objects of the configuration, empty when it is not there."""
+    table = document.get(key) or {}
+    if not isinstance(table, dict):
+        raise _unusable(path, f"has `{key}` that is no object", _MEND)
+    return table
 
 
 def _host(key: str) -> str:
@@ -97,7 +119,7 @@ def _decode(auth: str, path: str, key: str) -> Credential:
     except (binascii.Error, ValueError):
         colon = username = password = ""
     if not colon or not username:
-        raise _unusable(path, f"has an `auth` for {key} that is not base64 of user:password", "log in again")
+        raise _unusable(path, f"has an `auth` for {quoted(key)} that is not base64 of user:password", "log in again")
     return Credential("docker-config", username, password.rstrip("\0"))
 
 

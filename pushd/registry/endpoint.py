@@ -1,12 +1,18 @@
-"""Where a registry is reached: the base URL behind the name people use."""
+"""Where a registry is reached: the base URL behind the name people use, and the addresses it names itself."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+from yarl import URL
 
 _ALIASES: Final = {"docker.io": "registry-1.docker.io"}
 """Docker Hub's name in references is not the host that serves its API."""
+_ABSOLUTE: Final = re.compile("https?://", re.IGNORECASE)
+_SENDABLE: Final = re.compile("[!-~]+")
 
 
 def base_url(name: str, *, plain_http: bool | None = None) -> str:
@@ -30,3 +36,39 @@ def is_loopback(name: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def address(url: str) -> URL | None:
+    """Give a URL as it can be sent, byte for byte; None when it cannot: a signed one breaks when it is mended.
+
+    Refused are other schemes than HTTP's, user information (RFC 9110, 4.2.4), and hosts that no resolver takes.
+    """
+    if not _SENDABLE.fullmatch(url):
+        return None
+    try:
+        read = URL(url, encoded=True)
+        read.origin()  # only this looks at the port
+        host = (read.raw_host or "").encode("idna")
+    except ValueError:
+        return None
+    named = host and read.raw_user is None and read.raw_password is None
+    return read if named and read.scheme in ("http", "https") else None
+
+
+def resolved(location: str, base: str) -> str | None:
+    """Give the URL of a Location header, absolute or relative to `base` (RFC 9110, 10.2.2); None when it is none."""
+    try:
+        url = location if _ABSOLUTE.match(location) else urljoin(base, location)
+    except ValueError:
+        return None
+    url = url.partition("#")[0]
+    return None if address(url) is None else url
+
+
+def origin(url: str) -> tuple[str, str, int | None]:
+    """Give scheme, host and port (RFC 6454): what two URLs must share to be one another's business."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return "", url, None

@@ -9,6 +9,7 @@ from pushd.registry.credentials import docker_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from pushd.registry.credentials import Credential
     from pushd.registry.settings import Settings
@@ -22,10 +23,12 @@ class Registries:
         wire: the HTTP below.
         settings: what is configured, by `host[:port]`.
         default: how any other registry is spoken to.
-        docker_config: path of the Docker configuration with the daemon's credentials.
+        docker_config: the Docker configuration with the daemon's credentials, or None when there is no such place.
     """
 
-    def __init__(self, wire: Wire, *, settings: Mapping[str, Settings], default: Settings, docker_config: str) -> None:
+    def __init__(
+        self, wire: Wire, *, settings: Mapping[str, Settings], default: Settings, docker_config: Path | None
+    ) -> None:
         self._wire = wire
         self._settings = settings
         self._default = default
@@ -38,7 +41,7 @@ class Registries:
         Raises:
             RegistryError: `registry.credentials`, the file or its entry cannot be used.
         """
-        credential = await docker_config(self._docker_config, name)
+        credential = None if self._docker_config is None else await docker_config(str(self._docker_config), name)
         client = self._clients.get((name, credential))
         if client is None:
             settings = self._settings.get(name, self._default)

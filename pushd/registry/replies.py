@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-from urllib.parse import urljoin
+from typing import TYPE_CHECKING, Final
 
 from pushd.oci.error_body import excerpt, parse_errors
 from pushd.oci.reply import Reply, retry_after
+from pushd.registry.endpoint import resolved
 
 if TYPE_CHECKING:
+    from pushd.oci.error_body import ErrorEntry
     from pushd.registry.wire import Answer
+
+_QUOTED: Final = re.compile(
+    r"(?P<kept>/[^\s?]*\?|authorization\W{1,4}(?:basic|bearer)\s+|\b(?:basic|bearer)\s+(?=[\w.~+/=-]{20}))\S+",
+    re.IGNORECASE,
+)
+"""Where a peer that quotes our request to us, as proxies and web frameworks do, quotes what authorises it."""
 
 
 def to_reply(answer: Answer) -> Reply:
@@ -19,11 +28,10 @@ def to_reply(answer: Answer) -> Reply:
     location = headers.get("Location")
     failed = answer.status >= 400  # noqa: PLR2004 (4xx and 5xx)
     kind = headers.get("Content-Type")
-    errors = parse_errors(answer.content, kind) if failed else ()
+    errors = tuple(_discreet(entry) for entry in parse_errors(answer.content, kind)) if failed else ()
     return Reply(
         status=answer.status,
-        # Absolute or relative, both are allowed (RFC 9110, 10.2.2).
-        location=urljoin(answer.url, location) if location else None,
+        location=resolved(location, answer.url) if location else None,
         range=headers.get("Range"),
         digest=headers.get("Docker-Content-Digest"),
         chunk_min=_bytes(headers.get("OCI-Chunk-Min-Length")) or 0,
@@ -31,8 +39,13 @@ def to_reply(answer: Answer) -> Reply:
         retry_after=retry_after(headers.get("Retry-After"), datetime.now(UTC)),
         length=_bytes(headers.get("Content-Length")),
         errors=errors,
-        excerpt="" if errors else excerpt(answer.content, kind),
+        excerpt="" if errors else _QUOTED.sub(r"\g<kept>***", excerpt(answer.content, kind)),
     )
+
+
+def _discreet(entry: ErrorEntry) -> ErrorEntry:
+    message, detail = (_QUOTED.sub(r"\g<kept>***", text) for text in (entry.message, entry.detail))
+    return replace(entry, message=message, detail=detail)
 
 
 def _bytes(header: str | None) -> int | None:

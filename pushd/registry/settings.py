@@ -13,7 +13,7 @@ class Timeouts:
 
     Attributes:
         connect: to resolve the name and to open a connection, TLS included.
-        stall: without a byte taken while a body is sent.
+        stall: for the registry to take the next 256 KiB of a body.
         commit: from the last byte of a body, or the request that closes an upload, to the answer: registries
             hash and move the blob then, which takes minutes for ten gigabytes (moby#53700, buildkit#4130).
         request: for the answer to any other request.

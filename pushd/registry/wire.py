@@ -7,7 +7,11 @@ again on a connection that turned out to be dead.
 
 from __future__ import annotations
 
+import io
+import os
+import socket
 import ssl
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +20,7 @@ import anyio
 
 from pushd import __version__
 from pushd.errors import Code, RegistryError
+from pushd.registry.endpoint import address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -39,6 +44,8 @@ if TYPE_CHECKING:
 _READ_MAX = 4 << 20
 """Bytes of a reply that are read at most: what registries must accept as a manifest is also the longest thing asked
 of them."""
+_SLICE = 256 << 10
+"""Bytes of a body after which the registry must have shown that it still takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +70,10 @@ class Wire:
         self._session = aiohttp.ClientSession(
             # limit=0: how much runs at once is decided where it is known what runs, not in a queue nobody sees.
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30),
-            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=timeouts.connect),
-            headers={"User-Agent": f"pushd/{__version__}"},
+            # connect, not sock_connect: that one does not cover a resolver that never answers.
+            timeout=aiohttp.ClientTimeout(total=None, connect=timeouts.connect),
+            # Content is hashed and error bodies are read as they are sent, so nobody is to pack them on the way.
+            headers={"User-Agent": f"pushd/{__version__}", "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
@@ -101,17 +110,22 @@ class Wire:
         """
         timeouts = self._timeouts
         patience = timeouts.commit if commits else timeouts.request
-        data: Any = body
+        # Not the bytes themselves: above a megabyte the HTTP library warns that they hold up the loop.
+        data: Any = io.BytesIO(body) if isinstance(body, bytes) else None
         paced: _Paced | None = None
         scope = anyio.CancelScope(deadline=anyio.current_time() + timeouts.connect + patience)
         if body is not None and not isinstance(body, bytes):
             paced = data = _Paced(body, scope, stall=timeouts.stall, commit=timeouts.commit)
             headers = {**headers, "Content-Length": str(body.length)}
+        target = address(url)
+        if target is None:
+            detail = "the registry named an address that is no URL"
+            raise RegistryError(Code.REGISTRY_MALFORMED, subject, detail, hint=_HINTS[Code.REGISTRY_MALFORMED])
         try:
             with scope:
                 async with self._session.request(
                     method,
-                    _verbatim(url, subject),
+                    target,
                     data=data,
                     headers=headers,
                     allow_redirects=False,
@@ -123,28 +137,35 @@ class Wire:
             if paced is not None and paced.error is not None:
                 raise paced.error from None
             raise _translate(error, subject) from error
+        finally:
+            if paced is not None:
+                await paced.close()
         if paced is not None and not paced.finished:
-            raise RegistryError(
-                Code.REGISTRY_STALLED, subject, f"the registry took no byte for {timeouts.stall:g} s", hint=_NETWORK
-            )
-        raise RegistryError(
-            Code.REGISTRY_STALLED, subject, f"the registry did not answer within {patience:g} s", hint=_NETWORK
-        )
+            detail = f"the registry took less than {_SLICE >> 10} KiB in {timeouts.stall:g} s"
+        else:
+            detail = f"the registry did not answer within {patience if paced is None else timeouts.commit:g} s"
+        raise RegistryError(Code.REGISTRY_STALLED, subject, detail, hint=_NETWORK)
 
 
 class _Paced:
-    """A body whose every piece pushes the deadline of its exchange forward; pulled once and never again."""
+    """A body whose every slice pushes the deadline of its exchange forward; pulled once and never again.
+
+    Slices, because a piece is chosen for the disk: a megabyte over a slow uplink shared by many takes longer than
+    anybody should wait for a sign of life.
+    """
 
     def __init__(self, body: Body, scope: anyio.CancelScope, *, stall: float, commit: float) -> None:
         self._pieces = aiter(body)
         self._scope = scope
         self._stall = stall
         self._commit = commit
+        self._rest = memoryview(b"")
         self._started = False
+        self._pulling = False
         self.finished = False
         self.error: Exception | None = None
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[memoryview]:
         # The HTTP library tries an idempotent request again when a kept connection was dead. Half of a body that
         # went down with it cannot be had again from here; whoever owns the upload asks where it stands instead.
         if self._started:
@@ -152,11 +173,19 @@ class _Paced:
         self._started = True
         return self
 
-    async def __anext__(self) -> bytes:
+    async def __anext__(self) -> memoryview:
+        if not self._rest:
+            self._rest = memoryview(await self._pull())
+        following, self._rest = self._rest[:_SLICE], self._rest[_SLICE:]
+        self._scope.deadline = anyio.current_time() + self._stall
+        return following
+
+    async def _pull(self) -> bytes:
+        # The registry has taken what went before; how long our own disk needs is not its fault.
+        self._scope.deadline = float("inf")
+        self._pulling = True
         try:
-            # The registry has taken what went before; how long our own disk needs is not its fault.
-            self._scope.deadline = float("inf")
-            piece = await anext(self._pieces)
+            return await anext(self._pieces)
         except StopAsyncIteration:
             self.finished = True
             self._scope.deadline = anyio.current_time() + self._commit
@@ -164,21 +193,19 @@ class _Paced:
         except Exception as error:
             self.error = error
             raise
-        self._scope.deadline = anyio.current_time() + self._stall
-        return piece
+        finally:
+            self._pulling = False
+
+    async def close(self) -> None:
+        """End the body where it stands, rather than when the garbage is collected.
+
+        One that is just being pulled has been cancelled, and ends by that.
+        """
+        if isinstance(self._pieces, AsyncGenerator) and not self._pulling:
+            await self._pieces.aclose()
 
 
 _NETWORK = "check the registry and the network on the way to it"
-
-
-def _verbatim(url: str, subject: str) -> Any:
-    """Give the URL as it is: a signed Location breaks when its quoting is normalised."""
-    from yarl import URL  # noqa: PLC0415
-
-    try:
-        return URL(url, encoded=True)
-    except ValueError as error:
-        raise RegistryError(Code.REGISTRY_MALFORMED, subject, "the registry named an address that is no URL") from error
 
 
 async def _read(response: aiohttp.ClientResponse, method: str, subject: str) -> bytes:
@@ -203,7 +230,6 @@ _TRANSLATIONS: tuple[tuple[tuple[type[BaseException], ...], Code, str], ...] = (
     ),
     ((aiohttp.ConnectionTimeoutError,), Code.REGISTRY_UNREACHABLE, "no connection in time"),
     ((aiohttp.ClientConnectorError,), Code.REGISTRY_UNREACHABLE, "no connection"),
-    ((aiohttp.InvalidURL,), Code.REGISTRY_MALFORMED, "the registry named an address that is no URL"),
     ((aiohttp.ClientResponseError,), Code.REGISTRY_MALFORMED, "the answer is not HTTP as a registry speaks it"),
 )
 _HINTS = {
@@ -228,8 +254,11 @@ def _reason(error: BaseException) -> str:
         return f" ({cause.verify_message})"
     if isinstance(cause, ssl.SSLError):
         return f" ({cause.reason or 'handshake failed'})"
-    if isinstance(cause, OSError) and cause.strerror:
+    if isinstance(cause, socket.gaierror):
         return f" ({cause.strerror})"
+    if isinstance(cause, OSError) and cause.errno:
+        # Not its strerror: there the HTTP library writes what it was about to do, and to which URL.
+        return f" ({os.strerror(cause.errno)})"
     return ""
 
 
@@ -240,13 +269,13 @@ def trusting(ca: str | None, registry: str) -> Callable[[], ssl.SSLContext | Non
     def make() -> ssl.SSLContext | None:
         nonlocal context
         if ca is not None and context is None:
+            trusted = ssl.create_default_context()
             try:
-                context = ssl.create_default_context()
-                context.load_verify_locations(ca)
-            except (OSError, ssl.SSLError) as error:
-                raise RegistryError(
-                    Code.REGISTRY_TLS, registry, f"its `ca` {ca} cannot be read ({error})", hint="mend the file"
-                ) from error
+                trusted.load_verify_locations(ca)
+            except OSError as error:
+                detail = f"its `ca` {ca} cannot be used{_reason(error)}"
+                raise RegistryError(Code.REGISTRY_TLS, registry, detail, hint="name a PEM file") from error
+            context = trusted
         return context
 
     return make
