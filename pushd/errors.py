@@ -87,6 +87,7 @@ class Code(StrEnum):
     DAEMON_SOCKET = "daemon.socket"
     DAEMON_UNREACHABLE = "daemon.unreachable"
     DAEMON_INTERNAL = "daemon.internal"
+    DAEMON_CRASH_LOOP = "daemon.crash_loop"
 
     @property
     def origin(self) -> Origin:

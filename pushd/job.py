@@ -27,6 +27,8 @@ class DeliveryState(StrEnum):
     """Waits until `not_before`, for the reason in `failure`."""
     SUCCEEDED = "succeeded"
     """The registry holds the image, read back and compared."""
+    SUPERSEDED = "superseded"
+    """Ended because a newer job tagged the same destination first; nothing was overwritten."""
     FAILED = "failed"
     """Ended for the reason in `failure`; nothing was tagged by it."""
     CANCELLED = "cancelled"
@@ -35,7 +37,7 @@ class DeliveryState(StrEnum):
     @property
     def terminal(self) -> bool:
         """Whether nothing more will happen to it."""
-        return self in (DeliveryState.SUCCEEDED, DeliveryState.FAILED, DeliveryState.CANCELLED)
+        return self not in (DeliveryState.QUEUED, DeliveryState.RUNNING, DeliveryState.HELD)
 
 
 @unique
@@ -46,6 +48,8 @@ class JobState(StrEnum):
     RUNNING = "running"
     HELD = "held"
     SUCCEEDED = "succeeded"
+    SUPERSEDED = "superseded"
+    """Ended: newer jobs tagged all its destinations first."""
     PARTIAL = "partial"
     """Ended: some destinations succeeded, some did not."""
     FAILED = "failed"
@@ -54,11 +58,14 @@ class JobState(StrEnum):
     @property
     def terminal(self) -> bool:
         """Whether nothing more will happen to it."""
-        return self in (JobState.SUCCEEDED, JobState.PARTIAL, JobState.FAILED, JobState.CANCELLED)
+        return self not in (JobState.QUEUED, JobState.RUNNING, JobState.HELD)
 
 
 def job_state(deliveries: Iterable[DeliveryState]) -> JobState:
-    """Derive a job's state from the states of its deliveries (at least one)."""
+    """Derive a job's state from the states of its deliveries (at least one).
+
+    A delivery that was superseded neither succeeded nor failed: the others decide, where there are any.
+    """
     states = frozenset(deliveries)
     if DeliveryState.RUNNING in states:
         return JobState.RUNNING
@@ -69,6 +76,7 @@ def job_state(deliveries: Iterable[DeliveryState]) -> JobState:
         return JobState.QUEUED
     if DeliveryState.HELD in states:
         return JobState.HELD
+    states = states - {DeliveryState.SUPERSEDED} or states
     if len(states) == 1:
         return JobState(next(iter(states)).value)
     return JobState.PARTIAL if DeliveryState.SUCCEEDED in states else JobState.FAILED
@@ -129,6 +137,23 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """One attempt at a delivery that did not succeed.
+
+    Attributes:
+        at: when it ended.
+        attempt: the delivery's `attempt` then.
+        code: a stable `errors.Code` value.
+        message: one sentence for a person: what happened, to what, what to do next.
+    """
+
+    at: datetime
+    attempt: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
     """One blob of a delivery.
 
@@ -152,9 +177,10 @@ class Delivery:
     Attributes:
         id: unique in the database.
         digest: what the registry answered for the destination when it was verified, else None.
-        attempt: how often it was claimed.
+        attempt: how often it was claimed: after a hold, and also after a restart of the daemon.
         not_before: when a held delivery is tried again.
         failure: why it failed, or why it is held.
+        history: each hold and the failure at the end, newest last, the last 20 of them; empty in lists.
     """
 
     id: int
@@ -167,6 +193,7 @@ class Delivery:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     transfers: tuple[Transfer, ...] = ()
+    history: tuple[Try, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,7 +40,13 @@ class Submission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A delivery taken on by this life of the daemon. Every write for it carries `epoch` and `attempt`."""
+    """A delivery taken on by this life of the daemon. Every write for it carries `epoch` and `attempt`.
+
+    Attributes:
+        attempt: how often it was claimed, this time included: no two claims of a delivery have the same.
+        tries: how often it was tried, this time included: what patience is counted by. A claim that was released,
+            given back or cut short by a crash was no try; one that ended in a hold was.
+    """
 
     job_id: str
     delivery_id: int
@@ -49,6 +55,7 @@ class Claim:
     registry: str
     uid: int
     attempt: int
+    tries: int
     epoch: int
     deadline_at: datetime
 
@@ -82,6 +89,27 @@ class TransferResult:
     interruptions: int = 0
     form: str = ""
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileIdentity:
+    """What a file, or a part of it, can be told by without reading it, as `fstat` gives it.
+
+    Attributes:
+        size: bytes of the whole file.
+        mtime_ns: nanoseconds since 1970-01-01 UTC.
+        ctime_ns: likewise; no program can set it back.
+        offset: where the part begins, bytes: a member of an archive begins somewhere in it.
+        length: bytes of the part.
+    """
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    offset: int
+    length: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

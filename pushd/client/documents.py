@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pushd.errors import Code, DaemonError, Origin, RegistryError, RequestError, SourceError, StoreError
-from pushd.job import Delivery, DeliveryState, Failure, Job, JobState, Transfer, TransferState
+from pushd.job import Delivery, DeliveryState, Failure, Job, JobState, Transfer, TransferState, Try
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,6 +84,7 @@ def _delivery(document: Mapping[str, Any]) -> Delivery:
         started_at=_time(document.get("started_at")),
         finished_at=_time(document.get("finished_at")),
         transfers=tuple(_transfer(transfer) for transfer in document.get("transfers", ())),
+        history=tuple(_try(one) for one in document.get("history", ())),
     )
 
 
@@ -95,6 +96,15 @@ def _transfer(document: Mapping[str, Any]) -> Transfer:
         state=TransferState(document["state"]),
         done=document.get("done", 0),
         sent=document.get("sent", 0),
+    )
+
+
+def _try(document: Mapping[str, Any]) -> Try:
+    return Try(
+        at=datetime.fromisoformat(document["at"]),
+        attempt=document["attempt"],
+        code=document["code"],
+        message=document["message"],
     )
 
 

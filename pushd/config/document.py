@@ -12,10 +12,11 @@ from pushd.config.mistakes import Mistake, dotted
 from pushd.config.quantity import duration, size
 from pushd.oci.text import quoted
 from pushd.oci.upload import Form
+from pushd.registry.profiles import NAMES
 from pushd.telemetry.events import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from enum import StrEnum
 
     from pushd.config.mistakes import Key
@@ -64,12 +65,20 @@ def _path(value: object) -> Path:
 
 def _one_of(choices: type[StrEnum], *besides: str) -> Reader:
     """Read a member of `choices` by its value; the words in `besides` stand for None."""
-    known = [*besides, *(choice.value for choice in choices)]
+    word = _word([*besides, *(choice.value for choice in choices)])
 
     def read(value: object) -> object:
-        if value not in known:
+        chosen = word(value)
+        return None if chosen in besides else choices(chosen)
+
+    return read
+
+
+def _word(known: Sequence[str]) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if not isinstance(value, str) or value not in known:
             raise ValueError(f"must be one of {', '.join(known)}")
-        return None if value in besides else choices(value)
+        return value
 
     return read
 
@@ -94,6 +103,7 @@ TABLES: Final[Mapping[str, Mapping[str, Reader]]] = {
 """The tables of one kind each, with how their keys are read."""
 
 REGISTRY: Final[Mapping[str, Reader]] = {
+    "profile": _word(NAMES),
     "plain_http": _boolean,
     "upload": _one_of(Form, "auto"),
     "chunk_size": _CHUNK,

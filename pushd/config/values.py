@@ -39,7 +39,7 @@ class Limits:
         small_uploads_per_registry: the same in the lane of small blobs, beside the other.
         memory: bytes of all piece buffers together.
         deadline: seconds a job that names none has before what is unfinished fails.
-        attempts: how often a delivery is tried before it fails.
+        attempts: how often a registry that this daemon has never reached is tried; any other until the deadline.
     """
 
     deliveries: int = 16
@@ -83,6 +83,7 @@ class Registry:
     """`[registries."host:port"]`: what is different about one registry. None leaves it to the profile.
 
     Attributes:
+        profile: the name of its kind (`registry.profiles`); None leaves that to its host name.
         plain_http: whether it speaks HTTP without TLS.
         upload: the form uploads take; None, in the file `"auto"`.
         chunk_size: bytes per PATCH.
@@ -90,6 +91,7 @@ class Registry:
         ca: a PEM file of certificate authorities trusted beside the system's.
     """
 
+    profile: str | None = None
     plain_http: bool | None = None
     upload: Form | None = None
     chunk_size: int | None = None

@@ -31,6 +31,7 @@ _REFRESHES = 8  # a second
 _LOUD = frozenset({"warning", "error"})
 _STYLES = {
     DeliveryState.SUCCEEDED: "green",
+    DeliveryState.SUPERSEDED: "yellow",
     DeliveryState.FAILED: "red",
     DeliveryState.CANCELLED: "yellow",
     DeliveryState.HELD: "yellow",

@@ -17,6 +17,7 @@ Event = Mapping[str, Any]
 _WINDOW = timedelta(seconds=10)
 _ENDS = {
     "delivery.succeeded": DeliveryState.SUCCEEDED,
+    "delivery.superseded": DeliveryState.SUPERSEDED,
     "delivery.failed": DeliveryState.FAILED,
     "delivery.cancelled": DeliveryState.CANCELLED,
 }

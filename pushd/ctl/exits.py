@@ -39,8 +39,13 @@ class Exit(IntEnum):
 
 
 def exit_of_jobs(jobs: Iterable[Job]) -> Exit:
-    """Say in one code how jobs ended, over all their destinations together."""
-    deliveries = [delivery for job in jobs for delivery in job.deliveries]
+    """Say in one code how jobs ended, over all their destinations together.
+
+    A destination that a newer job tagged first is as its owner wants it: the others decide.
+    """
+    deliveries = [
+        delivery for job in jobs for delivery in job.deliveries if delivery.state is not DeliveryState.SUPERSEDED
+    ]
     states = {delivery.state for delivery in deliveries}
     if states <= {DeliveryState.SUCCEEDED}:
         return Exit.DONE

@@ -42,6 +42,8 @@ def pinned(delivery: Delivery) -> str:
 
 def reason(delivery: Delivery) -> str:
     """Say the state of a delivery and, where there is one, the reason."""
+    if delivery.state is DeliveryState.SUPERSEDED:
+        return "superseded: a newer job tagged it first, nothing was overwritten"
     because = f": {clean(delivery.failure.message)}" if delivery.failure else ""
     return f"{delivery.state.value}{because}"
 

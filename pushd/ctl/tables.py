@@ -85,6 +85,8 @@ def _delivery_lines(delivery: Delivery, now: datetime) -> Iterator[str]:
     for transfer in delivery.transfers:
         if not transfer.state.landed:
             yield _transfer_line(transfer)
+    for tried in delivery.history:
+        yield f"tried at {show_clock(tried.at)}: {clean(tried.message)}"
 
 
 def _transfer_line(transfer: Transfer) -> str:

@@ -51,6 +51,11 @@ class Reply:
         return frozenset(entry.code for entry in self.errors)
 
     @property
+    def throttled(self) -> bool:
+        """Whether the registry asks to be left alone for a while."""
+        return self.status == 429 or "TOOMANYREQUESTS" in self.codes or self.retry_after is not None  # noqa: PLR2004
+
+    @property
     def transient(self) -> bool:
         """Whether the status says "not now" rather than "no"."""
         return self.status in _TRANSIENT or (self.status >= 500 and self.status not in _NEVER)  # noqa: PLR2004 (5xx)

@@ -13,24 +13,28 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pushd.errors import Code, PushdError, RegistryError
-from pushd.job import DeliveryState
+from pushd.job import DeliveryState, TransferState
 from pushd.oci.media_types import INDEXES
 from pushd.oci.reference import Reference
+from pushd.push.gate import Gated
 from pushd.push.locks import KeyedLocks
 from pushd.push.plan import make_plan
 from pushd.push.progress import Progress
-from pushd.push.transfer import Run, bring
-from pushd.telemetry.events import MANIFEST_PUT, Event
+from pushd.push.transfer import DrainedError, Run, bring
+from pushd.telemetry.events import DELIVERY_HEALING, MANIFEST_PUT, Event
 from pushd.work import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.digest import Digest
     from pushd.oci.image import Document, Image
+    from pushd.push.gate import Gates
     from pushd.push.plan import Plan
     from pushd.push.ports import OpenSource, Registries, Registry
     from pushd.push.transfer import Means, Stop
-    from pushd.telemetry.events import Value
+    from pushd.telemetry.events import Kind, Value
     from pushd.work import Claim
 
 
@@ -39,11 +43,13 @@ class Deliverer:
     """Makes deliveries.
 
     Attributes:
+        gates: the doors of the registries.
         tags: one delivery at a time puts and verifies a tag, or two of them would find each other's image there.
     """
 
     means: Means
     registries: Registries
+    gates: Gates
     open_source: OpenSource
     tags: KeyedLocks[str] = field(default_factory=KeyedLocks)
 
@@ -54,89 +60,157 @@ class Deliverer:
 
         Raises:
             PushdError: it could not be done; the tag was not moved, unless the error is about reading it back.
+            DrainedError: the daemon is to stop, and it is not done.
         """
         reference = Reference.parse(claim.destination)
         image = await self.means.store.image(claim.job_id)
-        registry = await self.registries.connect(reference.registry)
-        plan = make_plan(image, await self._present(registry, reference, image))
-        if plan.documents:
-            await self._push(claim, stop, registry, reference, plan)
-        return Outcome(state=DeliveryState.SUCCEEDED, digest=image.root.descriptor.digest)
+        registry = Gated(await self.registries.connect(reference.registry), self.gates.of(reference.registry))
+        return await _Delivery(self, claim, stop, reference, image, registry).run()
 
-    async def _present(self, registry: Registry, reference: Reference, image: Image) -> frozenset[Digest]:
-        """Ask which of the image's manifests the repository has: by the tag first, and no further if that differs."""
-        root = image.root.descriptor
-        if await registry.head_manifest(reference.repository, reference.target) != root.digest:
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    """One delivery under way."""
+
+    deliverer: Deliverer
+    claim: Claim
+    stop: Stop
+    reference: Reference
+    image: Image
+    registry: Registry
+
+    async def run(self) -> Outcome:
+        """Ask, plan, transfer, put, verify."""
+        plan = make_plan(self.image, await self._present())
+        if plan.documents:
+            await self._plan(plan)
+            landed = await self._bring(plan.blobs)
+            try:
+                return await self._put_all(plan)
+            except RegistryError as error:
+                if error.code is not Code.REGISTRY_BLOB_UNKNOWN:
+                    raise
+                await self._heal(plan, landed)
+                return await self._put_all(plan)
+        await self.deliverer.means.store.tagging(self.claim)
+        return self._succeeded()
+
+    async def _present(self) -> frozenset[Digest]:
+        """Ask which of the image's manifests the repository has: by the tag first, no further if that differs."""
+        root = self.image.root.descriptor
+        repository = self.reference.repository
+        if await self.registry.head_manifest(repository, self.reference.target) != root.digest:
             return frozenset()
         present = {root.digest}
         if root.media_type in INDEXES:
-            for document in image.documents[:-1]:
+            for document in self.image.documents[:-1]:
                 digest = document.descriptor.digest
-                if await registry.head_manifest(reference.repository, str(digest)) == digest:
+                if await self.registry.head_manifest(repository, str(digest)) == digest:
                     present.add(digest)
         return frozenset(present)
 
-    async def _push(self, claim: Claim, stop: Stop, registry: Registry, reference: Reference, plan: Plan) -> None:
-        await self.means.store.plan(
-            claim,
-            credential=registry.credential,
-            repository=reference.repository,
+    async def _plan(self, plan: Plan) -> None:
+        await self.deliverer.means.store.plan(
+            self.claim,
+            credential=self.registry.credential,
+            repository=self.reference.repository,
             blobs=plan.blobs,
             manifests=len(plan.documents),
         )
-        if plan.blobs:
-            await self._transfer(claim, stop, registry, reference, plan.blobs)
-        *children, root = plan.documents
-        for document in children:
-            await self._put(claim, registry, reference, document, str(document.descriptor.digest))
-        async with self.tags.holding(str(reference)):
-            await self._put(claim, registry, reference, root, reference.target)
-            await self._verify(registry, reference, root.descriptor.digest)
 
-    async def _transfer(
-        self, claim: Claim, stop: Stop, registry: Registry, reference: Reference, blobs: tuple[Descriptor, ...]
-    ) -> None:
-        board = self.means.board
+    async def _bring(self, blobs: Sequence[Descriptor], *, insist: bool = False) -> dict[Digest, TransferState]:
+        """Bring blobs to the repository, side by side; give how each landed."""
+        claim, means = self.claim, self.deliverer.means
+        landed: dict[Digest, TransferState] = {}
+        if not blobs:
+            return landed
         entries = [
-            board.enter(Progress(claim.job_id, claim.delivery_id, claim.destination, str(blob.digest), size=blob.size))
+            means.board.enter(
+                Progress(claim.job_id, claim.delivery_id, claim.destination, str(blob.digest), size=blob.size)
+            )
             for blob in blobs
         ]
-        source = await anyio.to_thread.run_sync(self.open_source, claim.source)
-        run = Run(claim, registry, reference.repository, source, stop)
+        source = await anyio.to_thread.run_sync(self.deliverer.open_source, claim.source)
+        run = Run(claim, self.registry, self.reference.repository, source, self.stop)
+
+        async def one(blob: Descriptor, progress: Progress) -> None:
+            state = await bring(means, run, blob, progress, insist=insist)
+            if state is not None:
+                landed[blob.digest] = state
+
         try:
             async with anyio.create_task_group() as transfers:
                 for blob, progress in zip(blobs, entries, strict=True):
-                    transfers.start_soon(bring, self.means, run, blob, progress)
+                    transfers.start_soon(one, blob, progress)
         except BaseExceptionGroup as group:
             # The first failure ended the others; it alone is what happened.
             raise _first(group) from None
         finally:
             source.close()
+        if len(landed) < len(blobs):
+            raise DrainedError
+        return landed
 
-    async def _put(
-        self, claim: Claim, registry: Registry, reference: Reference, document: Document, target: str
-    ) -> None:
-        descriptor = document.descriptor
-        answered = await registry.put_manifest(reference.repository, target, document.content, descriptor.media_type)
+    async def _heal(self, plan: Plan, landed: Mapping[Digest, TransferState]) -> None:
+        """Send for real what the registry said it had, and then called unknown. Believe the PUT, not the HEAD."""
+        believed = [blob for blob in plan.blobs if landed[blob.digest] is not TransferState.UPLOADED]
+        doubtful = believed or plan.blobs
+        self._tell(DELIVERY_HEALING, destination=self.claim.destination, blobs=len(doubtful))
+        await self.deliverer.means.store.forget(
+            self.claim,
+            credential=self.registry.credential,
+            repository=self.reference.repository,
+            digests=[blob.digest for blob in doubtful],
+        )
+        await self._bring(doubtful, insist=True)
+
+    # ------------------------------------------------------------------------------------------------- manifests
+
+    async def _put_all(self, plan: Plan) -> Outcome:
+        """Put the manifests, children first and the tag last, and read the tag back."""
+        *children, root = plan.documents
+        for document in children:
+            await self._put(document, str(document.descriptor.digest))
+        async with self.deliverer.tags.holding(
+            f"{self.registry.name}/{self.reference.repository}:{self.reference.target}"
+        ):
+            if self.reference.tag is not None and not await self.deliverer.means.store.tagging(self.claim):
+                return Outcome(state=DeliveryState.SUPERSEDED)
+            await self._put(root, self.reference.target)
+            await self._verify(root.descriptor.digest)
+        return self._succeeded()
+
+    def _succeeded(self) -> Outcome:
+        return Outcome(state=DeliveryState.SUCCEEDED, digest=self.image.root.descriptor.digest)
+
+    async def _put(self, document: Document, target: str) -> None:
+        descriptor, reference = document.descriptor, self.reference
+        answered = await self.registry.put_manifest(
+            reference.repository, target, document.content, descriptor.media_type
+        )
         if answered != descriptor.digest:
             raise _mismatch(reference, descriptor.digest, f"the registry stored the manifest as {answered}")
-        fields: dict[str, Value] = {
-            "digest": str(descriptor.digest),
-            "destination": claim.destination,
-            "media_type": descriptor.media_type,
-            "size": descriptor.size,
-            "tag": reference.tag if target == reference.tag else None,
-        }
-        self.means.emit(Event(MANIFEST_PUT, datetime.now(UTC), claim.job_id, claim.delivery_id, fields))
+        self._tell(
+            MANIFEST_PUT,
+            digest=str(descriptor.digest),
+            destination=self.claim.destination,
+            media_type=descriptor.media_type,
+            size=descriptor.size,
+            tag=reference.tag if target == reference.tag else None,
+        )
 
-    @staticmethod
-    async def _verify(registry: Registry, reference: Reference, digest: Digest) -> None:
+    async def _verify(self, digest: Digest) -> None:
         """Read back what the tag names now (a 200 alone has lied: moby#49148, podman#18751)."""
-        found = await registry.head_manifest(reference.repository, reference.target)
+        found = await self.registry.head_manifest(self.reference.repository, self.reference.target)
         if found is None:
-            raise _mismatch(reference, digest, "the registry took the manifest and does not have it")
+            raise _mismatch(self.reference, digest, "the registry took the manifest and does not have it")
         if found != digest:
-            raise _mismatch(reference, digest, f"read back, it is {found}: somebody else may have pushed there")
+            detail = f"read back, it is {found}: somebody else may have pushed there"
+            raise _mismatch(self.reference, digest, detail)
+
+    def _tell(self, kind: Kind, **fields: Value) -> None:
+        claim = self.claim
+        self.deliverer.means.emit(Event(kind, datetime.now(UTC), claim.job_id, claim.delivery_id, fields))
 
 
 def _mismatch(reference: Reference, digest: Digest, detail: str) -> RegistryError:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pushd.oci.reply import Reply
     from pushd.oci.upload import Checkpoint, Limits, Request
     from pushd.telemetry.events import Event
-    from pushd.work import Claim, Outcome, Submission, TransferKey, TransferResult
+    from pushd.work import Claim, FileIdentity, Outcome, Submission, TransferKey, TransferResult
 
 
 class Emit(Protocol):
@@ -41,6 +41,10 @@ class BlobReader(Protocol):
     @property
     def size(self) -> int:
         """Bytes in the blob."""
+
+    @property
+    def identity(self) -> FileIdentity:
+        """What it can be told by without reading it."""
 
     def read(self, offset: int, length: int) -> bytes:
         """Read exactly `length` bytes at `offset`, as fresh `bytes` never written to again.
@@ -207,7 +211,7 @@ class JobStore(Protocol):
         """Write down what the delivery needs: its transfers, all pending; earlier results of the delivery go."""
 
     async def land(self, claim: Claim, blob: Descriptor, result: TransferResult) -> None:
-        """Write down what one blob came to. Its checkpoint goes when it landed."""
+        """Write down what one blob came to. When it landed its checkpoint goes, and where it landed is remembered."""
 
     async def checkpoint(self, claim: Claim, key: TransferKey, checkpoint: Checkpoint | None) -> None:
         """Save, or with None forget, where an upload session stands."""
@@ -216,10 +220,42 @@ class JobStore(Protocol):
         """Give the saved checkpoint of an upload session."""
 
     async def hold(self, claim: Claim, until: datetime, failure: Failure) -> None:
-        """Put a delivery back until `until`."""
+        """Put a delivery back until `until`. That was a try; `failure` joins its history."""
+
+    async def release(self, claim: Claim) -> None:
+        """Put a delivery back into the queue at once, because the daemon stops: neither a try nor a crash."""
+
+    async def tagging(self, claim: Claim) -> bool:
+        """Say, right before it is done, that this delivery puts its tag; give whether it may.
+
+        False when a delivery submitted later said so before for the same tag: the older image must not overwrite the
+        newer. A destination that is no tag but a digest cannot be overwritten, and always may.
+        """
 
     async def finish(self, claim: Claim, outcome: Outcome, now: datetime) -> None:
-        """End a delivery, and with its last one the job."""
+        """End a delivery, and with its last one the job. A failure joins the delivery's history."""
+
+    async def met(self, registry: str) -> bool:
+        """Tell whether a delivery to `host[:port]` ever got past the first question, and planned a blob to send."""
+
+    async def mount_candidate(self, key: TransferKey) -> str | None:
+        """Give another repository of the same registry that is believed to hold the blob.
+
+        Believed from what earlier deliveries of the same principal with the same credential landed; the newest.
+        """
+
+    async def forget(self, claim: Claim, *, credential: str, repository: str, digests: Collection[Digest]) -> None:
+        """Believe no longer that `repository` of the claim's registry holds these blobs."""
+
+    async def validated(self, identity: FileIdentity) -> Digest | None:
+        """Give the digest that this very content was found to have before."""
+
+    async def validate(self, identity: FileIdentity, digest: Digest, now: datetime) -> None:
+        """Remember which digest a file's content was found to have.
+
+        A file changed less than two seconds before `now` is not remembered: it could change again within the
+        granularity of its times, and look the same.
+        """
 
     async def cancel(self, job_id: str, now: datetime) -> Sequence[int]:
         """End the deliveries of a job that wait; give the ids of those that run and are to be stopped by the caller."""

@@ -21,7 +21,8 @@ class Policy:
     """How patient deliveries are.
 
     Attributes:
-        attempts: how often a delivery is claimed at most.
+        attempts: how often a registry that this daemon has never reached is tried: a name that was mistyped does
+            not come true by waiting for it. What was reached once is tried until the deadline.
         pause: seconds before the second attempt; doubled for each further one.
         pause_max: seconds no pause is longer than, unless the registry asked for more.
     """
@@ -29,6 +30,9 @@ class Policy:
     attempts: int = 5
     pause: float = 2.0
     pause_max: float = 300.0
+
+
+_NEVER_REACHED = frozenset({Code.REGISTRY_UNRESOLVED, Code.REGISTRY_UNREACHABLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +54,40 @@ def decide(
     error: PushdError,
     *,
     attempt: int,
+    met: bool,
     now: datetime,
     deadline: datetime,
     policy: Policy,
     rng: Callable[[], float],
 ) -> Hold | GiveUp:
-    """Decide what becomes of a delivery whose attempt number `attempt` (from 1) ended in `error`.
+    """Decide what becomes of a delivery whose try number `attempt` (from 1) ended in `error`.
 
-    Exponential with full jitter, never before the time the registry named. A pause that would end past the deadline
-    is not begun: the delivery fails now, with the error that stood in its way.
+    Exponential with full jitter, capped, never before the time the registry named, until the job's deadline. The
+    last attempt is not later than half of the time that is left.
+
+    Args:
+        error: what ended the attempt.
+        attempt: its number; a restart of the daemon in between is no try.
+        met: whether this daemon ever reached the registry.
+        now: the time.
+        deadline: of the job.
+        policy: how patient to be.
+        rng: gives numbers in [0, 1).
     """
     failure = Failure(code=str(error.code), message=str(error), retryable=error.retryable)
-    if not error.retryable or attempt >= policy.attempts:
+    if not error.retryable or (error.code in _NEVER_REACHED and not met and attempt >= policy.attempts):
         return GiveUp(failure)
-    backoff = min(policy.pause * 2 ** (attempt - 1), policy.pause_max)
-    until = now + timedelta(seconds=max(error.retry_after or 0.0, backoff * rng()))
-    if until < deadline:
-        return Hold(until, failure)
-    return GiveUp(_out_of_time(f"the job's deadline leaves no time for another attempt; the last one: {error}"))
+    left = (deadline - now).total_seconds()
+    backoff = min(policy.pause * 2.0 ** min(attempt - 1, 30), policy.pause_max) * rng()
+    seconds = max(error.retry_after or 0.0, min(backoff, left / 2))
+    if seconds >= left or left < policy.pause:
+        return GiveUp(past_deadline(failure))
+    return Hold(now + timedelta(seconds=seconds), failure)
 
 
-def past_deadline() -> Failure:
-    """Give the failure of a delivery whose job ran out of time."""
-    return _out_of_time("the job's deadline passed before the image was delivered")
-
-
-def _out_of_time(message: str) -> Failure:
+def past_deadline(last: Failure | None = None) -> Failure:
+    """Give the failure of a delivery whose job runs out of time; `last` is what stood in its way."""
+    message = "the job's deadline leaves no time to deliver the image"
+    if last is not None:
+        message = f"{message}; what stood in its way: {last.message}"
     return Failure(code=str(Code.REQUEST_DEADLINE), message=message, retryable=False)

@@ -1,6 +1,7 @@
 """Claims deliveries as places become free, runs them side by side, and writes down how each ended.
 
-Each registry has its own number of deliveries that run at once, so that one that stalls holds up nobody else.
+Each registry has its own number of deliveries that run at once, so that one that stalls holds up nobody else; one that
+asked to be left alone gets none.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import anyio
 from pushd.errors import Code, PushdError, StoreError
 from pushd.job import DeliveryState, Failure
 from pushd.push.retry import GiveUp, Hold, decide, past_deadline
-from pushd.push.transfer import Stop
+from pushd.push.transfer import DrainedError, Stop
 from pushd.telemetry.events import DAEMON_FAULT, STORE_FAILED, Event
 from pushd.work import Outcome
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from pushd.push.delivery import Deliverer
+    from pushd.push.gate import Gates
     from pushd.push.ports import Emit, JobStore
     from pushd.push.progress import Board
     from pushd.push.retry import Policy
@@ -50,6 +52,7 @@ class Scheduler:
     """Runs deliveries.
 
     Args:
+        gates: the doors of the registries.
         per_registry: deliveries that run at once to one registry.
         policy: how patient they are.
     """
@@ -60,6 +63,7 @@ class Scheduler:
         store: JobStore,
         deliverer: Deliverer,
         board: Board,
+        gates: Gates,
         emit: Emit,
         per_registry: int,
         policy: Policy,
@@ -68,12 +72,15 @@ class Scheduler:
         self._store = store
         self._deliverer = deliverer
         self._board = board
+        self._gates = gates
         self._emit = emit
         self._per_registry = per_registry
         self._policy = policy
         self._rng = rng
         self._running: dict[int, _Running] = {}
         self._called = anyio.Event()
+        self._ended = anyio.Event()
+        self._draining = False
 
     @property
     def running(self) -> Counter[str]:
@@ -91,6 +98,15 @@ class Scheduler:
             running.stop.abandoned = True
             running.scope.cancel()
 
+    async def drain(self, patience: float) -> None:
+        """Claim no more, and wait for what runs to reach a boundary and the queue, `patience` seconds at most."""
+        self._draining = True
+        for running in self._running.values():
+            running.stop.draining = True
+        with anyio.move_on_after(patience):
+            while self._running:
+                await self._ended.wait()
+
     async def run(self) -> None:
         """Claim and run until cancelled. What runs then is cut short, and goes on in the daemon's next life."""
         async with anyio.create_task_group() as deliveries:
@@ -102,9 +118,11 @@ class Scheduler:
 
     async def _claim_all(self, deliveries: TaskGroup) -> float:
         """Claim what may run; give the seconds after which to look again."""
+        shut = self._gates.shut()
         try:
-            while True:
+            while not self._draining:
                 free = {name: max(0, self._per_registry - count) for name, count in self.running.items()}
+                free |= dict.fromkeys(shut, 0)
                 claim = await self._store.claim(datetime.now(UTC), free=free, default=self._per_registry)
                 if claim is None:
                     break
@@ -114,50 +132,74 @@ class Scheduler:
         except StoreError as error:
             self._emit(_trouble(error, "claiming the next delivery"))
             return _STORE_PAUSE
-        if due is None:
-            return _LOOK
-        return min(_LOOK, max(0.01, (due - datetime.now(UTC)).total_seconds()))
+        pauses = [_LOOK, *shut.values()]
+        if due is not None:
+            pauses.append((due - datetime.now(UTC)).total_seconds())
+        return max(0.01, min(pauses))
 
     async def _run(self, running: _Running) -> None:
         claim = running.claim
+        ending: Outcome | Hold | None = None  # None: cut short, to go on in the daemon's next life
         try:
-            await self._write(claim, await self._ending(running))
+            ending = await self._ending(running)
         finally:
+            await self._write(claim, ending)
             del self._running[claim.delivery_id]
             self._board.clear(claim.delivery_id)
+            self._ended.set()
+            self._ended = anyio.Event()
             self.wake()
 
-    async def _ending(self, running: _Running) -> Outcome | Hold:
-        """Run a delivery; give how it ended, or until when it is held."""
+    async def _ending(self, running: _Running) -> Outcome | Hold | None:
+        """Run a delivery; give how it ended, until when it is held, or None when it is to go on in another life."""
         claim, scope = running.claim, running.scope
         left = (claim.deadline_at - datetime.now(UTC)).total_seconds()
         scope.deadline = anyio.current_time() + left
         try:
             with scope:
                 return await self._deliverer.deliver(claim, running.stop)
-        except PushdError as error:
-            now = datetime.now(UTC)
-            decision = decide(
-                error, attempt=claim.attempt, now=now, deadline=claim.deadline_at, policy=self._policy, rng=self._rng
-            )
-            if isinstance(decision, GiveUp):
-                return Outcome(state=DeliveryState.FAILED, failure=decision.failure)
-            return decision
+        except DrainedError:
+            return None
         except Exception as error:  # noqa: BLE001 (a defect of ours ends one delivery, never the daemon)
-            self._emit(_fault(error, f"delivery to {claim.destination}"))
-            message = f"a defect in pushd ended this delivery ({type(error).__name__}); the log has the details"
-            failure = Failure(code=str(Code.DAEMON_INTERNAL), message=message, retryable=False)
-            return Outcome(state=DeliveryState.FAILED, failure=failure)
+            return await self._failed(claim, error)
         if running.stop.abandoned:
             return Outcome(state=DeliveryState.CANCELLED)
         return Outcome(state=DeliveryState.FAILED, failure=past_deadline())
 
-    async def _write(self, claim: Claim, ending: Outcome | Hold) -> None:
+    async def _failed(self, claim: Claim, error: Exception) -> Outcome | Hold:
+        """Decide what becomes of a delivery that ended in `error`."""
+        if not isinstance(error, PushdError):
+            self._emit(_fault(error, f"delivery to {claim.destination}"))
+            message = f"a defect in pushd ended this delivery ({type(error).__name__}); the log has the details"
+            failure = Failure(code=str(Code.DAEMON_INTERNAL), message=message, retryable=False)
+            return Outcome(state=DeliveryState.FAILED, failure=failure)
+        decision = decide(
+            error,
+            attempt=claim.tries,
+            met=await self._met(claim.registry),
+            now=datetime.now(UTC),
+            deadline=claim.deadline_at,
+            policy=self._policy,
+            rng=self._rng,
+        )
+        if isinstance(decision, GiveUp):
+            return Outcome(state=DeliveryState.FAILED, failure=decision.failure)
+        return decision
+
+    async def _met(self, registry: str) -> bool:
+        try:
+            return await self._store.met(registry)
+        except StoreError:
+            return True  # not known: be patient
+
+    async def _write(self, claim: Claim, ending: Outcome | Hold | None) -> None:
         """Write down how a delivery ended, for as long as it takes: what happened must not be lost."""
         while True:
             try:
                 with anyio.CancelScope(shield=True):
-                    if isinstance(ending, Hold):
+                    if ending is None:
+                        await self._store.release(claim)
+                    elif isinstance(ending, Hold):
                         await self._store.hold(claim, ending.until, ending.failure)
                     else:
                         await self._store.finish(claim, ending, datetime.now(UTC))

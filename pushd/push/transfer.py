@@ -16,10 +16,13 @@ from pushd.errors import Code, Origin, PushdError, RegistryError, RequestError, 
 from pushd.job import TransferState
 from pushd.oci.upload import (
     Broken,
+    Cancel,
     Cancelled,
     Done,
     Fail,
     Landing,
+    Mount,
+    Open,
     Patch,
     Put,
     Rehash,
@@ -50,6 +53,9 @@ if TYPE_CHECKING:
 _CLEAN_UP = 10.0
 """Seconds a cancelled transfer may take to delete its session at the registry."""
 
+_LAST_WORD = 3.0
+"""Seconds a cancelled transfer waits for the Location of a session it has just asked for."""
+
 _STATES = {
     Landing.UPLOADED: TransferState.UPLOADED,
     Landing.MOUNTED: TransferState.MOUNTED,
@@ -64,9 +70,15 @@ class Stop:
     Attributes:
         abandoned: it is over, and no upload session is left at the registry; otherwise they stay as they are, to
             be taken up again.
+        draining: the daemon is to stop: uploads end at their next boundary, and nothing new begins.
     """
 
     abandoned: bool = False
+    draining: bool = False
+
+
+class DrainedError(Exception):
+    """Work stopped at a boundary because the daemon is to stop; where it stands is on the disk."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,6 +104,8 @@ class Means:
     Attributes:
         threads: where blobs are read and hashed.
         rng: gives numbers in [0, 1).
+        rehashing: how many blobs are read again at once after a restart, for the hash of what was sent before: a
+            hundred of them would only keep each other, and those that could send, from the disk.
         alone: two deliveries with the same need go one after the other: the second finds the blob there, or takes
             up the session where the first left it, with its own reader and on its own account.
     """
@@ -102,11 +116,24 @@ class Means:
     threads: Executor
     emit: Emit
     rng: Callable[[], float]
+    rehashing: anyio.CapacityLimiter
     alone: KeyedLocks[TransferKey] = field(default_factory=KeyedLocks)
 
 
-async def bring(means: Means, run: Run, blob: Descriptor, progress: Progress) -> None:
+async def bring(
+    means: Means, run: Run, blob: Descriptor, progress: Progress, *, insist: bool = False
+) -> TransferState | None:
     """Bring one blob to the run's repository, and write down what it came to.
+
+    Args:
+        means: what all transfers share.
+        run: the delivery it is for.
+        blob: what to bring.
+        progress: its entry on the board.
+        insist: send it whatever the registry says it has: it was wrong about that before.
+
+    Returns:
+        How it landed, or None when the daemon is to stop and it did not.
 
     Raises:
         SourceError: the blob is not what it should be; nothing of it was committed.
@@ -124,13 +151,16 @@ async def bring(means: Means, run: Run, blob: Descriptor, progress: Progress) ->
         async with means.places.place(run.registry.name, blob.size) as piece_size:
             transfer = _Transfer(means, run, blob, key, progress, piece_size)
             try:
-                result = await transfer.drive()
+                result = await transfer.drive(insist=insist)
+            except DrainedError:
+                return None
             except (SourceError, RegistryError):
                 with suppress(StoreError):  # what failed is the better story; the delivery's end tells it as well
                     await means.store.land(run.claim, blob, transfer.result(TransferState.FAILED))
                 raise
         # Before the next one with the same need asks where the session stands: there is none any more.
         await means.store.land(run.claim, blob, result)
+    return result.state
 
 
 class _Transfer:
@@ -150,10 +180,12 @@ class _Transfer:
         self._started = 0.0
         self._session: UploadSession
 
-    async def drive(self) -> TransferResult:
+    async def drive(self, *, insist: bool) -> TransferResult:
         """Drive the session to its end."""
         self._started = anyio.current_time()
-        checkpoint = await self._means.store.recall(self._key)
+        store = self._means.store
+        checkpoint = await store.recall(self._key)
+        mount_from = None if insist or checkpoint else await store.mount_candidate(self._key)
         self._session = session = UploadSession(
             self._blob.digest,
             self._blob.size,
@@ -161,6 +193,8 @@ class _Transfer:
             limits=self._run.registry.limits,
             rng=self._means.rng,
             checkpoint=checkpoint,
+            mount_from=mount_from,
+            insist=insist,
         )
         self._tell(TRANSFER_STARTED, size=self._blob.size, resumed=checkpoint is not None)
         try:
@@ -178,6 +212,8 @@ class _Transfer:
             with anyio.CancelScope(shield=True):
                 await self._close()
         self._advance(state=_STATES[landing], done=self._blob.size)
+        if landing is Landing.UPLOADED and self._reader is not None:
+            await store.validate(self._reader.identity, self._blob.digest, datetime.now(UTC))
         return self.result(_STATES[landing])
 
     def result(self, state: TransferState) -> TransferResult:
@@ -198,6 +234,11 @@ class _Transfer:
                     return landing
                 case Fail(error):
                     raise error
+                case Save() | Put(start=0, stop=0) | Cancel() as action:
+                    session.feed(await self._outcome(action))
+                case _ if self._run.stop.draining:
+                    # A boundary: the newest Location is saved, and what is left is more than a word.
+                    raise DrainedError
                 case action:
                     session.feed(await self._outcome(action))
 
@@ -227,15 +268,23 @@ class _Transfer:
                 case Wait(seconds, error):
                     self._tell(UPLOAD_INTERRUPTED, code=str(error.code), reason=str(error), offset=self._session.offset)
                     await anyio.sleep(seconds)
-                case Restart(form, error):
-                    self._tell(UPLOAD_RESTARTED, reason=str(error), form=str(form), offset=self._session.offset)
-                case Patch() | Stream() | Single():
-                    return await self._send(action)
-                case Put():
+                case Restart(form, error, advice):
+                    self._tell(
+                        UPLOAD_RESTARTED,
+                        reason=str(error),
+                        form=str(form),
+                        offset=self._session.offset,
+                        advice=advice or None,
+                    )
+                case Put(start=0, stop=0):
                     # Every byte has been through the hash, whatever was sent in which life: the last word before
                     # the registry is told that it is complete.
                     (await self._opened()).check()
                     return await self._ask(action)
+                case Patch() | Stream() | Single() | Put():
+                    return await self._send(action)
+                case Open() | Mount():
+                    return await self._ask_to_open(action)
                 case Done() | Fail():
                     raise AssertionError(action)
                 case _:
@@ -249,6 +298,32 @@ class _Transfer:
             return await self._run.registry.perform(self._run.repository, request, body)
         except RegistryError as error:
             return Broken(error)
+
+    async def _ask_to_open(self, request: Open | Mount) -> Outcome:
+        """Ask for an upload session. Cancelled meanwhile, wait a moment for its Location: nobody else could end it."""
+        outcome: Outcome = None
+        asked = anyio.Event()
+        shield = anyio.CancelScope(shield=True)
+
+        async def ask() -> None:
+            nonlocal outcome
+            with shield:
+                outcome = await self._ask(request)
+            asked.set()
+
+        try:
+            async with anyio.create_task_group() as asking:
+                asking.start_soon(ask)
+                try:
+                    await asked.wait()
+                except anyio.get_cancelled_exc_class():
+                    shield.deadline = anyio.current_time() + _LAST_WORD
+                    raise
+        except anyio.get_cancelled_exc_class():
+            if outcome is not None:
+                self._session.feed(outcome)
+            raise
+        return outcome
 
     async def _send(self, request: Send) -> Outcome:
         started = anyio.current_time()
@@ -265,7 +340,8 @@ class _Transfer:
     async def _rehash(self, offset: int) -> None:
         if offset or self._tape is not None:
             tape = await self._opened()
-            await tape.rehash(offset)
+            async with self._means.rehashing:
+                await tape.rehash(offset)
             if offset == self._blob.size:
                 tape.check()
         self._advance(state=TransferState.RUNNING, done=offset)
@@ -276,12 +352,14 @@ class _Transfer:
         """Open the blob when it is first needed: one that is there already is never read."""
         if self._tape is None:
             self._reader = await anyio.to_thread.run_sync(self._run.source.open, self._blob)
+            known = await self._means.store.validated(self._reader.identity)
             self._tape = Tape(
                 self._blob,
                 self._reader,
                 piece_size=self._piece_size,
                 threads=self._means.threads,
                 sent=self._sent,
+                validated=known == self._blob.digest,
             )
         return self._tape
 

@@ -90,7 +90,7 @@ class RegistryClient:
         if answer.status == 200 and "Docker-Content-Digest" not in answer.headers:  # noqa: PLR2004
             # The header is not required of a registry; the content tells as well.
             answer = await self._send(repository, _Call("GET", url, headers))
-        if answer.status == 404:  # noqa: PLR2004 (spec: not there)
+        if answer.status in self._settings.limits.absent:  # spec: 404
             return None
         if answer.status != 200:  # noqa: PLR2004
             raise refusal(to_reply(answer), self._subject(repository, reference), "which digest it has")
@@ -146,8 +146,9 @@ class RegistryClient:
                 return _Call("PATCH", location, {"Content-Type": _OCTETS})
             case Single(location, digest):
                 return _Call("PUT", _with_digest(location, digest), {"Content-Type": _OCTETS}, commits=True)
-            case Put(location, digest):
-                return _Call("PUT", _with_digest(location, digest), {}, commits=True)
+            case Put(location, digest, start, stop):
+                headers = {"Content-Type": _OCTETS, "Content-Range": content_range(start, stop)} if stop else {}
+                return _Call("PUT", _with_digest(location, digest), headers, commits=True)
             case Status(location):
                 return _Call("GET", location, {})
             case Cancel(location):

@@ -8,7 +8,7 @@ from pushd.registry.client import RegistryClient
 from pushd.registry.credentials import docker_config
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from pushd.registry.credentials import Credential
@@ -21,17 +21,13 @@ class Registries:
 
     Args:
         wire: the HTTP below.
-        settings: what is configured, by `host[:port]`.
-        default: how any other registry is spoken to.
+        settings: gives how the registry `host[:port]` is spoken to.
         docker_config: the Docker configuration with the daemon's credentials, or None when there is no such place.
     """
 
-    def __init__(
-        self, wire: Wire, *, settings: Mapping[str, Settings], default: Settings, docker_config: Path | None
-    ) -> None:
+    def __init__(self, wire: Wire, *, settings: Callable[[str], Settings], docker_config: Path | None) -> None:
         self._wire = wire
         self._settings = settings
-        self._default = default
         self._docker_config = docker_config
         self._clients: dict[tuple[str, Credential | None], RegistryClient] = {}
 
@@ -44,6 +40,6 @@ class Registries:
         credential = None if self._docker_config is None else await docker_config(str(self._docker_config), name)
         client = self._clients.get((name, credential))
         if client is None:
-            settings = self._settings.get(name, self._default)
-            client = self._clients[name, credential] = RegistryClient(name, settings, credential, self._wire)
+            client = RegistryClient(name, self._settings(name), credential, self._wire)
+            self._clients[name, credential] = client
         return client

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,14 @@ from pushd.service.listener import listening
 from pushd.telemetry.logging import EventLog, hear_libraries
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
     from pushd.config import Config
 
 _FAILED = 1
+_INTERRUPTED = 130
+"""What a shell makes of a command that SIGINT ended."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,19 +33,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0 after a stop that was asked for, or a configuration found good; 1 when it could not serve, said on
-        standard error.
+        standard error; 130 when it was interrupted before it served.
     """
     arguments = _parser().parse_args(argv)
     overrides = Overrides(config=arguments.config, socket=arguments.socket, state_dir=arguments.state_dir)
     try:
         config = load(overrides, os.environ, _read_text, uid=os.geteuid())
         if arguments.check_config:
-            print(f"{config.file or 'no configuration file, defaults'}: good")  # noqa: T201 (asked for by a person)
+            print(_shown(f"{config.file or 'no configuration file, defaults'}: good"))  # noqa: T201 (a person asked)
             return 0
         _run(config)
     except PushdError as error:
-        print(f"pushd: {error}", file=sys.stderr)  # noqa: T201 (there may be no log yet)
+        print(_shown(f"pushd: {error}"), file=sys.stderr)  # noqa: T201 (there may be no log yet)
         return _FAILED
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     return 0
 
 
@@ -49,11 +55,28 @@ def _run(config: Config) -> None:
     emit = EventLog(config.daemon.log_level, sys.stderr.buffer)
     hear_libraries(emit)
     with listening(config.daemon.socket, os.environ) as listener:
-        asyncio.run(serve(config, listener, emit=emit, environ=os.environ))
+        asyncio.run(serve(_serving(config, listener), listener, emit=emit, environ=os.environ))
+
+
+def _serving(config: Config, listener: socket.socket) -> Config:
+    """Give the configuration with the socket that is really served: a service manager may have passed another."""
+    name = os.fsdecode(listener.getsockname()).replace("\0", "@", 1)
+    return replace(config, daemon=replace(config.daemon, socket=Path(name)))
+
+
+def _shown(text: str) -> str:
+    """Leave out what would command a terminal, and what none can show; the lines of a list stay."""
+    return "".join(character for character in text if character.isprintable() or character == "\n")
 
 
 def _read_text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
+
+
+def _path(text: str) -> Path:
+    if not text:  # what a script's unset variable leaves; to Python it is the working directory
+        raise argparse.ArgumentTypeError("a path is wanted, not nothing")
+    return Path(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,9 +84,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m pushd",
         description="Push daemon for OCI registries. Takes jobs on a unix socket; people speak to it with pushctl.",
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with the configuration")
-    parser.add_argument("--socket", type=Path, metavar="PATH", help="unix socket to serve")
-    parser.add_argument("--state-dir", type=Path, metavar="DIR", help="directory of the database")
+    parser.add_argument("--config", type=_path, metavar="FILE", help="TOML file with the configuration")
+    parser.add_argument("--socket", type=_path, metavar="PATH", help="unix socket to serve")
+    parser.add_argument("--state-dir", type=_path, metavar="DIR", help="directory of the database")
     parser.add_argument("--check-config", action="store_true", help="read the configuration, say what is wrong, exit")
     parser.add_argument("--version", action="version", version=f"pushd {__version__}")
     return parser

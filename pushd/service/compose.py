@@ -9,13 +9,17 @@ import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+import anyio
+
 from pushd import __version__
-from pushd.oci.upload import Limits as UploadLimits
+from pushd.config import Registry
 from pushd.push.delivery import Deliverer
 from pushd.push.engine import Engine
+from pushd.push.gate import Gates
 from pushd.push.hub import Hub
 from pushd.push.places import Places
 from pushd.push.progress import Board
@@ -23,14 +27,16 @@ from pushd.push.retry import Policy
 from pushd.push.scheduler import Scheduler
 from pushd.push.transfer import Means
 from pushd.registry import Registries, Settings, Timeouts, Wire
+from pushd.registry.profiles import PROFILES, profile_for, profile_named
 from pushd.source import open_source
 from pushd.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
-    from pushd.config import Config, Registry
+    from pushd.config import Config
     from pushd.push.ports import Emit
+    from pushd.registry.profiles import Profile
     from pushd.store import Store
 
 
@@ -45,8 +51,13 @@ class House:
 
 
 @asynccontextmanager
-async def compose(config: Config, *, emit: Emit) -> AsyncIterator[House]:
+async def compose(config: Config, *, emit: Emit, profiles: Sequence[Profile] = PROFILES) -> AsyncIterator[House]:
     """Build everything, and take it down in the opposite order.
+
+    Args:
+        config: what is configured.
+        emit: hears every event.
+        profiles: the kinds of registries there are; tests give them with smaller sizes and shorter pauses.
 
     Raises:
         StoreError: the state cannot be used.
@@ -66,12 +77,21 @@ async def compose(config: Config, *, emit: Emit) -> AsyncIterator[House]:
             memory=limits.memory,
             per_registry={name: it.max_uploads for name, it in config.registries.items() if it.max_uploads},
         )
+        gates = Gates(random.random)
         deliverer = Deliverer(
-            means=Means(store=store, places=places, board=board, threads=threads, emit=emit, rng=random.random),
+            gates=gates,
+            means=Means(
+                store=store,
+                places=places,
+                board=board,
+                threads=threads,
+                emit=emit,
+                rng=random.random,
+                rehashing=anyio.CapacityLimiter(os.cpu_count() or 1),
+            ),
             registries=Registries(
                 wire,
-                settings={name: _settings(registry) for name, registry in config.registries.items()},
-                default=Settings(),
+                settings=partial(_settings, config, profiles),
                 docker_config=config.credentials.docker_config,
             ),
             open_source=open_source,
@@ -80,6 +100,7 @@ async def compose(config: Config, *, emit: Emit) -> AsyncIterator[House]:
             store=store,
             deliverer=deliverer,
             board=board,
+            gates=gates,
             emit=emit,
             per_registry=limits.deliveries,
             policy=Policy(attempts=limits.attempts),
@@ -103,12 +124,15 @@ def _timeouts(config: Config) -> Timeouts:
     return Timeouts(connect=it.connect, stall=it.stall, commit=it.commit, request=it.request)
 
 
-def _settings(registry: Registry) -> Settings:
-    defaults = UploadLimits()
-    limits = UploadLimits(
-        forms=defaults.forms if registry.upload is None else (registry.upload,),
-        chunk_size=registry.chunk_size or defaults.chunk_size,
-    )
+def _settings(config: Config, profiles: Sequence[Profile], name: str) -> Settings:
+    """Give how a registry is spoken to: what is configured for it, over what is known of its kind."""
+    registry = config.registries.get(name, Registry())
+    kind = profile_for(name, profiles) if registry.profile is None else profile_named(registry.profile, profiles)
+    limits = kind.limits
+    if registry.upload is not None:
+        limits = replace(limits, forms=(registry.upload,))
+    if registry.chunk_size is not None:
+        limits = replace(limits, chunk_size=registry.chunk_size, chunk_max=None)
     ca = None if registry.ca is None else str(registry.ca)
     return Settings(plain_http=registry.plain_http, ca=ca, limits=limits)
 

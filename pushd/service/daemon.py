@@ -14,6 +14,7 @@ from pushd import __version__
 from pushd.api import make_app
 from pushd.push.progress import report
 from pushd.service.compose import compose
+from pushd.service.listener import BACKLOG
 from pushd.service.notify import notify
 from pushd.telemetry.events import DAEMON_STARTED, DAEMON_STOPPED, DAEMON_STOPPING, Event
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pushd.push.ports import Emit
     from pushd.telemetry.events import Kind, Value
 
+_DRAIN = 20.0
+"""Seconds uploads get to reach a boundary: with what follows it stays under the 30 s of the unit's TimeoutStopSec."""
 _SHUTDOWN = 5.0
 """Seconds requests under way get to end when the daemon stops."""
 
@@ -44,7 +47,7 @@ async def serve(config: Config, listener: socket.socket, *, emit: Emit, environ:
                 with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
                     running.start_soon(house.scheduler.run)
                     running.start_soon(report, house.board, emit)
-                    await web.SockSite(runner, listener).start()
+                    await web.SockSite(runner, listener, backlog=BACKLOG).start()
                     emit(
                         _event(
                             DAEMON_STARTED,
@@ -58,12 +61,15 @@ async def serve(config: Config, listener: socket.socket, *, emit: Emit, environ:
                     )
                     notify(environ, "READY=1", f"STATUS=serving {config.daemon.socket}")
                     number = await anext(aiter(signals))
+                # The signals have their own effects again, but for Python's of SIGINT: an exception is not an end.
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
                 stopping_at = anyio.current_time()
                 notify(environ, "STOPPING=1")
                 running_now = house.scheduler.running.total()
                 emit(_event(DAEMON_STOPPING, reason=signal.Signals(number).name, running=running_now))
-                # What runs is cut short where it is. Its checkpoints are on disk and its deliveries are claimed by
-                # this life: the next one finds both, and goes on.
+                # Chunks in flight reach their boundary, or are cut short when that takes too long. Either way the
+                # next life finds the checkpoints on the disk and the deliveries in the queue, and goes on.
+                await house.scheduler.drain(_DRAIN)
                 running.cancel_scope.cancel()
         finally:
             await runner.cleanup()

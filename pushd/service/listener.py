@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from contextlib import contextmanager
+import stat
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pushd.errors import Code, DaemonError
@@ -19,7 +20,8 @@ _FIRST = 3
 _ADDRESS_MAX = 107
 """Bytes of a path that fit into a unix socket's address, its end apart (unix(7))."""
 _PROBE = 1.0
-_BACKLOG = 1024
+BACKLOG = 1024
+"""Callers the kernel lets wait while the daemon is busy; one more is turned away."""
 
 
 @contextmanager
@@ -40,13 +42,14 @@ def listening(path: Path, environ: Mapping[str, str]) -> Iterator[socket.socket]
     with _locked(path):
         _clear(path)
         listener = _bind(path)
-        made = path.stat().st_ino
+        made = _identity(path)
         try:
             yield listener
         finally:
             listener.close()
-            if path.exists() and path.stat().st_ino == made:
-                path.unlink()
+            with suppress(OSError):  # one that stays is found dead by the next daemon
+                if _identity(path) == made:
+                    path.unlink()
 
 
 def _inherited(environ: Mapping[str, str]) -> socket.socket | None:
@@ -59,11 +62,21 @@ def _inherited(environ: Mapping[str, str]) -> socket.socket | None:
         passed = socket.socket(fileno=_FIRST)
     except OSError as error:
         raise DaemonError(Code.DAEMON_SOCKET, "LISTEN_FDS", f"descriptor 3 is no socket ({error.strerror})") from error
-    if passed.family != socket.AF_UNIX or passed.type != socket.SOCK_STREAM:
+    unfit = _unfit(passed)
+    if unfit:
         passed.detach()
-        raise DaemonError(Code.DAEMON_SOCKET, "LISTEN_FDS", "the socket passed is no unix stream socket")
+        raise DaemonError(Code.DAEMON_SOCKET, "LISTEN_FDS", f"the socket passed {unfit}")
     passed.settimeout(0)
     return passed
+
+
+def _unfit(passed: socket.socket) -> str:
+    """Say why a socket cannot be served, or nothing."""
+    if passed.family != socket.AF_UNIX or passed.type != socket.SOCK_STREAM:
+        return "is no unix stream socket"
+    if not passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        return "does not listen: its unit must not set Accept="
+    return ""
 
 
 @contextmanager
@@ -72,6 +85,8 @@ def _locked(path: Path) -> Iterator[None]:
 
     The lock file stays: to remove it would let two daemons hold locks on two files of that name.
     """
+    if not path.name:
+        raise DaemonError(Code.DAEMON_SOCKET, str(path), "is a directory", hint="name the socket itself with --socket")
     if len(os.fsencode(path)) > _ADDRESS_MAX:
         detail = f"is longer than the {_ADDRESS_MAX} bytes a unix socket's address holds"
         raise DaemonError(Code.DAEMON_SOCKET, str(path), detail, hint="choose a shorter path with --socket")
@@ -86,6 +101,8 @@ def _locked(path: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise _taken(path) from error
+        except OSError as error:
+            raise _unusable(path, error) from error
         yield
     finally:
         os.close(descriptor)
@@ -93,24 +110,37 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _clear(path: Path) -> None:
     """Remove a socket nobody listens on; leave anything else alone."""
-    if not path.is_socket():
-        if path.exists() or path.is_symlink():
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
             raise DaemonError(
                 Code.DAEMON_SOCKET, str(path), "exists and is no socket", hint="remove it, or choose another path"
             )
+        if _alive(path):
+            raise _taken(path)
+        path.unlink()
+    except FileNotFoundError:
         return
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def _alive(path: Path) -> bool:
+    """Whether somebody listens on a socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_PROBE)
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise _unusable(path, error) from error
-        else:
-            raise _taken(path)
+            return False
+        except (BlockingIOError, TimeoutError):  # its backlog is full: busy, not dead
+            return True
+    return True
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    """Tell a file from any other: an inode's number is given away again as soon as the server has closed the socket."""
+    status = path.lstat()
+    return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
 def _bind(path: Path) -> socket.socket:
@@ -118,7 +148,7 @@ def _bind(path: Path) -> socket.socket:
     before = os.umask(0o117)
     try:
         listener.bind(str(path))
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise _unusable(path, error) from error
@@ -135,6 +165,7 @@ def _taken(path: Path) -> DaemonError:
 
 
 def _unusable(path: Path, error: OSError) -> DaemonError:
+    reason = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return DaemonError(
-        Code.DAEMON_SOCKET, str(path), f"cannot be listened on ({error.strerror})", hint="check the path and its rights"
+        Code.DAEMON_SOCKET, str(path), f"cannot be listened on ({reason})", hint="check the path and its rights"
     )

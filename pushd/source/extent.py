@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pushd.errors import Code, SourceError
 from pushd.source.faults import unreadable
 from pushd.source.handle import Handle
+from pushd.work import FileIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,20 @@ class Extent:
     def size(self) -> int:
         """Bytes in it."""
         return self._size
+
+    @property
+    def identity(self) -> FileIdentity:
+        """What it can be told by without reading it."""
+        it = self._identity
+        return FileIdentity(
+            device=it.device,
+            inode=it.inode,
+            size=it.size,
+            mtime_ns=it.modified,
+            ctime_ns=it.changed,
+            offset=self._start,
+            length=self._size,
+        )
 
     def read(self, offset: int, length: int) -> bytes:
         """Read exactly `length` bytes at `offset`, as fresh `bytes` never written to again.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushd.errors import Code, StoreError
+from pushd.store import crashes
 from pushd.store.deliveries import requeue, settle
 from pushd.store.moment import moment, seconds
 from pushd.telemetry.events import DELIVERY_STARTED
@@ -38,8 +39,14 @@ _FIRST = """
 """
 _TAKE = """
     UPDATE deliveries
-    SET state = 'running', attempt = attempt + 1, epoch = ?, started_at = coalesce(started_at, ?)
+    SET state = 'running', attempt = attempt + 1, progressed = 0, epoch = ?, started_at = coalesce(started_at, ?)
     WHERE id = ?
+"""
+_STAND = """
+    UPDATE waiters SET claimed_offset = coalesce(
+        (SELECT "offset" FROM upload_sessions WHERE upload_sessions.transfer = waiters.transfer), 0
+    )
+    WHERE delivery = ?
 """
 _TAKEN = """
     SELECT deliveries.*, jobs.id AS job_id, jobs.source, jobs.uid, jobs.deadline_at
@@ -101,8 +108,15 @@ def give_back(transaction: Transaction, claim: Claim, now: datetime) -> None:
     requeue(transaction, claim.delivery_id, now)
 
 
+def release(transaction: Transaction, claim: Claim, now: datetime) -> None:
+    """Put a claimed delivery back into the queue, because the daemon stops in good order."""
+    crashes.pardon(transaction, claim.delivery_id)
+    requeue(transaction, claim.delivery_id, now)
+
+
 def _take(transaction: Transaction, delivery: int, epoch: int, now: datetime) -> Claim:
     transaction.execute(_TAKE, (epoch, seconds(now), delivery))
+    transaction.execute(_STAND, (delivery,))
     row = transaction.execute(_TAKEN, (delivery,)).fetchone()
     settle(transaction, row["job"], now)
     transaction.tell(
@@ -121,6 +135,7 @@ def _take(transaction: Transaction, delivery: int, epoch: int, now: datetime) ->
         registry=row["registry"],
         uid=row["uid"],
         attempt=row["attempt"],
+        tries=row["holds"] + 1,
         epoch=epoch,
         deadline_at=moment(row["deadline_at"]),
     )

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pushd.job import DeliveryState, TransferState, job_state
+from pushd.store import history
 from pushd.store.moment import rfc3339, seconds
 from pushd.telemetry.events import (
     DELIVERY_CANCELLED,
@@ -13,6 +14,7 @@ from pushd.telemetry.events import (
     DELIVERY_HELD,
     DELIVERY_REQUEUED,
     DELIVERY_SUCCEEDED,
+    DELIVERY_SUPERSEDED,
     JOB_FINISHED,
 )
 from pushd.work import Outcome
@@ -32,7 +34,9 @@ _ROW = """
 """
 _HOLD = """
     UPDATE deliveries
-    SET state = 'held', not_before = ?, failure_code = ?, failure_message = ?, failure_retryable = ? WHERE id = ?
+    SET state = 'held', not_before = ?, failure_code = ?, failure_message = ?, failure_retryable = ?,
+        holds = holds + 1, crashes = 0
+    WHERE id = ?
 """
 _END = """
     UPDATE deliveries
@@ -46,6 +50,7 @@ def hold(transaction: Transaction, delivery: int, until: datetime, failure: Fail
     """Put a running delivery back until `until`."""
     transaction.execute(_HOLD, (seconds(until), failure.code, failure.message, failure.retryable, delivery))
     row = _row(transaction, delivery)
+    history.record(transaction, delivery, row["attempt"], failure, now)
     transaction.tell(
         DELIVERY_HELD,
         now,
@@ -87,6 +92,8 @@ def end(transaction: Transaction, delivery: int, outcome: Outcome, now: datetime
     told = (None, None, None) if failure is None else (failure.code, failure.message, failure.retryable)
     transaction.execute(_END, (outcome.state, digest, *told, seconds(now), delivery))
     row = _row(transaction, delivery)
+    if failure is not None:
+        history.record(transaction, delivery, row["attempt"], failure, now)
     kind, fields = _ended(row, outcome.state, _landed(transaction, delivery))
     transaction.tell(kind, now, row["job_id"], delivery, destination=row["destination"], **fields)
     settle(transaction, row["job"], now)
@@ -124,6 +131,7 @@ def settle(transaction: Transaction, job: int, now: datetime) -> None:
         state=state.value,
         seconds=_elapsed(row["created_at"], finished_at),
         succeeded=count[DeliveryState.SUCCEEDED],
+        superseded=count[DeliveryState.SUPERSEDED],
         failed=count[DeliveryState.FAILED],
         cancelled=count[DeliveryState.CANCELLED],
         size=row["size"],
@@ -158,7 +166,7 @@ def _ended(row: sqlite3.Row, state: DeliveryState, landed: Counter[TransferState
         return DELIVERY_SUCCEEDED, {**facts, **counts, "digest": row["digest"]}
     if state is DeliveryState.FAILED:
         return DELIVERY_FAILED, {**facts, "code": row["failure_code"], "reason": row["failure_message"]}
-    return DELIVERY_CANCELLED, facts
+    return DELIVERY_SUPERSEDED if state is DeliveryState.SUPERSEDED else DELIVERY_CANCELLED, facts
 
 
 def _elapsed(start: float | None, stop: float) -> float:

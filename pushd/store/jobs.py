@@ -8,11 +8,14 @@ import msgspec
 
 from pushd.errors import Code, RequestError
 from pushd.job import Delivery, DeliveryState, Failure, Job, JobState, Transfer, TransferState
+from pushd.store.history import histories
 from pushd.store.moment import moment, moment_or_none
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Mapping, Sequence
+
+    from pushd.job import Try
 
 _PAGE = """
     SELECT * FROM jobs
@@ -46,18 +49,25 @@ _decode_labels = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def job(connection: sqlite3.Connection, job_id: str) -> Job | None:
-    """Read one job, its deliveries and their transfers."""
+    """Read one job whole."""
     row = connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
     return None if row is None else whole(connection, row)
 
 
 def whole(connection: sqlite3.Connection, row: sqlite3.Row) -> Job:
-    """Read what belongs to the job in `row`: its deliveries and their transfers."""
+    """Read what belongs to the job in `row`: its deliveries, their transfers and their history."""
     transfers: dict[int, list[sqlite3.Row]] = {}
     for waiter in connection.execute(_TRANSFERS, (row["number"],)):
         transfers.setdefault(waiter["delivery"], []).append(waiter)
+    history = histories(connection, row["number"])
     deliveries = connection.execute("SELECT * FROM deliveries WHERE job = ? ORDER BY position", (row["number"],))
-    return _job(row, [_delivery(delivery, transfers.get(delivery["id"], ())) for delivery in deliveries])
+    return _job(
+        row,
+        [
+            _delivery(delivery, transfers.get(delivery["id"], ()), history.get(delivery["id"], ()))
+            for delivery in deliveries
+        ],
+    )
 
 
 def jobs(
@@ -68,7 +78,7 @@ def jobs(
     limit: int,
     uid: int | None,
 ) -> Sequence[Job]:
-    """Read a page of jobs, newest first, without their transfers.
+    """Read a page of jobs, newest first, without their transfers and their history.
 
     Args:
         connection: where.
@@ -85,7 +95,7 @@ def jobs(
     rows = connection.execute(_PAGE_OF_STATES if states else _PAGE, wanted).fetchall()
     deliveries: dict[int, list[Delivery]] = {row["number"]: [] for row in rows}
     for delivery in connection.execute(_DELIVERIES, (msgspec.json.encode(list(deliveries)).decode(),)):
-        deliveries[delivery["job"]].append(_delivery(delivery, ()))
+        deliveries[delivery["job"]].append(_delivery(delivery, (), ()))
     return tuple(_job(row, deliveries[row["number"]]) for row in rows)
 
 
@@ -134,7 +144,7 @@ def _job(row: sqlite3.Row, deliveries: Sequence[Delivery]) -> Job:
     )
 
 
-def _delivery(row: sqlite3.Row, waiters: Sequence[sqlite3.Row]) -> Delivery:
+def _delivery(row: sqlite3.Row, waiters: Sequence[sqlite3.Row], history: Sequence[Try]) -> Delivery:
     state = DeliveryState(row["state"])
     return Delivery(
         id=row["id"],
@@ -147,6 +157,7 @@ def _delivery(row: sqlite3.Row, waiters: Sequence[sqlite3.Row]) -> Delivery:
         started_at=moment_or_none(row["started_at"]),
         finished_at=moment_or_none(row["finished_at"]),
         transfers=tuple(_transfer(waiter, delivering=state is DeliveryState.RUNNING) for waiter in waiters),
+        history=tuple(history),
     )
 
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from pushd.errors import Code, StoreError
-from pushd.store import schema
-from pushd.store.deliveries import requeue
+from pushd.store import crashes, schema
 from pushd.store.fault import damaged, os_fault, sqlite_fault
 from pushd.store.lock import StateLock
 from pushd.store.writing import commit
@@ -38,7 +37,7 @@ class Opened:
         writer: the connection that writes.
         reader: the connection that cannot.
         epoch: the number of this life.
-        requeued: the events of deliveries an earlier life left running, one each.
+        told: the events of what became of the deliveries an earlier life left running.
     """
 
     path: Path
@@ -46,7 +45,7 @@ class Opened:
     writer: sqlite3.Connection
     reader: sqlite3.Connection
     epoch: int
-    requeued: Sequence[Event]
+    told: Sequence[Event]
 
     def close(self) -> None:
         """Close the connections, the writing one last: it moves what is left of the log into the file."""
@@ -60,7 +59,7 @@ def open_database(state_dir: Path, now: datetime) -> Opened:
 
     Args:
         state_dir: created with mode 0700 when missing.
-        now: when deliveries left running go back to the queue.
+        now: when deliveries left running go back to the queue, or are set aside.
 
     Raises:
         StoreError: `store.unavailable`, another daemon has it or the files cannot be used; `store.damaged`;
@@ -120,6 +119,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             hint="put the state directory on a local filesystem",
         )
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = OFF")  # on by default in some builds
     schema.migrate(connection, steps)
     connection.execute("PRAGMA foreign_keys = ON")  # after the migrations: a table they rebuild has references
 
@@ -146,13 +146,11 @@ def _check(connection: sqlite3.Connection, path: Path, *, known: int) -> None:
 
 
 def _begin_life(connection: sqlite3.Connection, path: Path, now: datetime) -> Answer:
-    """Count the new life, and put what an earlier one left running back into the queue."""
+    """Count the new life, and recover what an earlier one left running."""
 
     def begin(transaction: Transaction) -> int:
         row = transaction.execute("UPDATE meta SET epoch = epoch + 1 RETURNING epoch").fetchone()
-        left = transaction.execute("SELECT id FROM deliveries WHERE state = 'running' ORDER BY id").fetchall()
-        for delivery in left:
-            requeue(transaction, delivery["id"], now)
+        crashes.recover(transaction, now)
         return int(row["epoch"])
 
     (answer,) = commit(connection, [begin], path)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pushd.errors import StoreError
-from pushd.store import claims, deliveries, image, jobs, journal, transfers
+from pushd.store import claims, deliveries, image, jobs, journal, known_blobs, tags, transfers, validated_files
 from pushd.store.moment import utc_now
 from pushd.store.opening import open_database
 from pushd.store.reading import read
 from pushd.store.submission import submit
 from pushd.store.worker import Worker
 from pushd.store.writing import commit
+from pushd.telemetry.events import DELIVERY_REQUEUED
+from pushd.work import TransferKey
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,12 +25,15 @@ if TYPE_CHECKING:
 
     from pushd.job import Failure, Job, JobState
     from pushd.oci.descriptor import Descriptor
+    from pushd.oci.digest import Digest
     from pushd.oci.image import Image
     from pushd.oci.upload import Checkpoint
     from pushd.store.opening import Opened
     from pushd.store.transaction import Transaction
     from pushd.telemetry.events import Event
-    from pushd.work import Claim, Outcome, Submission, TransferKey, TransferResult
+    from pushd.work import Claim, FileIdentity, Outcome, Submission, TransferResult
+
+Result = TypeVar("Result")
 
 
 async def open_store(
@@ -39,7 +44,8 @@ async def open_store(
 ) -> Store:
     """Open, or create, the store in a state directory. One process may have it open.
 
-    Deliveries an earlier life left running are back in the queue when it returns, and told of through `publish`.
+    Deliveries an earlier life left running are back in the queue when it returns, or set aside where they were left so
+    again and again (see `crashes`), and told of through `publish`.
 
     Args:
         state_dir: created with mode 0700 when missing.
@@ -90,8 +96,8 @@ class Store:
             lambda operations: read(opened.reader, operations, opened.path),
             publish,
         )
-        if opened.requeued:
-            publish(opened.requeued)
+        if opened.told:
+            publish(opened.told)
 
     @property
     def epoch(self) -> int:
@@ -100,8 +106,8 @@ class Store:
 
     @property
     def requeued(self) -> int:
-        """How many deliveries an earlier life left running."""
-        return len(self._opened.requeued)
+        """How many deliveries an earlier life left running that are back in the queue."""
+        return sum(event.kind is DELIVERY_REQUEUED for event in self._opened.told)
 
     async def close(self) -> None:
         """Finish what was asked for, end both threads, let the state directory go. Idempotent."""
@@ -193,7 +199,7 @@ class Store:
         )
 
     async def land(self, claim: Claim, blob: Descriptor, result: TransferResult) -> None:
-        """Write down what one blob came to. Its checkpoint goes when it landed."""
+        """Write down what one blob came to. When it landed its checkpoint goes, and where it landed is remembered."""
         now = self._clock()
         await self._as(claim, lambda transaction: transfers.land(transaction, claim, blob, result, now))
 
@@ -207,13 +213,60 @@ class Store:
         return await self._reads.send(lambda connection: transfers.recall(connection, key))
 
     async def hold(self, claim: Claim, until: datetime, failure: Failure) -> None:
-        """Put a delivery back until `until`."""
+        """Put a delivery back until `until`. That was a try; `failure` joins its history."""
         now = self._clock()
         await self._as(claim, lambda transaction: deliveries.hold(transaction, claim.delivery_id, until, failure, now))
 
+    async def release(self, claim: Claim) -> None:
+        """Put a delivery back into the queue at once, because the daemon stops: neither a try nor a crash."""
+        now = self._clock()
+        await self._as(claim, lambda transaction: claims.release(transaction, claim, now))
+
+    async def tagging(self, claim: Claim) -> bool:
+        """Say, right before it is done, that this delivery puts its tag; give whether it may.
+
+        False when a delivery submitted later said so before for the same tag: the older image must not overwrite the
+        newer. A destination that is no tag but a digest cannot be overwritten, and always may.
+        """
+        return await self._as(claim, lambda transaction: tags.announce(transaction, claim))
+
     async def finish(self, claim: Claim, outcome: Outcome, now: datetime) -> None:
-        """End a delivery, and with its last one the job."""
+        """End a delivery, and with its last one the job. A failure joins the delivery's history."""
         await self._as(claim, lambda transaction: deliveries.end(transaction, claim.delivery_id, outcome, now))
+
+    async def met(self, registry: str) -> bool:
+        """Tell whether a delivery to `host[:port]` ever got past the first question, and planned a blob to send."""
+        return await self._reads.send(lambda connection: transfers.met(connection, registry))
+
+    async def mount_candidate(self, key: TransferKey) -> str | None:
+        """Give another repository of the same registry that is believed to hold the blob.
+
+        Believed from what earlier deliveries of the same principal with the same credential landed; the newest.
+        """
+        return await self._reads.send(lambda connection: known_blobs.elsewhere(connection, key))
+
+    async def forget(self, claim: Claim, *, credential: str, repository: str, digests: Collection[Digest]) -> None:
+        """Believe no longer that `repository` of the claim's registry holds these blobs."""
+        keys = [
+            TransferKey(
+                registry=claim.registry, repository=repository, digest=digest, credential=credential, uid=claim.uid
+            )
+            for digest in digests
+        ]
+        await self._as(claim, lambda transaction: known_blobs.forget(transaction, keys))
+
+    async def validated(self, identity: FileIdentity) -> Digest | None:
+        """Give the digest that this very content was found to have before."""
+        return await self._reads.send(lambda connection: validated_files.find(connection, identity))
+
+    async def validate(self, identity: FileIdentity, digest: Digest, now: datetime) -> None:
+        """Remember which digest a file's content was found to have.
+
+        A file changed less than two seconds before `now` is not remembered: it could change again within the
+        granularity of its times, and look the same.
+        """
+        if validated_files.settled(identity, now):
+            await self._writes.send(lambda transaction: validated_files.save(transaction, identity, digest, now))
 
     async def cancel(self, job_id: str, now: datetime) -> Sequence[int]:
         """End the deliveries of a job that wait; give the ids of those that run and are the caller's to stop.
@@ -237,14 +290,14 @@ class Store:
         """Count the deliveries that are not terminal, by state."""
         return await self._reads.send(jobs.queue)
 
-    async def _as(self, claim: Claim, change: Callable[[Transaction], None]) -> None:
+    async def _as(self, claim: Claim, change: Callable[[Transaction], Result]) -> Result:
         """Make a change that only the holder of a claim may make."""
 
-        def fenced(transaction: Transaction) -> None:
+        def fenced(transaction: Transaction) -> Result:
             claims.fence(transaction, claim)
-            change(transaction)
+            return change(transaction)
 
-        await self._writes.send(fenced)
+        return await self._writes.send(fenced)
 
     def _give_back(self, claim: Claim | None) -> None:
         if claim is None:

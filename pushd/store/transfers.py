@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from pushd.job import TransferState
 from pushd.oci.upload import Checkpoint, Form
+from pushd.store import known_blobs
 from pushd.store.moment import seconds
 from pushd.telemetry.events import DELIVERY_PLANNED, TRANSFER_FINISHED
+from pushd.work import TransferKey
 
 if TYPE_CHECKING:
     import sqlite3
@@ -16,17 +18,18 @@ if TYPE_CHECKING:
 
     from pushd.oci.descriptor import Descriptor
     from pushd.store.transaction import Transaction
-    from pushd.work import Claim, TransferKey, TransferResult
+    from pushd.work import Claim, TransferResult
 
 _NEED = """
     INSERT INTO transfers (registry, repository, digest, credential, uid) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (registry, repository, digest, credential, uid) DO UPDATE SET uid = uid RETURNING id
 """
 _WAIT = """
-    INSERT INTO waiters (delivery, position, transfer, media_type, size, state) VALUES (?, ?, ?, ?, ?, ?)
+    INSERT INTO waiters (delivery, position, transfer, media_type, size, state, claimed_offset)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, coalesce((SELECT "offset" FROM upload_sessions WHERE transfer = ?3), 0))
 """
 _WAITER = """
-    SELECT waiters.transfer, waiters.sent
+    SELECT waiters.transfer, waiters.sent, transfers.repository, transfers.credential
     FROM waiters JOIN transfers ON transfers.id = waiters.transfer
     WHERE waiters.delivery = ? AND transfers.digest = ?
 """
@@ -51,6 +54,7 @@ _RECALL = """
     FROM transfers JOIN upload_sessions ON upload_sessions.transfer = transfers.id
     WHERE registry = ? AND repository = ? AND digest = ? AND credential = ? AND uid = ?
 """
+_MET = "SELECT EXISTS (SELECT 1 FROM transfers WHERE registry = ?) AS met"
 
 
 def plan(
@@ -86,7 +90,7 @@ def plan(
 
 
 def land(transaction: Transaction, claim: Claim, blob: Descriptor, result: TransferResult, now: datetime) -> None:
-    """Write down what one blob came to; where its upload stands is forgotten when it landed.
+    """Write down what one blob came to; when it landed, where its upload stands is forgotten and where it is known.
 
     Raises:
         LookupError: the delivery was not planned to need it.
@@ -107,11 +111,23 @@ def land(transaction: Transaction, claim: Claim, blob: Descriptor, result: Trans
             waiter["transfer"],
         ),
     )
-    transaction.execute(
-        "UPDATE deliveries SET sent = sent + ? WHERE id = ?", (result.sent - waiter["sent"], claim.delivery_id)
-    )
+    news = False
     if result.state.landed:
         _forget(transaction, waiter["transfer"])
+        key = TransferKey(
+            registry=claim.registry,
+            repository=waiter["repository"],
+            digest=blob.digest,
+            credential=waiter["credential"],
+            uid=claim.uid,
+        )
+        # Found there as before is no progress: in every life of a daemon that crashes it is found there again.
+        news = result.state is not TransferState.PRESENT or not known_blobs.known(transaction.connection, key)
+        known_blobs.remember(transaction, key, now)
+    transaction.execute(
+        "UPDATE deliveries SET sent = sent + ?, progressed = progressed OR ? WHERE id = ?",
+        (result.sent - waiter["sent"], news, claim.delivery_id),
+    )
     transaction.tell(
         TRANSFER_FINISHED,
         now,
@@ -164,6 +180,11 @@ def recall(connection: sqlite3.Connection, key: TransferKey) -> Checkpoint | Non
     if row is None:
         return None
     return Checkpoint(row["location"], row["offset"], row["chunk_size"], Form(row["form"]))
+
+
+def met(connection: sqlite3.Connection, registry: str) -> bool:
+    """Read whether a delivery to `host[:port]` ever planned a blob to send."""
+    return bool(connection.execute(_MET, (registry,)).fetchone()["met"])
 
 
 def _forget(transaction: Transaction, transfer: int) -> None:

@@ -112,7 +112,7 @@ JOB_SUBMITTED = _kind(
 )  # fmt: skip
 JOB_FINISHED = _kind(
     "job.finished", Level.INFO, "job {job} {state} in {seconds} s",
-    "state", "seconds", "succeeded", "failed", "cancelled", "size", "digest", "uid", durable=True,
+    "state", "seconds", "succeeded", "superseded", "failed", "cancelled", "size", "digest", "uid", durable=True,
 )  # fmt: skip
 
 JOB_PROGRESS = _kind(
@@ -130,12 +130,20 @@ DELIVERY_HELD = _kind(
     "delivery.held", Level.WARNING, "to {destination} waits until {until}: {reason}",
     "destination", "attempt", "until", "code", "reason", durable=True,
 )  # fmt: skip
+DELIVERY_HEALING = _kind(
+    "delivery.healing", Level.WARNING, "{destination} lacks what it said it has; {blobs} blobs are sent for real",
+    "destination", "blobs",
+)  # fmt: skip
 DELIVERY_REQUEUED = _kind(
-    "delivery.requeued", Level.INFO, "to {destination} goes on after a restart", "destination", "attempt", durable=True
+    "delivery.requeued", Level.INFO, "to {destination} is back in the queue", "destination", "attempt", durable=True
 )
 DELIVERY_SUCCEEDED = _kind(
     "delivery.succeeded", Level.INFO, "{destination} is {digest}, {sent} bytes sent in {seconds} s",
     "destination", "digest", "attempt", "seconds", "sent", "uploaded", "mounted", "present", durable=True,
+)  # fmt: skip
+DELIVERY_SUPERSEDED = _kind(
+    "delivery.superseded", Level.INFO, "{destination} superseded: a newer job tagged it first, nothing was overwritten",
+    "destination", "attempt", "seconds", "sent", durable=True,
 )  # fmt: skip
 DELIVERY_FAILED = _kind(
     "delivery.failed", Level.ERROR, "to {destination} failed: {reason}",
@@ -164,7 +172,7 @@ UPLOAD_INTERRUPTED = _kind(
 )  # fmt: skip
 UPLOAD_RESTARTED = _kind(
     "blob.upload.restarted", Level.WARNING, "{digest} to {destination} starts over: {reason}",
-    "digest", "destination", "reason", "offset", "form",
+    "digest", "destination", "reason", "offset", "form", "advice",
 )  # fmt: skip
 UPLOAD_CHUNK = _kind(
     "blob.upload.chunk", Level.DEBUG, "{digest} bytes {start} to {stop}",

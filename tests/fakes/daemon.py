@@ -204,7 +204,7 @@ def delivery(
     """Give a delivery as the API shows it."""
     return {
         "id": number, "destination": destination, "state": state, "attempt": 1, "digest": None, "failure": None,
-        "not_before": None, "started_at": None, "finished_at": None, "transfers": [], **fields,
+        "not_before": None, "started_at": None, "finished_at": None, "transfers": [], "history": [], **fields,
     }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ from pushd.oci.upload.actions import (
     Stream,
     Wait,
 )
-from pushd.oci.upload.limits import Checkpoint, Form, Limits
+from pushd.oci.upload.limits import Checkpoint, Form, Limits, Ranges
 from pushd.oci.upload.session import UploadSession
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "Outcome",
     "Patch",
     "Put",
+    "Ranges",
     "Rehash",
     "Request",
     "Restart",

@@ -69,10 +69,12 @@ class Single:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """PUT nothing, to close the session under `digest`."""
+    """PUT the last bytes, `start` to `stop` (exclusive), or nothing, to close the session under `digest`."""
 
     location: str = field(repr=False)
     digest: Digest
+    start: int = 0
+    stop: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,9 @@ class Cancel:
     location: str = field(repr=False)
 
 
-Send = Patch | Stream | Single
-"""The requests that carry bytes of the blob."""
-Request = Head | Open | Mount | Patch | Stream | Single | Put | Status | Cancel
+Send = Patch | Stream | Single | Put
+"""The requests that carry bytes of the blob; a `Put` may carry none."""
+Request = Head | Open | Mount | Send | Status | Cancel
 
 
 # ------------------------------------------------------------------------------------------ actions: at our end
@@ -121,10 +123,15 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """The session is given up and the blob starts over, in `form`."""
+    """The session is given up and the blob starts over, in `form`.
+
+    Attributes:
+        advice: the line of the registry's configuration that would avoid it, when one is known.
+    """
 
     form: Form
     error: RegistryError
+    advice: str = ""
 
 
 @unique

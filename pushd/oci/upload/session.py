@@ -37,8 +37,18 @@ from pushd.oci.upload.actions import (
     Stream,
     Wait,
 )
-from pushd.oci.upload.limits import Checkpoint, Form
-from pushd.oci.upload.meaning import CREATED, STANDS, TAKEN, forgotten, form_refused, mismatched, refused
+from pushd.oci.upload.limits import Checkpoint, Form, Ranges
+from pushd.oci.upload.meaning import (
+    CREATED,
+    STANDS,
+    TAKEN,
+    acknowledged,
+    advised,
+    forgotten,
+    form_refused,
+    mismatched,
+    refused,
+)
 from pushd.oci.upload.patience import Patience
 
 if TYPE_CHECKING:
@@ -65,10 +75,11 @@ class _Abandoned(Exception):  # noqa: N818 (a signal inside the generator, never
 class _Lost(Exception):  # noqa: N818 (likewise)
     """The session cannot go on; the blob may start over, in another form if one is named."""
 
-    def __init__(self, error: RegistryError, form: Form | None = None) -> None:
+    def __init__(self, error: RegistryError, form: Form | None = None, advice: str = "") -> None:
         super().__init__()
         self.error = error
         self.form = form
+        self.advice = advice
 
 
 class UploadSession:
@@ -82,6 +93,8 @@ class UploadSession:
         rng: gives numbers in [0, 1); spreads retries.
         checkpoint: where an earlier life of the daemon left the session.
         mount_from: a repository of the same registry that is believed to hold the blob.
+        insist: send the blob without asking whether it is there: the registry said so before, and was wrong (HEAD
+            may be right about a blob that the manifest PUT then calls unknown, seen after cancelled pushes).
 
     Attributes:
         form: how the bytes travel, or would.
@@ -100,13 +113,15 @@ class UploadSession:
         rng: Callable[[], float],
         checkpoint: Checkpoint | None = None,
         mount_from: str | None = None,
+        insist: bool = False,
     ) -> None:
         self._digest = digest
         self._size = size
         self._subject = subject
         self._limits = limits
         self._checkpoint = checkpoint
-        self._mount_from = mount_from
+        self._mount_from = mount_from if limits.mounts else None
+        self._insist = insist
         self._ladder = limits.ladder(size)
         self._location = checkpoint.location if checkpoint is not None else ""
         self._saved = checkpoint is not None
@@ -146,8 +161,9 @@ class UploadSession:
             ending = Fail(abandoned.error)
         except RegistryError as error:
             ending = Fail(error)
-        # What may pass leaves the session for the next attempt to take up; what is over leaves nothing behind.
-        over = isinstance(ending, Fail) and not ending.error.retryable
+        # What may pass leaves the session for the next attempt to take up, if the disk knows of it; what is over leaves
+        # nothing behind.
+        over = isinstance(ending, Fail) and not (ending.error.retryable and self._saved)
         for _ in range(3 if over else 0):  # cancelled while it cleans up, it goes on from there: not for ever, though
             try:
                 yield from self._clean_up()
@@ -157,9 +173,12 @@ class UploadSession:
 
     def _upload(self) -> Generator[Action, Outcome, Landing]:
         # Asked for first, always: after a restart it may have landed, and nothing is sent that is there already.
-        if (yield from self._present()):
+        if not self._insist and (yield from self._present()):
             yield from self._clean_up()  # an earlier life's session, if there is one, is of no use any more
             return Landing.PRESENT
+        if self._checkpoint is not None and not self._limits.resumable:
+            yield from self._clean_up()
+            self._checkpoint = None
         restarts = 0
         while True:
             try:
@@ -183,7 +202,7 @@ class UploadSession:
         self._checkpoint = None
         self._mount_from = None
         self.offset = 0
-        yield Restart(self.form, lost.error)
+        yield Restart(self.form, lost.error, lost.advice)
         yield Rehash(0)
 
     def _clean_up(self) -> Generator[Action, Outcome, None]:
@@ -205,7 +224,7 @@ class UploadSession:
                 if outcome.status == 200:  # noqa: PLR2004 (spec end-2: the blob exists)
                     # A length that is not the blob's is a web page, or a damaged blob: send ours.
                     return outcome.length in (None, self._size)
-                if outcome.status == 404:  # noqa: PLR2004 (spec end-2: it does not)
+                if outcome.status in self._limits.absent:  # spec end-2: 404
                     return False
             yield from self._pause(self._failed(outcome, "whether it has the blob"))
 
@@ -213,7 +232,7 @@ class UploadSession:
         """Open a session (spec end-4a), through a mount (end-11) when one is likely; True: it was mounted."""
         while True:
             mounting = self._mount_from is not None
-            request = Mount(self._digest, self._mount_from) if self._mount_from is not None else Open()
+            request = Open() if self._mount_from is None else Mount(self._digest, self._mount_from)
             outcome = yield from self._ask(request)
             if isinstance(outcome, Reply):
                 if mounting and outcome.status == 201:  # noqa: PLR2004 (spec: 201, the blob is mounted)
@@ -230,9 +249,7 @@ class UploadSession:
 
     def _opened(self, reply: Reply) -> Generator[Action, Outcome, None]:
         self._location = reply.location or ""
-        self._chunk_size = max(self._limits.chunk_size, reply.chunk_min)
-        if reply.chunk_max:
-            self._chunk_size = min(self._chunk_size, reply.chunk_max)
+        self._chunk_size = self._limits.chunk(reply.chunk_min, reply.chunk_max)
         self._untouched = True
         self._reached = 0
         yield from self._save()
@@ -241,6 +258,7 @@ class UploadSession:
         """Go on with the session of an earlier life."""
         self._chunk_size = checkpoint.chunk_size
         self.form = checkpoint.form
+        self.offset = checkpoint.offset
         yield from self._locate()
         self.resumed = self.offset
 
@@ -251,10 +269,14 @@ class UploadSession:
             yield from self._send_whole()
             return
         while True:
-            while self.offset < self._size:
+            while self._size - self.offset > self._kept():
                 yield from self._send_chunk()
             if (yield from self._close()):
                 return
+
+    def _kept(self) -> int:
+        """Give the bytes at the end of the blob that the PUT is to carry, at most."""
+        return self._chunk_size if self._limits.last_in_put and self.form is Form.CHUNKED else 0
 
     def _send_chunk(self) -> Generator[Action, Outcome, None]:
         start, first, self._untouched = self.offset, self._untouched, False
@@ -269,7 +291,7 @@ class UploadSession:
                 yield from self._acknowledge(outcome, start, stop, first=first)
                 return
             if start == 0 and form_refused(outcome, first=first):
-                self._fall(outcome)
+                self._fall(outcome, stop)
             if outcome.status == 416:  # noqa: PLR2004 (spec: out of order)
                 yield from self._disagree(outcome)
                 return
@@ -281,19 +303,17 @@ class UploadSession:
 
     def _acknowledge(self, reply: Reply, start: int, stop: int, *, first: bool) -> Generator[Action, Outcome, None]:
         """Believe what the registry says it has (spec: "Range", over the whole blob)."""
-        got = received(reply.range)
-        if got is None or (stop == 1 and got == 0):  # `0-0` is also what one byte looks like
-            got = stop
+        got = acknowledged(reply.range, start, stop, self._limits.ranges)
         self._location = reply.location or self._location
         if got > stop:
             error = self._nonsense(f"the registry claims {got} bytes where {stop} were sent")
             # Of the first bytes ever sent this is a miscount, which another form may not meet.
-            raise _Lost(error, self._next_form() if first else None)
+            raise self._miscounted(error) if first else _Lost(error)
         self._stand(got)
         yield from self._save()
         if got <= start:
             error = self._nonsense(f"the registry took a chunk and still has {got} bytes")
-            yield from self._recover(error, in_vain=_Lost(error, self._next_form()))
+            yield from self._recover(error, in_vain=self._miscounted(error))
         elif got < stop:
             yield Rehash(got)
 
@@ -303,6 +323,8 @@ class UploadSession:
             self._location = reply.location
             yield from self._save()
         error = self._refused(reply, "to take a chunk")
+        if self._limits.ranges is not Ranges.OF_BLOB:
+            raise _Lost(error)  # it cannot say where it stands
         yield from self._recover(error, in_vain=_Lost(error))
 
     def _send_whole(self) -> Generator[Action, Outcome, None]:
@@ -312,15 +334,24 @@ class UploadSession:
                 self._finish(outcome)
                 return
             if form_refused(outcome, first=True) and not mismatched(outcome):
-                self._fall(outcome)
+                self._fall(outcome, self._size)
         yield from self._doubt(outcome, "to take the blob")
 
     def _close(self) -> Generator[Action, Outcome, bool]:
-        """PUT the digest; False: the registry turned out to miss bytes, which are now to be sent."""
-        outcome = yield from self._ask(Put(self._location, self._digest))
-        if isinstance(outcome, Reply) and outcome.status in CREATED:
-            self._finish(outcome)
-            return True
+        """PUT the digest, with what is left; False: the registry misses bytes, which are now to be sent."""
+        start, first = self.offset, self._untouched
+        if start == self._size:
+            outcome = yield from self._ask(Put(self._location, self._digest))
+        else:
+            self._untouched = False
+            outcome = yield from self._ask(Put(self._location, self._digest, start, self._size))
+        if isinstance(outcome, Reply):
+            if outcome.status in CREATED:
+                self._finish(outcome)
+                return True
+            carried = start < self._size
+            if carried and start == 0 and form_refused(outcome, first=first) and not mismatched(outcome):
+                self._fall(outcome, self._size)
         return (yield from self._doubt(outcome, "to close the upload"))
 
     def _doubt(self, outcome: Reply | Broken, asked: str) -> Generator[Action, Outcome, bool]:
@@ -336,7 +367,7 @@ class UploadSession:
         self.interruptions += 1
         if (yield from self._present()):
             return True
-        if self.form is Form.MONOLITHIC:
+        if self.form is Form.MONOLITHIC or not self._limits.resumable:
             # A PUT has no offset to go on from: distribution appends whatever follows.
             raise _Lost(error)
         yield from self._locate()
@@ -362,6 +393,8 @@ class UploadSession:
             self._patience.renew()
             raise in_vain
         yield from self._pause(error)
+        if not self._limits.resumable:
+            raise _Lost(error)
         yield from self._locate()
 
     def _locate(self) -> Generator[Action, Outcome, None]:
@@ -379,7 +412,7 @@ class UploadSession:
                 if outcome.status in (400, 404, 416):
                     raise self._gone(outcome, "where the upload stands")
             yield from self._pause(self._failed(outcome, "where the upload stands"))
-        got = received(outcome.range)
+        got = received(outcome.range) if self._limits.ranges is Ranges.OF_BLOB else self.offset
         self._location = outcome.location or self._location
         if got is None or got > self._size:
             raise _Lost(self._nonsense(f"the registry says Range: {str(outcome.range)[:80]!r} of {self._size} bytes"))
@@ -394,11 +427,17 @@ class UploadSession:
             self._reached = got
             self._patience.renew()
 
-    def _fall(self, reply: Reply) -> None:
-        """Offer the next form of the ladder, if there is one."""
+    def _fall(self, reply: Reply, length: int) -> None:
+        """Offer the next form of the ladder, if there is one, after a body of `length` bytes was refused."""
         following = self._next_form()
         if following is not None:
-            raise _Lost(self._refused(reply, f"to take the blob {self.form}"), following)
+            error = self._refused(reply, f"to take the blob {self.form}")
+            raise _falling(error, following, advised(self.form, following, reply, length))
+
+    def _miscounted(self, error: RegistryError) -> _Lost:
+        """Offer the next form after a registry's account of the bytes made no sense."""
+        following = self._next_form()
+        return _Lost(error) if following is None else _falling(error, following, f'upload = "{following}"')
 
     def _next_form(self) -> Form | None:
         following = self._ladder[self._ladder.index(self.form) + 1 :] if self.form in self._ladder else ()
@@ -418,7 +457,7 @@ class UploadSession:
 
     def _save(self) -> Generator[Action, Outcome, None]:
         """Checkpoint what can be gone on with: a monolithic PUT cannot."""
-        if self.form is not Form.MONOLITHIC:
+        if self.form is not Form.MONOLITHIC and self._limits.resumable:
             self._saved = True
             yield Save(Checkpoint(self._location, self.offset, self._chunk_size, self.form))
 
@@ -441,3 +480,10 @@ class UploadSession:
 
     def _nonsense(self, detail: str) -> RegistryError:
         return RegistryError(Code.REGISTRY_UPLOAD_LOST, self._subject, detail)
+
+
+def _falling(error: RegistryError, form: Form, advice: str) -> _Lost:
+    """Start over in another form, with the setting that would have avoided it for the next step."""
+    hint = f"`{advice}` for this registry avoids it"
+    told = RegistryError(error.code, error.subject, error.detail, hint=hint, retry_after=error.retry_after)
+    return _Lost(told, form, advice)

@@ -311,6 +311,7 @@ def test_a_job_is_read_with_everything_in_it(path: Path, client: Client) -> None
         failure=failure,
         not_before="2026-11-22T21:00:01.5Z",
         transfers=[transfer],
+        history=[{"at": "2026-11-22T20:59:01Z", "attempt": 3, "code": "registry.unreachable", "message": "no route"}],
     )
     document = job("running", delivery(1, state="succeeded", digest="sha256:bb"), held)
     with FakeDaemon(path, answer(document)) as daemon:
@@ -322,6 +323,10 @@ def test_a_job_is_read_with_everything_in_it(path: Path, client: Client) -> None
     assert second.failure is not None
     assert second.failure.message == "no route"
     assert second.not_before == datetime(2026, 11, 22, 21, 0, 1, 500000, tzinfo=UTC)
+    assert first.history == ()
+    (held_before,) = second.history
+    assert (held_before.at, held_before.attempt) == (datetime(2026, 11, 22, 20, 59, 1, tzinfo=UTC), 3)
+    assert (held_before.code, held_before.message) == ("registry.unreachable", "no route")
     (moving,) = second.transfers
     assert (moving.state, moving.done, moving.sent) == (TransferState.RUNNING, 4, 6)
 

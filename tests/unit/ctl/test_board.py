@@ -93,7 +93,7 @@ def test_a_held_delivery_moves_nothing_and_says_until_when() -> None:
     assert board.after(STARTED).lanes[1].until is None
 
 
-@pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled"])
+@pytest.mark.parametrize("state", ["succeeded", "superseded", "failed", "cancelled"])
 def test_a_destination_that_ended_needs_no_more_than_it_has(state: str) -> None:
     board = _board(STARTED, _planned(), _progress(200), event(7, f"delivery.{state}", delivery=1), destinations=2)
     assert board.lanes[1].state is DeliveryState(state)

@@ -19,6 +19,7 @@ def _failed(code: str) -> dict[str, object]:
 
 DONE = delivery(state="succeeded")
 CANCELLED = delivery(state="cancelled")
+SUPERSEDED = delivery(state="superseded")
 LATE = _failed("request.deadline")
 BROKEN = _failed("registry.denied")
 
@@ -36,6 +37,12 @@ BROKEN = _failed("registry.denied")
         ([DONE, LATE], 5),
         ([LATE, LATE], 7),
         ([LATE, CANCELLED], 7),
+        ([SUPERSEDED, SUPERSEDED], 0),
+        ([SUPERSEDED, DONE], 0),
+        ([SUPERSEDED, BROKEN], 1),
+        ([SUPERSEDED, DONE, BROKEN], 5),
+        ([SUPERSEDED, CANCELLED], 4),
+        ([SUPERSEDED, LATE], 7),
         ([delivery(state="running")], 1),
     ],
 )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pushd.client.documents import job_of
-from pushd.ctl.reports import pinned, summary, transfers
+from pushd.ctl.reports import pinned, report, summary, transfers
 from tests.fakes.daemon import DIGEST, delivery, job
 
 
@@ -32,6 +32,15 @@ def _transfers(*states: str) -> list[dict[str, object]]:
 def test_a_destination_is_pinned_by_what_was_read_back(destination: str, digest: str | None, text: str) -> None:
     (one,) = job_of(job("succeeded", delivery(1, destination, "succeeded", digest=digest))).deliveries
     assert pinned(one) == text
+
+
+def test_a_destination_a_newer_job_tagged_first_is_told_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    report(job_of(job("superseded", delivery(1, "r.example.com/app:1", "superseded"))), as_json=False)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[0] == (
+        "r.example.com/app:1 superseded: a newer job tagged it first, nothing was overwritten"
+    )
 
 
 @pytest.mark.parametrize(

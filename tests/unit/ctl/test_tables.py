@@ -94,3 +94,10 @@ def test_nothing_on_the_page_is_wider_than_80_columns_or_steers_the_terminal() -
     page = list(job_page(job_of(job(labels={"a\x1b": "b\n"}, media_type="x\x9b")), NOW))
     assert all(line.isprintable() for line in page)
     assert max(map(len, page)) <= 83  # a sha256 digest alone is 71
+
+
+def test_the_page_of_a_job_tells_what_was_tried() -> None:
+    tried = {"at": "2026-11-22T21:01:00Z", "attempt": 1, "code": "registry.unreachable", "message": "no \x1bconnection"}
+    page = list(job_page(job_of(job("held", delivery(state="held", history=[tried]))), NOW))
+    assert any(line.startswith("  tried at ") and line.endswith("connection") for line in page)
+    assert all(line.isprintable() for line in page)

@@ -14,6 +14,7 @@ from pushd.errors import Code, SourceError
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
 from pushd.push.tape import Tape
+from pushd.work import FileIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,10 @@ class Reader:
     @property
     def size(self) -> int:
         return len(self.content)
+
+    @property
+    def identity(self) -> FileIdentity:
+        return FileIdentity(device=1, inode=1, size=self.size, mtime_ns=0, ctime_ns=0, offset=0, length=self.size)
 
     def read(self, offset: int, length: int) -> bytes:
         self.read_bytes += length
@@ -143,6 +148,16 @@ async def test_settling_waits_for_the_read_under_way(threads: ThreadPoolExecutor
     await asyncio.sleep(0.01)
     assert reader.read_bytes == before
     await tape.settle()
+
+
+async def test_what_was_validated_before_is_read_once_and_not_hashed(threads: ThreadPoolExecutor) -> None:
+    reader = Reader(CONTENT)
+    blob = Descriptor("application/octet-stream", Digest.of(b"known by its file, not by its bytes"), len(CONTENT))
+    tape = Tape(blob, reader, piece_size=10, threads=threads, sent=lambda _: None, validated=True)
+    await tape.rehash(70)
+    assert reader.read_bytes == 0
+    assert b"".join(await collect(tape, 70, 95)) == CONTENT[70:]
+    tape.check()
 
 
 @given(st.data())

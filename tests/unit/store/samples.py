@@ -28,6 +28,7 @@ NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 THROTTLED = Failure(code="registry.throttled", message="registry.test: asks for a pause", retryable=True)
 REFUSED = Failure(code="registry.denied", message="registry.test: no right to push", retryable=False)
 CANCELLED = Outcome(state=DeliveryState.CANCELLED)
+SUPERSEDED = Outcome(state=DeliveryState.SUPERSEDED)
 FAILED = Outcome(state=DeliveryState.FAILED, failure=REFUSED)
 
 

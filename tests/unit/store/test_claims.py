@@ -14,7 +14,7 @@ from pushd.store.deliveries import cancel
 from pushd.store.opening import open_database
 from pushd.store.submission import submit
 from pushd.store.transaction import Transaction
-from pushd.telemetry.events import DELIVERY_STARTED
+from pushd.telemetry.events import DELIVERY_REQUEUED, DELIVERY_STARTED
 from tests.unit.store.samples import FAILED, NOON, THROTTLED, after, blob, submission, succeeded, transfer_key
 
 if TYPE_CHECKING:
@@ -119,6 +119,41 @@ async def test_the_next_time_to_look_is_that_of_the_earliest_held(store: Store) 
     assert await store.due(after(90)) is None
 
 
+# ------------------------------------------------------------------------------------------- release, and tries
+
+
+async def test_a_released_delivery_is_queued_again_at_once(store: Store, published: list[Event]) -> None:
+    await store.submit(submission("job1"))
+    claim = await claimed(store)
+    await store.release(claim)
+    job = await store.get("job1")
+    assert job is not None
+    assert (job.state, job.deliveries[0].state) == (JobState.QUEUED, DeliveryState.QUEUED)
+    assert (job.deliveries[0].failure, job.deliveries[0].history) == (None, ())
+    assert (published[-1].kind, published[-1].delivery) == (DELIVERY_REQUEUED, claim.delivery_id)
+    assert published[-1].fields == {"destination": claim.destination, "attempt": 1}
+
+
+async def test_a_release_uses_up_no_try_and_no_two_claims_are_the_same(store: Store) -> None:
+    await store.submit(submission("job1"))
+    first_claim = await claimed(store)
+    await store.release(first_claim)
+    second = await claimed(store)
+    assert (first_claim.attempt, first_claim.tries) == (1, 1)
+    assert (second.attempt, second.tries) == (2, 1)
+    with pytest.raises(StoreError) as refused:
+        await store.finish(first_claim, FAILED, NOON)
+    assert refused.value.code is Code.STORE_CLAIM_LOST
+
+
+async def test_a_hold_uses_up_a_try(store: Store) -> None:
+    await store.submit(submission("job1"))
+    await store.hold(await claimed(store), after(10), THROTTLED)
+    await store.release(await claimed(store, 10))
+    claim = await claimed(store, 11)
+    assert (claim.attempt, claim.tries) == (3, 2)
+
+
 # ----------------------------------------------------------------------------------------------------- fencing
 
 WRITES = {
@@ -126,6 +161,11 @@ WRITES = {
     "land": lambda store, claim: store.land(claim, blob("a"), None),
     "checkpoint": lambda store, claim: store.checkpoint(claim, transfer_key(claim, blob("a")), None),
     "hold": lambda store, claim: store.hold(claim, after(60), THROTTLED),
+    "release": lambda store, claim: store.release(claim),
+    "tagging": lambda store, claim: store.tagging(claim),
+    "forget": lambda store, claim: store.forget(
+        claim, credential="anonymous", repository="team/app", digests=[blob("a").digest]
+    ),
     "finish": lambda store, claim: store.finish(claim, FAILED, NOON),
 }
 

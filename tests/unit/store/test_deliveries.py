@@ -11,6 +11,7 @@ from pushd.telemetry.events import (
     DELIVERY_FAILED,
     DELIVERY_HELD,
     DELIVERY_SUCCEEDED,
+    DELIVERY_SUPERSEDED,
     JOB_FINISHED,
 )
 from pushd.work import Outcome, TransferResult
@@ -19,6 +20,7 @@ from tests.unit.store.samples import (
     FAILED,
     NOON,
     REFUSED,
+    SUPERSEDED,
     THROTTLED,
     after,
     image,
@@ -138,12 +140,26 @@ async def test_the_last_delivery_ends_the_job_in_the_same_breath(store: Store, p
         "state": "partial",
         "seconds": 8.0,
         "succeeded": 1,
+        "superseded": 0,
         "failed": 1,
         "cancelled": 0,
         "size": job.size,
         "digest": job.digest,
         "uid": 1000,
     }
+
+
+async def test_a_delivery_that_a_newer_job_got_ahead_of_ends_superseded(store: Store, published: list[Event]) -> None:
+    claim = await begun(store)
+    await store.finish(claim, SUPERSEDED, after(3))
+    job = await job1(store)
+    (delivery,) = job.deliveries
+    assert (job.state, job.finished_at) == (JobState.SUPERSEDED, after(3))
+    assert (delivery.state, delivery.failure, delivery.history) == (DeliveryState.SUPERSEDED, None, ())
+    superseded, finished = published[-2:]
+    assert (superseded.kind, superseded.delivery) == (DELIVERY_SUPERSEDED, claim.delivery_id)
+    assert superseded.fields == {"destination": claim.destination, "attempt": 1, "seconds": 3.0, "sent": 0}
+    assert (finished.kind, finished.fields["state"], finished.fields["superseded"]) == (JOB_FINISHED, "superseded", 1)
 
 
 async def test_an_outcome_that_ends_nothing_is_a_defect_and_writes_nothing(store: Store) -> None:

@@ -17,7 +17,7 @@ from pushd.errors import Code, StoreError
 from pushd.job import DeliveryState, job_state
 from pushd.store import open_store
 from pushd.telemetry.events import DELIVERY_REQUEUED, JOB_FINISHED
-from tests.unit.store.samples import CANCELLED, FAILED, THROTTLED, Clock, after, submission, succeeded
+from tests.unit.store.samples import CANCELLED, FAILED, SUPERSEDED, THROTTLED, Clock, after, submission, succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 REGISTRIES = ("a.test", "b.test")
 OUTCOMES = {
     DeliveryState.SUCCEEDED: succeeded(),
+    DeliveryState.SUPERSEDED: SUPERSEDED,
     DeliveryState.FAILED: FAILED,
     DeliveryState.CANCELLED: CANCELLED,
 }
@@ -39,14 +40,20 @@ class Expected:
     """What the model knows of a delivery."""
 
     job: str
-    registry: str
+    destination: str
     priority: int
     state: DeliveryState = DeliveryState.QUEUED
     until: float = 0.0
+    holds: int = 0
+    crashes: int = 0
+
+    @property
+    def registry(self) -> str:
+        return self.destination.partition("/")[0]
 
 
 class Story(RuleBasedStateMachine):
-    """Submits, claims, holds, finishes, cancels, dies; and compares."""
+    """Submits, claims, holds, releases, tags, finishes, cancels, dies; and compares."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,6 +66,7 @@ class Story(RuleBasedStateMachine):
         self.jobs: list[str] = []
         self.claims: dict[int, Claim] = {}
         self.stale: list[Claim] = []
+        self.tags: dict[str, int] = {}
         self.open()
 
     def run(self, coroutine: Coroutine[object, object, Result]) -> Result:
@@ -79,8 +87,8 @@ class Story(RuleBasedStateMachine):
         destinations = [f"{registry}/app:{number}" for number, registry in enumerate(registries)]
         job = self.run(self.store.submit(submission(name, *destinations, priority=priority, at=self.clock.now)))
         self.jobs.append(name)
-        for delivery, registry in zip(job.deliveries, registries, strict=True):
-            self.expected[delivery.id] = Expected(name, registry, priority)
+        for delivery, destination in zip(job.deliveries, destinations, strict=True):
+            self.expected[delivery.id] = Expected(name, destination, priority)
 
     @rule(free=st.dictionaries(st.sampled_from(REGISTRIES), st.integers(0, 1)), default=st.integers(0, 1))
     def claim(self, free: dict[str, int], default: int) -> None:
@@ -95,7 +103,9 @@ class Story(RuleBasedStateMachine):
         claim = self.run(self.store.claim(after(self.now), free=free, default=default))
         assert (None if claim is None else claim.delivery_id) == min(ready, default=(0, None))[1]
         if claim is not None:
-            self.expected[claim.delivery_id].state = DeliveryState.RUNNING
+            one = self.expected[claim.delivery_id]
+            one.state = DeliveryState.RUNNING
+            assert claim.tries == one.holds + 1
             self.claims[claim.delivery_id] = claim
 
     @precondition(lambda self: self.claims)
@@ -105,7 +115,24 @@ class Story(RuleBasedStateMachine):
         self.run(self.store.hold(claim, after(self.now + seconds), THROTTLED))
         one = self.expected[claim.delivery_id]
         one.state, one.until = DeliveryState.HELD, self.now + seconds
+        one.holds, one.crashes = one.holds + 1, 0
         self.stale.append(claim)
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        claim = self.claims.pop(data.draw(st.sampled_from(sorted(self.claims))))
+        self.run(self.store.release(claim))
+        self.expected[claim.delivery_id].state = DeliveryState.QUEUED
+        self.stale.append(claim)
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def tag(self, data: st.DataObject) -> None:
+        claim = self.claims[data.draw(st.sampled_from(sorted(self.claims)))]
+        newest = max(claim.delivery_id, self.tags.get(claim.destination, 0))
+        assert self.run(self.store.tagging(claim)) == (newest == claim.delivery_id)
+        self.tags[claim.destination] = newest
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data(), state=st.sampled_from(sorted(OUTCOMES)))
@@ -144,12 +171,15 @@ class Story(RuleBasedStateMachine):
         self.run(self.store.close())
         told = len(self.published)
         self.open()
+        for number in self.claims:
+            one = self.expected[number]
+            one.crashes += 1
+            one.state = DeliveryState.QUEUED if one.crashes < 3 else DeliveryState.FAILED
         requeued = [event.delivery for event in self.published[told:] if event.kind is DELIVERY_REQUEUED]
-        assert requeued == sorted(self.claims)
+        assert requeued == [
+            number for number in sorted(self.claims) if self.expected[number].state is DeliveryState.QUEUED
+        ]
         assert self.store.requeued == len(requeued)
-        for number in requeued:
-            assert number is not None
-            self.expected[number].state = DeliveryState.QUEUED
         self.stale.extend(self.claims.values())
         self.claims.clear()
 

@@ -160,6 +160,16 @@ async def test_a_delivery_cannot_move_an_upload_it_does_not_wait_for(store: Stor
     assert await store.recall(transfer_key(mine, A)) is None
 
 
+async def test_a_registry_is_met_once_a_delivery_to_it_was_planned(store: Store) -> None:
+    await store.submit(submission("job1"))
+    claim = await store.claim(NOON, free={}, default=9)
+    assert claim is not None
+    assert not await store.met(claim.registry)
+    await store.plan(claim, credential="anonymous", repository="team/app", blobs=[A], manifests=1)
+    assert await store.met(claim.registry)
+    assert not await store.met("other.test")
+
+
 async def test_the_upload_location_is_in_no_event(store: Store, published: list[Event]) -> None:
     claim = await planned(store)
     await store.checkpoint(claim, transfer_key(claim, A), HALFWAY)

@@ -31,6 +31,7 @@ from pushd.oci.upload import (
     Open,
     Patch,
     Put,
+    Ranges,
     Rehash,
     Restart,
     Save,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     )
 
 FORMS = (Form.CHUNKED, Form.STREAMED, Form.MONOLITHIC)
-SENDS = (Patch, Stream, Single)
+SENDS = (Patch, Stream, Single, Put)
 
 
 # ------------------------------------------------------------------------------------------------- the registry
@@ -72,6 +73,8 @@ class Mood:
     """How one registry differs from another.
 
     Attributes:
+        ranges: what its `Range` counts; where that is unreliable it stays at the first chunk.
+        empty_put: whether a PUT without bytes closes a session that has some; else it is answered with 500.
         late: how many further requests it takes until the bytes of a broken one are seen.
         refuses: what it answers to the first request of a form it does not take.
     """
@@ -80,6 +83,8 @@ class Mood:
     newest_only: bool = False
     checks_range: bool = True
     tells_range: bool = True
+    ranges: Ranges = Ranges.OF_BLOB
+    empty_put: bool = True
     late: int = 0
     chunk_min: int = 0
     chunk_max: int = 0
@@ -89,10 +94,17 @@ class Mood:
 @dataclass
 class _Session:
     data: bytes = b""
+    first: int = 0
+    newest: int = 0
     locations: list[str] = field(default_factory=list)
     broken: bool = False
     draining: bytes = b""
     drained_in: int = 0
+
+    def counted(self, ranges: Ranges) -> str:
+        """Say what is there, as this registry says it."""
+        counts = {Ranges.OF_BLOB: len(self.data), Ranges.OF_CHUNK: self.newest, Ranges.UNRELIABLE: self.first}
+        return f"0-{max(counts[ranges] - 1, 0)}"
 
     def drain(self) -> None:
         self.data, self.draining = self.data + self.draining, b""
@@ -134,11 +146,9 @@ class Registry:
             return self._take(known, action, body, whole=whole)
         return self._ask(known, action)
 
-    def _ask(self, session: _Session, action: Put | Status | Cancel) -> Reply:
+    def _ask(self, session: _Session, action: Status | Cancel) -> Reply:
         if isinstance(action, Status):
-            return Reply(204, location=self._moved(session), range=f"0-{max(len(session.data) - 1, 0)}")
-        if isinstance(action, Put):
-            return self._commit(session)
+            return Reply(204, location=self._moved(session), range=session.counted(self.mood.ranges))
         self.sessions.remove(session)
         return Reply(204)
 
@@ -154,10 +164,12 @@ class Registry:
         session.locations.append(f"https://registry.example/upload/{next(self._numbers)}?_state=secret")
         return session.locations[-1]
 
-    def _take(self, session: _Session, action: Patch | Stream | Single, body: bytes, *, whole: bool) -> Reply:
-        form = {Patch: Form.CHUNKED, Stream: Form.STREAMED, Single: Form.MONOLITHIC}[type(action)]
+    def _take(self, session: _Session, action: Patch | Stream | Single | Put, body: bytes, *, whole: bool) -> Reply:
+        if isinstance(action, Put) and not body and session.data and not self.mood.empty_put:
+            return Reply(500)
+        form = {Patch: Form.CHUNKED, Stream: Form.STREAMED, Single: Form.MONOLITHIC}.get(type(action), Form.CHUNKED)
         for refused, status in self.mood.refuses:
-            if refused is form:
+            if refused is form and (body or not isinstance(action, Put)):
                 return Reply(status)
         session.drain()  # the request before is done with before the next one's bytes are looked at
         if isinstance(action, Patch) and self.mood.checks_range and action.start != len(session.data):
@@ -166,9 +178,10 @@ class Registry:
             self._break_off(session, body)
             return Reply(499)
         session.data += body
-        if isinstance(action, Single):
+        session.first, session.newest = session.first or len(body), len(body)
+        if isinstance(action, Single | Put):
             return self._commit(session)
-        said = f"0-{max(len(session.data) - 1, 0)}" if self.mood.tells_range else None
+        said = session.counted(self.mood.ranges) if self.mood.tells_range else None
         return Reply(202, location=self._moved(session), range=said)
 
     def _break_off(self, session: _Session, body: bytes) -> None:
@@ -293,7 +306,7 @@ class Executor:
             self.position = action.offset
 
     def _there(self, action: Action, fault: Fault, amount: int) -> Reply | Broken:
-        if isinstance(action, SENDS):
+        if isinstance(action, SENDS) and not (isinstance(action, Put) and action.start == action.stop):
             return self._send(action, fault, amount)
         if fault is Fault.UNAUTHORIZED and not isinstance(action, Put):
             fault = Fault.BEFORE  # the client asks again with a fresh token whatever has no body
@@ -301,7 +314,7 @@ class Executor:
         reply = None if lost else self.registry.answer(action)
         return self._told(action, fault, reply)
 
-    def _send(self, action: Patch | Stream | Single, fault: Fault, amount: int) -> Reply | Broken:
+    def _send(self, action: Patch | Stream | Single | Put, fault: Fault, amount: int) -> Reply | Broken:
         body = self.content[action.start : action.stop]
         self.position = action.stop
         if fault in (Fault.MIDWAY, Fault.UNAUTHORIZED):
@@ -334,14 +347,15 @@ class Executor:
         """Hold an action to what was promised of it."""
         assert session.form in self.limits.forms
         assert 0 <= session.offset <= len(self.content)
-        if isinstance(action, SENDS):
-            self._check_send(action)
-        elif isinstance(action, Put):
+        if isinstance(action, Put) and action.start == action.stop:
             assert self.position == len(self.content), "all bytes went through the hash before the digest is put"
+        elif isinstance(action, SENDS):
+            self._check_send(action)
         elif isinstance(action, Save) and action.checkpoint is not None:
             assert action.checkpoint.location == self.newest
             assert 0 <= action.checkpoint.offset <= len(self.content)
             assert action.checkpoint.form is session.form is not Form.MONOLITHIC
+            assert self.limits.resumable, "nothing is kept of a session that cannot be gone on with"
         elif isinstance(action, Rehash):
             assert 0 <= action.offset <= len(self.content)
         elif isinstance(action, Wait):
@@ -351,11 +365,13 @@ class Executor:
     def _check_location(self, action: Action) -> None:
         if isinstance(action, Patch | Stream | Single | Put | Status | Cancel):
             assert action.location == self.newest, "the newest Location is used, and no other"
-        if isinstance(action, Patch | Stream | Put | Status):
+        if isinstance(action, Status):
+            assert self.limits.resumable, "no session is asked about that cannot be gone on with"
+        if isinstance(action, Patch | Stream | Put | Status) and self.limits.resumable:
             assert self.disk is not None, "nothing is asked of a session that is not on disk"
             assert self.disk.location == action.location, "a Location is on disk before it is used"
 
-    def _check_send(self, action: Patch | Stream | Single) -> None:
+    def _check_send(self, action: Patch | Stream | Single | Put) -> None:
         size = len(self.content)
         assert self.position == action.start, "the hash stands where the bytes start"
         if isinstance(action, Single):
@@ -363,8 +379,10 @@ class Executor:
         elif isinstance(action, Stream):
             assert action.start < action.stop == size
         else:
-            assert self.disk is not None
-            assert self.disk.chunk_size == self.chunk_size, "the chunk size of a session is constant"
+            assert self.disk is None or self.disk.chunk_size == self.chunk_size, (
+                "the chunk size of a session is constant"
+            )
+            assert isinstance(action, Put) == (self.limits.last_in_put and action.stop == size)
             assert action.stop == min(action.start + self.chunk_size, size), "only the last chunk is smaller"
             assert action.start < action.stop, "no chunk is empty"
 
@@ -374,7 +392,7 @@ class Executor:
             assert self.registry.blob == self.content, "what was committed is the blob"
             return
         assert isinstance(session.action, Fail)
-        if not session.action.error.retryable:
+        if not session.action.error.retryable or not self.limits.resumable:
             assert self.disk is None, "what is over leaves no checkpoint"
             assert self.out_of_reach or self.registry.find(self.newest) is None, "what is over leaves no session"
 
@@ -383,13 +401,15 @@ class Executor:
 
 
 @st.composite
-def moods(draw: st.DrawFn, forms: tuple[Form, ...]) -> Mood:
+def moods(draw: st.DrawFn, forms: tuple[Form, ...], ranges: Ranges) -> Mood:
     refused = draw(st.sets(st.sampled_from(forms), max_size=len(forms) - 1)) if len(forms) > 1 else set()
     return Mood(
         on_break=draw(st.sampled_from(Break)),
         newest_only=draw(st.booleans()),
         checks_range=draw(st.booleans()),
         tells_range=draw(st.booleans()),
+        ranges=ranges,
+        empty_put=ranges is not Ranges.UNRELIABLE or Form.STREAMED in forms,
         late=draw(st.integers(0, 4)),
         chunk_min=draw(st.sampled_from((0, 0, 7))),
         chunk_max=draw(st.sampled_from((0, 0, 5, 9))),
@@ -408,8 +428,12 @@ def plans(max_size: int, faults: Iterable[Fault] = Fault) -> st.SearchStrategy[l
 def executors(draw: st.DrawFn, faults: Iterable[Fault] = Fault) -> Executor:
     content = bytes(range(draw(st.integers(0, 50))))
     forms = tuple(draw(st.permutations(FORMS)))[: draw(st.integers(1, 3))]
+    ranges = draw(st.sampled_from(Ranges))
     limits = Limits(
         forms=forms,
+        last_in_put=ranges is Ranges.UNRELIABLE or draw(st.booleans()),
+        ranges=ranges,
+        resumable=draw(st.booleans()),
         chunk_size=draw(st.integers(1, 20)),
         single_max=draw(st.sampled_from((0, 10))),
         retries=draw(st.integers(0, 4)),
@@ -417,7 +441,7 @@ def executors(draw: st.DrawFn, faults: Iterable[Fault] = Fault) -> Executor:
         pause=1.0,
         pause_max=5.0,
     )
-    registry = Registry(draw(moods(forms)), Digest.of(content))
+    registry = Registry(draw(moods(forms, ranges)), Digest.of(content))
     return Executor(content, limits, registry, iter(draw(plans(60, faults))))
 
 

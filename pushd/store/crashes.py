@@ -1,0 +1,71 @@
+"""What a crash left running: it goes on, unless it was there at one crash after another and never got any further.
+
+One delivery that brings the daemon down must not do so for ever, and take every other down with it. Which of those
+that ran is the cause cannot be seen; which of them made progress can. Progress since the claim is durable news: a blob
+landed that was not known to be there, or an upload session stands further than it did when the delivery was claimed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pushd.errors import Code, DaemonError
+from pushd.job import DeliveryState, Failure
+from pushd.store.deliveries import end, requeue
+from pushd.work import Outcome
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pushd.store.transaction import Transaction
+
+_LIMIT = 3
+"""Crashes in a row without progress, the last of which sets a delivery aside."""
+
+_LEFT = """
+    SELECT id, destination, crashes, progressed OR EXISTS (
+        SELECT 1 FROM waiters JOIN upload_sessions ON upload_sessions.transfer = waiters.transfer
+        WHERE waiters.delivery = deliveries.id AND upload_sessions."offset" > waiters.claimed_offset
+    ) AS progressed
+    FROM deliveries WHERE state = 'running'
+"""
+
+
+def recover(transaction: Transaction, now: datetime) -> None:
+    """Put what an earlier life left running back into the queue, or set it aside."""
+    for row in transaction.execute(f"{_LEFT} ORDER BY id").fetchall():
+        crashes = in_a_row(row["crashes"], progressed=bool(row["progressed"]))
+        transaction.execute("UPDATE deliveries SET crashes = ? WHERE id = ?", (crashes, row["id"]))
+        if crashes < _LIMIT:
+            requeue(transaction, row["id"], now)
+        else:
+            failure = crash_loop(row["destination"], crashes)
+            end(transaction, row["id"], Outcome(state=DeliveryState.FAILED, failure=failure), now)
+
+
+def pardon(transaction: Transaction, delivery: int) -> None:
+    """Count no crash against a running delivery that made progress; one that made none has shown nothing."""
+    (row,) = transaction.execute(f"{_LEFT} AND id = ?", (delivery,)).fetchall()
+    if row["progressed"]:
+        transaction.execute("UPDATE deliveries SET crashes = 0 WHERE id = ?", (delivery,))
+
+
+def in_a_row(before: int, *, progressed: bool) -> int:
+    """Count crashes in a row without progress, after one more crash.
+
+    Args:
+        before: how many there were before it.
+        progressed: whether the delivery made progress between the claim and the crash.
+    """
+    return 0 if progressed else before + 1
+
+
+def crash_loop(destination: str, crashes: int) -> Failure:
+    """Give the failure of a delivery that was there at `crashes` crashes in a row."""
+    error = DaemonError(
+        Code.DAEMON_CRASH_LOOP,
+        destination,
+        f"the daemon crashed {crashes} times while working on this without progress; it was set aside",
+        hint="look for the cause at the end of each life in the daemon's log, then push again",
+    )
+    return Failure(code=error.code.value, message=str(error), retryable=error.retryable)

@@ -1,0 +1,230 @@
+"""The database of an earlier release, with work in it, opened by this one."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pushd.job import DeliveryState, JobState, Transfer, TransferState, Try
+from pushd.oci.upload import Checkpoint, Form
+from pushd.store import open_store, schema
+from pushd.store.opening import _prepare, open_database
+from pushd.work import TransferKey
+from tests.unit.store.samples import LAYER, NOON, SUPERSEDED, after, blob, image, submission
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from pushd.store import Store
+
+DESTINATIONS = {
+    1: ("running", "a.test/app:1"),
+    2: ("held", "b.test/app:1"),
+    3: ("succeeded", "c.test/app:1"),
+    4: ("failed", "d.test/app:1"),
+    5: ("queued", "e.test/app:1"),
+    6: ("running", "f.test/app:1"),
+}
+REACHED = 500
+TOLD = [
+    *[(2, "delivery.held", attempt, "registry.throttled", f"wait {attempt}") for attempt in range(1, 24)],
+    (4, "delivery.held", 1, "registry.throttled", "wait"),
+    (4, "delivery.failed", 2, "registry.denied", "no right"),
+    (5, "delivery.started", 1, None, None),
+]
+
+
+def insert(connection: sqlite3.Connection, table: str, **columns: object) -> None:
+    names = ", ".join(f'"{name}"' for name in columns)
+    marks = ", ".join("?" * len(columns))
+    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(columns.values()))
+
+
+def version_1(connection: sqlite3.Connection) -> None:
+    """Make a database as version 1 left it: a job in every state of a delivery, and one that is gone."""
+    schema.migrate(connection, schema.migrations()[:1])
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("UPDATE meta SET epoch = 7")
+    root = image().root
+    for number in (1, 9):  # the ninth is pruned below: its number must never be given again
+        insert(
+            connection, "jobs", number=number, id=f"job{number}", uid=1000, source="oci:/srv/app:1.4", priority=3,
+            labels='{"build":"4711"}', state="running", digest=str(root.descriptor.digest),
+            media_type=root.descriptor.media_type, size=image().size, created_at=NOON.timestamp(),
+            deadline_at=after(86400).timestamp(),
+        )  # fmt: skip
+        insert(connection, "idempotency_keys", uid=1000, key=f"key{number}", fingerprint=b"body", job=number)
+    insert(connection, "manifests", digest=str(root.descriptor.digest), content=root.content)
+    insert(
+        connection, "documents", job=1, position=0, digest=str(root.descriptor.digest),
+        media_type=root.descriptor.media_type,
+    )  # fmt: skip
+    for number, (state, destination) in {**DESTINATIONS, 90: ("failed", "z.test/app:1")}.items():
+        insert(
+            connection, "deliveries", id=number, job=9 if number == 90 else 1, position=number, destination=destination,
+            registry=destination.partition("/")[0], priority=3, state=state, attempt=2, epoch=7, sent=40,
+            not_before=after(60).timestamp() if state == "held" else None, started_at=NOON.timestamp(),
+            digest=str(root.descriptor.digest) if state == "succeeded" else None,
+        )  # fmt: skip
+    insert(
+        connection, "transfers", id=1, registry="a.test", repository="app", digest=str(blob("a").digest),
+        credential="anonymous", uid=1000,
+    )  # fmt: skip
+    insert(connection, "waiters", delivery=1, position=0, transfer=1, media_type=LAYER, size=1000, state="pending")
+    insert(
+        connection, "upload_sessions", transfer=1, location="https://a.test/upload", offset=REACHED, chunk_size=100,
+        form="chunked", epoch=7, updated_at=NOON.timestamp(),
+    )  # fmt: skip
+    for delivery, name, attempt, code, reason in TOLD:
+        fields = f'{{"attempt":{attempt},"code":"{code}","reason":"{reason}"}}' if code else f'{{"attempt":{attempt}}}'
+        insert(connection, "events", at=NOON.timestamp(), name=name, job="job1", delivery=delivery, fields=fields)
+    insert(connection, "events", at=NOON.timestamp(), name="delivery.failed", job="job9", delivery=90, fields="{}")
+    connection.execute("DELETE FROM jobs WHERE number = 9")
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Path:
+    with closing(sqlite3.connect(tmp_path / "pushd.db", isolation_level=None)) as connection:
+        version_1(connection)
+    return tmp_path
+
+
+@pytest.fixture
+async def store(state_dir: Path) -> Store:
+    return await open_store(state_dir, publish=lambda _: None, clock=lambda: NOON)
+
+
+def rows(connection: sqlite3.Connection, query: str) -> Sequence[Mapping[str, object]]:
+    connection.row_factory = sqlite3.Row
+    return [dict(row) for row in connection.execute(query).fetchall()]
+
+
+def test_no_row_and_no_value_of_version_1_is_lost() -> None:
+    tables = (
+        "meta", "jobs", "deliveries", "manifests", "documents", "transfers", "waiters", "upload_sessions",
+        "known_blobs", "events", "idempotency_keys",
+    )  # fmt: skip
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        version_1(connection)
+        connection.execute("PRAGMA foreign_keys = OFF")
+        before = {table: rows(connection, f"SELECT * FROM {table}") for table in tables}
+        schema.migrate(connection, schema.migrations())
+        for table in tables:
+            columns = ", ".join(f'"{name}"' for name in before[table][0]) if before[table] else "*"
+            assert rows(connection, f"SELECT {columns} FROM {table}") == before[table], table
+        assert rows(connection, "PRAGMA foreign_key_check") == []
+        assert rows(connection, "PRAGMA integrity_check") == [{"integrity_check": "ok"}]
+
+
+def test_what_refers_to_a_table_built_again_refers_to_the_new_one() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        version_1(connection)
+        connection.execute("PRAGMA foreign_keys = OFF")
+        schema.migrate(connection, schema.migrations())
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("DELETE FROM jobs")
+        for table in ("deliveries", "documents", "waiters", "history", "idempotency_keys"):
+            assert rows(connection, f"SELECT * FROM {table}") == [], table
+
+
+def test_a_table_built_again_takes_nothing_with_it_where_references_are_held_by_default(state_dir: Path) -> None:
+    path = state_dir / "pushd.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")  # as some builds of SQLite begin
+        _prepare(connection, path)
+        assert len(rows(connection, "SELECT * FROM deliveries")) == len(DESTINATIONS)
+        assert len(rows(connection, "SELECT * FROM waiters")) == 1
+
+
+async def test_jobs_read_as_before(store: Store) -> None:
+    job = await store.get("job1")
+    assert job is not None
+    assert (job.state, job.labels, job.created_at) == (JobState.RUNNING, {"build": "4711"}, NOON)
+    assert [delivery.destination for delivery in job.deliveries] == [name for _, name in DESTINATIONS.values()]
+    assert job.deliveries[0].transfers == (
+        Transfer(digest=str(blob("a").digest), media_type=LAYER, size=1000, state=TransferState.PENDING, done=REACHED),
+    )
+    assert (job.deliveries[1].state, job.deliveries[1].not_before) == (DeliveryState.HELD, after(60))
+    assert await store.image("job1") == image()
+    assert (await store.submit(submission("job2", idempotency_key="key1"))).id == "job1"
+    key = TransferKey(registry="a.test", repository="app", digest=blob("a").digest, credential="anonymous", uid=1000)
+    assert await store.recall(key) == Checkpoint("https://a.test/upload", REACHED, 100, Form.CHUNKED)
+    await store.close()
+
+
+async def test_what_the_events_told_becomes_the_history(store: Store) -> None:
+    job = await store.get("job1")
+    assert job is not None
+    running, held, succeeded, failed, queued, _ = (delivery.history for delivery in job.deliveries)
+    assert (running, succeeded, queued) == ((), (), ())
+    assert held == tuple(
+        Try(at=NOON, attempt=attempt, code="registry.throttled", message=f"wait {attempt}") for attempt in range(4, 24)
+    )
+    assert failed == (
+        Try(at=NOON, attempt=1, code="registry.throttled", message="wait"),
+        Try(at=NOON, attempt=2, code="registry.denied", message="no right"),
+    )
+    await store.close()
+
+
+async def test_tries_are_counted_on_from_the_holds_there_were(store: Store) -> None:
+    claims = [await store.claim(after(60), free={}, default=9) for _ in range(4)]
+    tries = {claim.delivery_id: (claim.attempt, claim.tries) for claim in claims if claim is not None}
+    assert tries == {1: (3, 1), 2: (3, 24), 5: (3, 1), 6: (3, 1)}
+    await store.close()
+
+
+async def test_the_stop_before_the_upgrade_counts_as_no_crash(store: Store, state_dir: Path) -> None:
+    for _ in range(2):
+        claim = await store.claim(NOON, free={"f.test": 1}, default=0)
+        assert claim is not None
+        assert claim.delivery_id == 6
+        await store.close()
+        store = await open_store(state_dir, publish=lambda _: None)
+    job = await store.get("job1")
+    assert job is not None
+    assert job.deliveries[5].state is DeliveryState.QUEUED
+    await store.close()
+
+
+async def test_no_number_is_given_again(store: Store) -> None:
+    job = await store.submit(submission("job10"))
+    assert job.deliveries[0].id == 91
+    (row,) = await store._reads.send(
+        lambda connection: connection.execute("SELECT number FROM jobs WHERE id = 'job10'").fetchall()
+    )
+    assert row["number"] == 10
+    await store.close()
+
+
+def test_no_number_is_given_again_where_all_rows_are_gone(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "pushd.db", isolation_level=None)) as connection:
+        version_1(connection)
+        connection.execute("DELETE FROM jobs")
+    opened = open_database(tmp_path, NOON)
+    numbers = dict(opened.writer.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
+    opened.close()
+    assert (numbers["jobs"], numbers["deliveries"]) == (9, 90)
+    assert not any(name.startswith("new_") for name in numbers)
+
+
+async def test_what_version_1_had_no_word_for_can_be_written(store: Store) -> None:
+    claim = await store.claim(NOON, free={}, default=9)
+    assert claim is not None
+    await store.finish(claim, SUPERSEDED, NOON)
+    job = await store.get("job1")
+    assert job is not None
+    assert job.deliveries[0].state is DeliveryState.SUPERSEDED
+    await store.close()
+
+
+def test_a_released_migration_is_never_changed() -> None:
+    released = schema.migrations()[:1]
+    assert [sha256(step.encode()).hexdigest() for step in released] == [
+        "b05b195044023426761a269e41f4effd39751050a82ecad9da4f041539e56fa7"
+    ]
