@@ -1,0 +1,91 @@
+# shellcheck shell=bash
+# What tests/run.sh and deploy/quickstart.sh need of a machine, each thing fetched once. Sourced, not run.
+#
+# Nothing here starts a service, and nothing but Debian packages is put outside the given directories. Whatever is
+# there already is used as it is.
+
+die() {
+    printf '%s\n' "$*" >&2
+    exit 1
+}
+
+# The network fails now and then: try a second time before giving up.
+twice() {
+    "$@" && return
+    printf 'did not work, trying once more in 5 s: %s\n' "$*" >&2
+    sleep 5
+    "$@"
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "this needs root, and sudo is not there: $*"
+    fi
+}
+
+apt_update() {
+    [ -z "${apt_updated:-}" ] || return 0
+    command -v apt-get >/dev/null || die "apt-get is not there, so this machine is not Debian: install by hand $*"
+    twice as_root apt-get -qq update
+    apt_updated=1
+}
+
+apt_install() {
+    local said
+    said=$(as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 \
+        install --no-install-recommends -y "$@" 2>&1) || {
+        printf '%s\n' "$said" >&2
+        return 1
+    }
+}
+
+# install_packages PACKAGE...
+install_packages() {
+    apt_update "$@"
+    printf 'installing %s\n' "$*"
+    twice apt_install "$@"
+}
+
+# Set `python` to the interpreter that PYTHON names, python3 by default, and see that it can make virtual environments.
+find_python() {
+    python=${PYTHON:-python3}
+    command -v "$python" >/dev/null || [ -n "${PYTHON:-}" ] || install_packages python3 python3-venv
+    python=$("$python" -c 'import sys; print(sys.executable)') || die "${PYTHON:-python3} does not start; set PYTHON"
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        die "$python is $("$python" --version); pushd needs 3.11 or newer: set PYTHON to one"
+    # Debian keeps ensurepip, without which a virtual environment has no pip, in a package of its own.
+    "$python" -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
+    "$python" -c 'import ensurepip' || die "$python cannot make a virtual environment with pip: set PYTHON to one that can"
+}
+
+# make_environment DIRECTORY LOCK: a virtual environment with exactly what the lock file lists, once.
+make_environment() {
+    [ ! -e "$1/complete" ] || return 0
+    printf 'making a virtual environment with %s\n' "$("$python" --version)"
+    rm -rf -- "$1"
+    "$python" -m venv "$1"
+    twice "$1/bin/python" -m pip install --quiet --no-input --require-hashes -r "$2"
+    touch "$1/complete"
+}
+
+# find_docker_registry DIRECTORY: set `docker_registry` to Debian's registry, the one installed or one unpacked there.
+#
+# Unpacked, not installed: installing the package starts a service on port 5000, and has one started at each boot.
+find_docker_registry() {
+    docker_registry=$(command -v docker-registry) && return
+    docker_registry=$1/usr/bin/docker-registry
+    [ ! -x "$docker_registry" ] || return 0
+    printf "unpacking Debian's docker-registry\n"
+    mkdir -p "$1"
+    # Without package lists, as in a fresh container, there is nothing to download from until they are fetched.
+    (cd "$1" && apt-get -qq download docker-registry) 2>/dev/null || {
+        apt_update docker-registry
+        (cd "$1" && twice apt-get -qq download docker-registry)
+    }
+    dpkg-deb --extract "$1"/docker-registry_*.deb "$1"
+    rm -f -- "$1"/docker-registry_*.deb
+}
