@@ -102,6 +102,16 @@ class TransferState(StrEnum):
         return self in (TransferState.UPLOADED, TransferState.MOUNTED, TransferState.PRESENT)
 
 
+@unique
+class Verify(StrEnum):
+    """What of a push is read back."""
+
+    TAG = "tag"
+    """The destination's digest."""
+    BLOBS = "blobs"
+    """Each blob as well; one that is missing is sent, also where the image was there already."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
     """What was asked for: one source, one or more destinations.
@@ -112,6 +122,7 @@ class JobSpec:
         priority: larger goes first.
         labels: the submitter's own words, returned and never interpreted.
         deadline: seconds from submission after which what is unfinished fails, or None for the daemon's default.
+        verify: what is read back before a delivery counts as succeeded.
     """
 
     source: str
@@ -119,6 +130,7 @@ class JobSpec:
     priority: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     deadline: float | None = None
+    verify: Verify = Verify.TAG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pushd.job import DeliveryState, Failure, JobSpec, TransferState
+    from pushd.job import DeliveryState, Failure, JobSpec, TransferState, Verify
     from pushd.oci.digest import Digest
     from pushd.oci.image import Image
 
@@ -58,6 +58,7 @@ class Claim:
     tries: int
     epoch: int
     deadline_at: datetime
+    verify: Verify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

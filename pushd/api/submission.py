@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from pushd.errors import Code, RequestError
-from pushd.job import JobSpec
+from pushd.job import JobSpec, Verify
 from pushd.oci.text import printable
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     priority: int = 0
     labels: dict[str, str] = {}
     deadline: float | None = None
+    verify: Verify = Verify.TAG
 
 
 _DECODER: Final = msgspec.json.Decoder(_Body)
@@ -79,6 +80,7 @@ def read_submission(body: bytes) -> JobSpec:
         priority=read.priority,
         labels=read.labels,
         deadline=read.deadline,
+        verify=read.verify,
     )
 
 

@@ -27,6 +27,7 @@ from pushd.client.documents import error_of, job_of
 from pushd.client.exchange import Broken, Request, send
 from pushd.client.sources import absolute
 from pushd.errors import Code, DaemonError
+from pushd.job import Verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -91,6 +92,7 @@ class Client:
         priority: int = 0,
         labels: Mapping[str, str] | None = None,
         deadline: float | None = None,
+        verify: Verify = Verify.TAG,
         idempotency_key: str | None = None,
     ) -> Job:
         """Hand over a job. When this returns it is on the daemon's disk and will be delivered, whatever happens here.
@@ -102,6 +104,7 @@ class Client:
             priority: larger goes first.
             labels: the caller's own words, returned and never interpreted.
             deadline: seconds from now after which what is unfinished fails; None for the daemon's default.
+            verify: what is read back before a destination counts as done.
             idempotency_key: 1 to 255 printable ASCII characters; submitting again with the same key gives the same
                 job. One is made up when none is given.
 
@@ -115,6 +118,7 @@ class Client:
             "priority": priority,
             "labels": dict(labels or {}),
             "deadline": deadline,
+            "verify": verify,
         }
         request = Request(
             method="POST",

@@ -35,6 +35,7 @@ def push(arguments: Namespace) -> Exit:
             priority=arguments.priority,
             labels=dict(arguments.labels),
             deadline=arguments.deadline,
+            verify=arguments.verify,
         )
     except KeyboardInterrupt:
         print("\ninterrupted before the daemon answered: `pushctl jobs` shows if the job was taken", file=sys.stderr)

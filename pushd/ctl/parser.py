@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pushd import __version__
 from pushd.ctl import commands
 from pushd.ctl.quantities import parse_duration
-from pushd.job import JobState
+from pushd.job import JobState, Verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,6 +117,10 @@ def parser() -> argparse.ArgumentParser:
     push.add_argument(
         "--deadline", type=_duration, metavar="D", help="fail what is unfinished after 90s, 15m, 2h or 1d"
     )
+    push.add_argument(
+        "--verify", type=Verify, choices=list(Verify), default=Verify.TAG, metavar="WHAT",
+        help="read back the `tag`, or all `blobs` as well (default: tag)",
+    )  # fmt: skip
     listing = verb("jobs", commands.jobs, "list jobs, newest first", _JOBS)
     listing.add_argument(
         "--state", dest="states", type=_state, action="append", default=[],

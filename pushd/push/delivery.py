@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pushd.errors import Code, PushdError, RegistryError
-from pushd.job import DeliveryState, TransferState
+from pushd.job import DeliveryState, TransferState, Verify
 from pushd.oci.media_types import INDEXES
 from pushd.oci.reference import Reference
+from pushd.oci.reply import refusal
+from pushd.oci.upload import Head
 from pushd.push.gate import Gated
 from pushd.push.locks import KeyedLocks
-from pushd.push.plan import make_plan
+from pushd.push.plan import Plan, make_plan
 from pushd.push.progress import Progress
 from pushd.push.transfer import DrainedError, Run, bring
 from pushd.telemetry.events import DELIVERY_HEALING, MANIFEST_PUT, Event
@@ -31,11 +33,14 @@ if TYPE_CHECKING:
     from pushd.oci.digest import Digest
     from pushd.oci.image import Document, Image
     from pushd.push.gate import Gates
-    from pushd.push.plan import Plan
     from pushd.push.ports import OpenSource, Registries, Registry
     from pushd.push.transfer import Means, Stop
     from pushd.telemetry.events import Kind, Value
     from pushd.work import Claim
+
+
+_HEADS = 8
+"""Blobs asked for at once when each is to be read back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +87,9 @@ class _Delivery:
     async def run(self) -> Outcome:
         """Ask, plan, transfer, put, verify."""
         plan = make_plan(self.image, await self._present())
+        if not plan.documents and self.claim.verify is Verify.BLOBS:
+            missing = await self._missing()
+            plan = Plan(missing, self.image.documents) if missing else plan
         if plan.documents:
             await self._plan(plan)
             landed = await self._bring(plan.blobs)
@@ -178,6 +186,8 @@ class _Delivery:
                 return Outcome(state=DeliveryState.SUPERSEDED)
             await self._put(root, self.reference.target)
             await self._verify(root.descriptor.digest)
+        if self.claim.verify is Verify.BLOBS:
+            await self._verify_blobs()
         return self._succeeded()
 
     def _succeeded(self) -> Outcome:
@@ -207,6 +217,34 @@ class _Delivery:
         if found != digest:
             detail = f"read back, it is {found}: somebody else may have pushed there"
             raise _mismatch(self.reference, digest, detail)
+
+    async def _verify_blobs(self) -> None:
+        missing = await self._missing()
+        if missing:
+            names = ", ".join(str(blob.digest) for blob in missing[:3])
+            detail = f"read back, {len(missing)} of its blobs are not there: {names}"
+            raise RegistryError(Code.REGISTRY_BLOB_UNKNOWN, str(self.reference), detail)
+
+    async def _missing(self) -> tuple[Descriptor, ...]:
+        """Ask for each blob of the image; give those the repository does not have."""
+        missing: list[Descriptor] = []
+        places = anyio.CapacityLimiter(_HEADS)
+
+        async def ask(blob: Descriptor) -> None:
+            async with places:
+                reply = await self.registry.perform(self.reference.repository, Head(blob.digest))
+            if reply.status == 404 or (reply.status == 200 and reply.length not in (None, blob.size)):  # noqa: PLR2004
+                missing.append(blob)
+            elif reply.status != 200:  # noqa: PLR2004
+                raise refusal(reply, f"{blob.digest} at {self.reference}", "whether it has the blob")
+
+        try:
+            async with anyio.create_task_group() as asking:
+                for blob in self.image.blobs:
+                    asking.start_soon(ask, blob)
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
+        return tuple(missing)
 
     def _tell(self, kind: Kind, **fields: Value) -> None:
         claim = self.claim

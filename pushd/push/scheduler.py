@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _STORE_PAUSE = 2.0
 """Seconds between tries to write down how a delivery ended, while the disk is full."""
+_STILL = 3.0
+"""Seconds without a byte after which a drain waits no longer."""
 _LOOK = 30.0
 """Seconds after which the queue is looked at though nobody called."""
 
@@ -99,13 +101,21 @@ class Scheduler:
             running.scope.cancel()
 
     async def drain(self, patience: float) -> None:
-        """Claim no more, and wait for what runs to reach a boundary and the queue, `patience` seconds at most."""
+        """Claim no more, and wait for what runs to reach a boundary and the queue.
+
+        For at most `patience` seconds, and no longer than something moves: an upload that stalls has no boundary.
+        """
         self._draining = True
         for running in self._running.values():
             running.stop.draining = True
         with anyio.move_on_after(patience):
             while self._running:
-                await self._ended.wait()
+                version = self._board.version
+                with anyio.move_on_after(_STILL):
+                    await self._ended.wait()
+                    continue
+                if self._board.version == version:
+                    break
 
     async def run(self) -> None:
         """Claim and run until cancelled. What runs then is cut short, and goes on in the daemon's next life."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushd.errors import Code, StoreError
+from pushd.job import Verify
 from pushd.store import crashes
 from pushd.store.deliveries import requeue, settle
 from pushd.store.moment import moment, seconds
@@ -49,7 +50,7 @@ _STAND = """
     WHERE delivery = ?
 """
 _TAKEN = """
-    SELECT deliveries.*, jobs.id AS job_id, jobs.source, jobs.uid, jobs.deadline_at
+    SELECT deliveries.*, jobs.id AS job_id, jobs.source, jobs.uid, jobs.deadline_at, jobs.verify
     FROM deliveries JOIN jobs ON jobs.number = deliveries.job WHERE deliveries.id = ?
 """
 _HELD_UNTIL = "SELECT min(not_before) AS due FROM deliveries WHERE state = 'held' AND not_before > ?"
@@ -138,4 +139,5 @@ def _take(transaction: Transaction, delivery: int, epoch: int, now: datetime) ->
         tries=row["holds"] + 1,
         epoch=epoch,
         deadline_at=moment(row["deadline_at"]),
+        verify=Verify(row["verify"]),
     )

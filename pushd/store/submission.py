@@ -57,8 +57,8 @@ def _store(transaction: Transaction, submission: Submission) -> None:
     root = submission.image.root.descriptor
     number = transaction.execute(
         """INSERT INTO jobs
-           (id, uid, source, priority, labels, state, digest, media_type, size, created_at, deadline_at)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+           (id, uid, source, priority, labels, state, digest, media_type, size, created_at, deadline_at, verify)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         (
             submission.job_id,
             submission.uid,
@@ -71,6 +71,7 @@ def _store(transaction: Transaction, submission: Submission) -> None:
             submission.image.size,
             seconds(submission.created_at),
             seconds(submission.deadline_at),
+            spec.verify,
         ),
     ).lastrowid
     for position, (destination, registry) in enumerate(zip(spec.destinations, submission.registries, strict=True)):

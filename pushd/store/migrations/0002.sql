@@ -18,7 +18,8 @@ CREATE TABLE new_jobs (
     size        INTEGER NOT NULL,
     created_at  REAL NOT NULL,
     deadline_at REAL NOT NULL,
-    finished_at REAL
+    finished_at REAL,
+    verify      TEXT NOT NULL DEFAULT 'tag' CHECK (verify IN ('tag', 'blobs'))
 ) STRICT;
 INSERT INTO new_jobs
     (number, id, uid, source, priority, labels, state, digest, media_type, size, created_at, deadline_at, finished_at)

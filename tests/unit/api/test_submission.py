@@ -85,7 +85,7 @@ def test_an_unknown_field_is_refused_and_the_nearest_known_one_named() -> None:
     error = refused(body(destination="a"))
 
     assert (error.subject, error.hint) == ("destination", "did you mean destinations?")
-    assert refused(body(x=1)).hint == "known are source, destinations, priority, labels, deadline"
+    assert refused(body(x=1)).hint == "known are source, destinations, priority, labels, deadline, verify"
 
 
 def test_a_hostile_field_name_reaches_no_terminal_raw_and_is_cut() -> None:

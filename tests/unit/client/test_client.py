@@ -185,7 +185,7 @@ def test_a_job_is_submitted_as_the_api_wants_it(path: Path, client: Client) -> N
     assert request.headers["content-type"] == "application/json"
     assert request.json == {
         "source": "oci:/srv/builds/app:1.4", "destinations": [DESTINATION], "priority": 5,
-        "labels": {"build": "4711"}, "deadline": 90.0,
+        "labels": {"build": "4711"}, "deadline": 90.0, "verify": "tag",
     }  # fmt: skip
     assert submitted.id == "abc123DEF-_x"
     assert submitted.state is JobState.QUEUED

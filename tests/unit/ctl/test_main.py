@@ -92,7 +92,7 @@ def test_a_push_hands_on_what_was_typed(daemon: FakeDaemon, capsys: pytest.Captu
     assert main(["push", SOURCE, DESTINATION, "mirror.example.net/app:1", *typed]) == 0
     assert daemon.received[0].json == {
         "source": SOURCE, "destinations": [DESTINATION, "mirror.example.net/app:1"], "priority": -3,
-        "labels": {"build": "4711", "note": "a=b"}, "deadline": 900.0,
+        "labels": {"build": "4711", "note": "a=b"}, "deadline": 900.0, "verify": "tag",
     }  # fmt: skip
 
 

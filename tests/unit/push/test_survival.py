@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushd.errors import Code
-from pushd.job import DeliveryState, JobSpec, JobState, TransferState
+from pushd.job import DeliveryState, JobSpec, JobState, TransferState, Verify
 from pushd.push.tape import Tape
 from pushd.telemetry.events import DELIVERY_HEALING, DELIVERY_HELD, DELIVERY_REQUEUED, TRANSFER_FINISHED
 from tests.fakes.behaviour import DISTRIBUTION_2
@@ -124,7 +124,9 @@ async def test_a_drain_ends_in_time_though_a_registry_stalls(
     async with house.run() as pushd:
         job = await pushd.submit(f"oci:{layout.path}", f"{registry.address}/team/app:1.4")
         await until(lambda: stall.acted)
-        await pushd.house.scheduler.drain(0.2)
+        began = time.monotonic()
+        await pushd.house.scheduler.drain(20)
+        assert time.monotonic() - began < 10, "nothing moved, so nothing was waited for"
     async with house.run() as pushd:
         assert not pushd.events(DELIVERY_REQUEUED), "it was put back before the daemon ended, as after no crash"
         job = await pushd.house.engine.wait(job.id, 60)
@@ -305,3 +307,37 @@ async def test_cancelled_at_any_request_the_job_ends_and_leaves_no_session(
         await asyncio.sleep(0.6)
     assert not registry.repository("team/app").sessions
     assert not registry.repository("team/app").tags
+
+
+# --------------------------------------------------------------------------------------------- verify every blob
+
+
+async def test_with_verify_blobs_a_blob_that_vanished_is_noticed_and_put_back(
+    house: Builder, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    layout = build_layout(tmp_path / "image", [ImageSpec(layers=[1000, 2000])])
+    lost = str(layout.images["latest"].layers[0].digest)
+    spec = JobSpec(source=f"oci:{layout.path}", destinations=(f"{registry.address}/team/app:1",), verify=Verify.BLOBS)
+    async with house.run() as pushd:
+        await pushd.push(f"oci:{layout.path}", f"{registry.address}/team/app:1")
+        del registry.repository("team/app").blobs[lost]
+        job = await pushd.push(f"oci:{layout.path}", f"{registry.address}/team/app:1")
+        assert lost not in registry.repository("team/app").blobs, "by the tag alone it is not noticed"
+        job = await pushd.house.engine.submit(spec, uid=0)
+        job = await pushd.house.engine.wait(job.id, 30)
+    assert job.state is JobState.SUCCEEDED
+    assert lost in registry.repository("team/app").blobs
+    assert [transfer.digest for transfer in job.deliveries[0].transfers] == [lost]
+
+
+async def test_with_verify_blobs_a_blob_that_is_not_read_back_is_sent_again(
+    house: Builder, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    layout = build_layout(tmp_path / "image", [ImageSpec(layers=[1000])])
+    spec = JobSpec(source=f"oci:{layout.path}", destinations=(f"{registry.address}/team/app:1",), verify=Verify.BLOBS)
+    registry.misbehave(Answer(status=404), kind=Kind.BLOB, method="HEAD", nth=3)
+    async with house.run() as pushd:
+        job = await pushd.house.engine.submit(spec, uid=0)
+        job = await pushd.house.engine.wait(job.id, 30)
+    assert job.state is JobState.SUCCEEDED
+    assert len(pushd.events(DELIVERY_HEALING)) == 1
