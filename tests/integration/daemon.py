@@ -68,7 +68,12 @@ class Daemon:
     # ------------------------------------------------------------------------------------------ life cycle
 
     def start(self, config: str = "") -> None:
-        """Start it with this configuration (TOML), and wait until it answers.
+        """Start it with this configuration (TOML), and wait until it answers."""
+        self.launch(config)
+        wait_until(self._answers, "the daemon answers")
+
+    def launch(self, config: str = "") -> None:
+        """Start it with this configuration (TOML), and wait for nothing.
 
         Of the machine's own configuration and credentials it sees nothing.
         """
@@ -83,14 +88,14 @@ class Daemon:
                 env=self.environment,
                 cwd=self._short,
             )
-        wait_until(self._answers, "the daemon answers")
 
-    def kill(self) -> None:
-        """End it with SIGKILL, as the kernel does when memory runs out."""
+    def kill(self) -> int:
+        """End it with SIGKILL, as the kernel does when memory runs out; give its exit code, -9 unless it was faster."""
         process = self._running()
         process.kill()
-        process.wait(10)
+        code = process.wait(10)
         self._process = None
+        return code
 
     def terminate(self) -> int:
         """End it with SIGTERM; give its exit code."""
