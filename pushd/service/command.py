@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(config: Config) -> None:
-    emit = EventLog(config.daemon.log_level, sys.stderr.buffer)
+    # Unbuffered: what a full disk did not take must not be tried again at the end, and turn a good exit code into 120.
+    emit = EventLog(config.daemon.log_level, open(2, "wb", buffering=0, closefd=False))  # noqa: SIM115 (never closed)
     hear_libraries(emit)
     with listening(config.daemon.socket, os.environ) as listener:
         asyncio.run(serve(_serving(config, listener), listener, emit=emit, environ=os.environ))
