@@ -45,8 +45,8 @@ _ECR: Final = Limits(
     last_in_put=True,
     ranges=Ranges.UNRELIABLE,
 )
-"""Parts of 5 MiB at least and 10 MiB at most, here and there 20; an empty PUT, which has to close what was streamed, has
-been answered with 500; Range may stay at the first chunk (aws/containers-roadmap#2831)."""
+"""Parts of 5 MiB at least and 10 MiB at most, here and there 20; an empty PUT, which has to close what was streamed,
+has been answered with 500; Range may stay at the first chunk (aws/containers-roadmap#2831)."""
 
 PROFILES: Final = (
     STANDARD,

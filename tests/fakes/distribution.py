@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from tests.fakes.behaviour import Broken
-from tests.fakes.faults import CutError, error_body
+from tests.fakes.faults import AnsweredError, CutError, error_body
 from tests.fakes.shelves import Manifest, Repository, Session, digest_of
 from tests.fakes.traffic import Kind
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.fakes.behaviour import Behaviour
     from tests.fakes.faults import Exchange
     from tests.fakes.shelves import Blob
+    from tests.fakes.traffic import Seen
 
 MANIFEST_LIMIT = 4 << 20
 """Bytes of a manifest that registries should at least take (spec, "Pushing Manifests")."""
@@ -62,11 +63,16 @@ class Distribution:
             Kind.TAGS: self._tags,
             Kind.REFERRERS: self._referrers,
         }
-        repository = self._repositories.setdefault(exchange.seen.repository, Repository())
         try:
+            repository = self._repository(exchange.seen.repository)
             return await answers[exchange.seen.kind](exchange, repository)
         except RefusedError as refused:
             return refused.response
+
+    def _repository(self, name: str) -> Repository:
+        if name and name not in self._repositories and not self._behaviour.creates_repositories:
+            raise RefusedError(404, "NAME_UNKNOWN", "the repository does not exist")
+        return self._repositories.setdefault(name, Repository())
 
     async def _base(self, exchange: Exchange, repository: Repository) -> web.Response:
         return web.json_response({})
@@ -76,8 +82,9 @@ class Distribution:
     async def _open(self, exchange: Exchange, repository: Repository) -> web.Response:
         session = Session(self._behaviour.discard_above)
         repository.sessions[session.id] = session
-        minimum = self._behaviour.chunk_min_length
-        headers = {"OCI-Chunk-Min-Length": str(minimum)} if minimum else {}
+        least, most = self._behaviour.chunk_min_length, self._behaviour.chunk_max_length
+        bounds = {"OCI-Chunk-Min-Length": least, "OCI-Chunk-Max-Length": most}
+        headers = {name: str(bound) for name, bound in bounds.items() if bound and self._behaviour.announces}
         return web.Response(status=202, headers=headers | self._standing(exchange, session))
 
     async def _mount(self, exchange: Exchange, repository: Repository) -> web.Response:
@@ -88,6 +95,8 @@ class Distribution:
             candidates = list(self._repositories.values()) if self._behaviour.anonymous_mount else []
         blob = next((found for one in candidates if (found := one.blobs.get(digest))), None)
         if blob is None or not self._behaviour.mounts:
+            if self._behaviour.mount_refusal:
+                raise RefusedError(self._behaviour.mount_refusal, "UNAUTHORIZED", "no such blob to mount")
             return await self._open(exchange, repository)
         repository.blobs[digest] = blob
         return self._created(exchange, blob)
@@ -105,16 +114,25 @@ class Distribution:
     async def _patch(self, exchange: Exchange, repository: Repository) -> web.Response:
         session = self._find(exchange, repository)
         start = session.size
+        self._check_body(exchange, self._behaviour.chunk_max_length, self._behaviour.chunk_refusal)
         if exchange.seen.kind is Kind.CHUNK:
+            if not self._behaviour.chunks:
+                raise RefusedError(404, "UNSUPPORTED", "no chunks here")
             self._check_range(exchange, session)
         if session.short:
             raise RefusedError(400, "BLOB_UPLOAD_INVALID", "the chunk before this one was too small")
         await self._write(exchange, repository, session)
         session.short = session.size - start < self._behaviour.chunk_min_length
-        return web.Response(status=202, headers=self._standing(exchange, session))
+        session.took(session.size - start)
+        return web.Response(status=self._behaviour.chunk_status, headers=self._standing(exchange, session))
 
     async def _commit(self, exchange: Exchange, repository: Repository) -> web.Response:
         session = self._find(exchange, repository)
+        self._check_body(exchange, self._behaviour.put_max, 413)
+        if exchange.request.body_exists and not session.size and not self._behaviour.single_put:
+            raise RefusedError(404, "UNSUPPORTED", "no blobs in one piece here")
+        if session.size and not exchange.request.body_exists and not self._behaviour.empty_put:
+            raise RefusedError(500, "UNKNOWN", "nothing was put")
         await self._write(exchange, repository, session)
         return self._close(exchange, repository, session)
 
@@ -130,6 +148,8 @@ class Distribution:
         session = repository.sessions.get(exchange.seen.reference)
         if session is None:
             raise RefusedError(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
+        if self._behaviour.broken is Broken.DROPPED:
+            session.settle()
         state = exchange.seen.query.get("_state", "")
         works = state in session.offsets
         if self._behaviour.newest_location_only:
@@ -139,6 +159,13 @@ class Distribution:
         if not works:
             raise RefusedError(404, "BLOB_UPLOAD_INVALID", "blob upload invalid")
         return session
+
+    def _check_body(self, exchange: Exchange, most: int, status: int) -> None:
+        length = exchange.request.content_length
+        if length is None and exchange.request.body_exists and not self._behaviour.transfer_encoding:
+            raise RefusedError(400, "SIZE_INVALID", "a body without a length")
+        if most and (length or 0) > most:
+            raise RefusedError(status, "SIZE_INVALID", "the body is too long")
 
     def _check_range(self, exchange: Exchange, session: Session) -> None:
         if not self._behaviour.checks_range:
@@ -159,10 +186,11 @@ class Distribution:
         try:
             async for piece in exchange.body:
                 session.append(piece, exchange)
-        except CutError:
+        except (CutError, AnsweredError):
             if self._behaviour.broken is Broken.DELETED:
                 repository.sessions.pop(session.id, None)
             raise
+        session.settled = session.size
 
     def _close(self, exchange: Exchange, repository: Repository, session: Session) -> web.Response:
         blob = session.close(exchange.seen.query.get("digest", ""))
@@ -174,10 +202,15 @@ class Distribution:
         return self._created(exchange, blob)
 
     def _standing(self, exchange: Exchange, session: Session) -> dict[str, str]:
-        path = f"/v2/{exchange.seen.repository}/blobs/uploads/{session.id}?_state={session.renew()}"
+        where = f"/v2/{exchange.seen.repository}/blobs/uploads/{session.id}"
+        if self._behaviour.foreign_path:
+            where = f"/uploads/{exchange.seen.repository}/sessions/{session.id}"
+        path = f"{where}?_state={session.renew()}"
+        if self._behaviour.foreign_path:
+            path += f"&signature={'A1%2Fb' * 100}%3D"
         return {
             "Location": path if self._behaviour.relative_location else self._url + path,
-            "Range": session.range,
+            "Range": session.range(self._behaviour.told),
             "Docker-Upload-Uuid": session.id,
         }
 
@@ -185,13 +218,16 @@ class Distribution:
         path = f"/v2/{exchange.seen.repository}/blobs/{blob.digest}"
         return web.Response(status=201, headers={"Location": path, "Docker-Content-Digest": blob.digest})
 
+    def _absent(self, seen: Seen) -> int:
+        return self._behaviour.absent if seen.method == "HEAD" else 404
+
     # ------------------------------------------------------------------------------------------------- blobs
 
     async def _blob(self, exchange: Exchange, repository: Repository) -> web.Response:
         seen = exchange.seen
         blob = repository.blobs.get(seen.reference)
         if blob is None:
-            raise RefusedError(404, "BLOB_UNKNOWN", "blob unknown to registry")
+            raise RefusedError(self._absent(seen), "BLOB_UNKNOWN", "blob unknown to registry")
         headers = {"Docker-Content-Digest": blob.digest, "Accept-Ranges": "bytes"}
         if seen.method == "DELETE":
             del repository.blobs[blob.digest]
@@ -220,7 +256,7 @@ class Distribution:
         manifest = repository.manifest(seen.reference)
         # distribution answers 404 to who does not say that they understand the media type.
         if manifest is None or (seen.method != "DELETE" and not _accepts(exchange, manifest.media_type)):
-            raise RefusedError(404, "MANIFEST_UNKNOWN", "manifest unknown")
+            raise RefusedError(self._absent(seen), "MANIFEST_UNKNOWN", "manifest unknown")
         if seen.method == "DELETE":
             if repository.tags.pop(seen.reference, None) is None:
                 del repository.manifests[manifest.digest]

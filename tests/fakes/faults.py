@@ -15,11 +15,12 @@ import socket
 from dataclasses import dataclass, field
 from enum import Enum, unique
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from tests.fakes.traffic import Kind, Seen
 
@@ -219,6 +220,52 @@ class SlowBody(Action):
             await exchange.pause(len(piece) / self.rate)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerBody(Action):
+    """Read exactly `after` bytes of the body, as ever, then answer this.
+
+    Attributes:
+        first: done before the answer, say, letting the token it came with end.
+    """
+
+    after: int
+    status: int
+    first: Callable[[], None] = field(default=lambda: None)
+
+    async def arrive(self, exchange: Exchange) -> None:
+        exchange.body = self._read(exchange.body)
+
+    async def _read(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for piece in _first(body, self.after):
+            yield piece
+        self.first()
+        raise AnsweredError(web.Response(status=self.status))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutReply(Action):
+    """Do what was asked, send the first `after` bytes of the reply, then reset the connection."""
+
+    after: int
+
+    async def reply(self, exchange: Exchange, response: web.Response) -> None:
+        transport = exchange.request.transport
+        if transport is not None:
+            head = f"HTTP/1.1 {response.status} {response.reason}\r\n"
+            head += "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
+            transport.write(head.encode()[: self.after])
+        raise CutError
+
+
+@dataclass(frozen=True, slots=True)
+class RelativeLocation(Action):
+    """Send `Location` without scheme and host."""
+
+    async def reply(self, exchange: Exchange, response: web.Response) -> None:
+        parts = urlsplit(response.headers["Location"])
+        response.headers["Location"] = f"{parts.path}?{parts.query}"
+
+
 @dataclass(frozen=True, slots=True)
 class Header(Action):
     """Send this header in the reply, or none of that name."""
@@ -232,9 +279,10 @@ class Header(Action):
             response.headers[self.name] = self.value
 
 
-def throttle(seconds: float | str) -> Answer:
-    """Answer 429 with `Retry-After`: seconds, or an HTTP date."""
-    return Answer(status=429, headers={"Retry-After": str(seconds)}, body=error_body("TOOMANYREQUESTS"))
+def throttle(seconds: float | str | None) -> Answer:
+    """Answer 429 with `Retry-After`: seconds, or an HTTP date, or none."""
+    headers = {} if seconds is None else {"Retry-After": str(seconds)}
+    return Answer(status=429, headers=headers, body=error_body("TOOMANYREQUESTS"))
 
 
 def redirect(url: str, status: int = 307) -> Answer:

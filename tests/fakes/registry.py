@@ -260,6 +260,8 @@ class FakeRegistry:
             return failure(404, "UNSUPPORTED", "the fake registry does not know this request")
         if seen.kind is Kind.TOKEN and bearer is not None:
             return self._guard.issue(bearer, seen, exchange.request.query.getall("scope", []))
+        if behaviour.body_max and (exchange.request.content_length or 0) > behaviour.body_max:
+            return failure(413, "", "the proxy takes no body that long")
         refusal = self._guard.refuse(behaviour.auth, seen, f"{self.url}/token")
         if refusal is not None:
             return refusal

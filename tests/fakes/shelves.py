@@ -8,6 +8,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tests.fakes.behaviour import Told
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -43,6 +45,9 @@ class Session:
         offsets: for each `_state` given out, the size it was given out at; the newest last.
         writer: whoever writes to it; the newest does, and an earlier one that still hangs writes no more.
         short: whether a chunk smaller than the announced minimum has come.
+        settled: bytes after the last request that came to its end.
+        first: bytes of the first chunk that was taken.
+        newest: bytes of the newest one.
     """
 
     def __init__(self, discard_above: int) -> None:
@@ -51,6 +56,9 @@ class Session:
         self.offsets: dict[str, int] = {}
         self.writer: object = None
         self.short = False
+        self.settled = 0
+        self.first = 0
+        self.newest = 0
         self._discard_above = discard_above
         self._sha256 = hashlib.sha256()
         self._content: bytearray | None = bytearray()
@@ -72,10 +80,28 @@ class Session:
         self.offsets[state] = self.size
         return state
 
-    @property
-    def range(self) -> str:
+    def took(self, count: int) -> None:
+        """Note that a chunk of so many bytes was taken."""
+        self.first = self.first or count
+        self.newest = count
+
+    def settle(self) -> None:
+        """Drop what came after the last request that came to its end, and whoever still brings more."""
+        self.writer = None
+        if self.size == self.settled:
+            return
+        if self._content is None:
+            raise NotImplementedError("what was discarded cannot be cut")
+        del self._content[self.settled :]
+        self.size = self.settled
+        self._sha256 = hashlib.sha256(self._content)
+
+    def range(self, told: Told) -> str:
         """`Range` as registries say it: inclusive, and `0-0` for nothing as well as for one byte."""
-        return f"0-{max(self.size - 1, 0)}"
+        if told is Told.ONE_MORE:
+            return f"0-{self.size or -1}"
+        counts = {Told.BLOB: self.size, Told.FIRST_CHUNK: self.first, Told.CHUNK: self.newest}
+        return f"0-{max(counts[told] - 1, 0)}"
 
     def close(self, digest: str) -> Blob | None:
         """Give the blob, or None when the bytes are not what `digest` names."""

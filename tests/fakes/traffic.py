@@ -74,6 +74,10 @@ _PATHS: tuple[tuple[re.Pattern[str], Mapping[str, Kind]], ...] = (
         re.compile(rf"/v2/{_NAME}/blobs/uploads/(?P<ref>[0-9a-f-]+)"),
         {"PATCH": Kind.STREAM, "PUT": Kind.COMMIT, "GET": Kind.STATUS, "DELETE": Kind.CANCEL},
     ),
+    (
+        re.compile(rf"/uploads/{_NAME}/sessions/(?P<ref>[0-9a-f-]+)"),  # where Google's registry leads to
+        {"PATCH": Kind.STREAM, "PUT": Kind.COMMIT, "GET": Kind.STATUS, "DELETE": Kind.CANCEL},
+    ),
     (re.compile(rf"/v2/{_NAME}/blobs/{_DIGEST}"), {"HEAD": Kind.BLOB, "GET": Kind.BLOB, "DELETE": Kind.BLOB}),
     (
         re.compile(rf"/v2/{_NAME}/manifests/(?P<ref>[^/]+)"),

@@ -128,6 +128,7 @@ class UploadSession:
         self._chunk_size = limits.chunk_size
         self._untouched = False  # whether the session was opened by us and no byte was sent to it yet
         self._reached = 0  # the most bytes the session was ever said to have
+        self._restarts = 0
         self._patience = Patience(limits, rng)
         self.form = self._ladder[0]
         self.offset = 0
@@ -179,7 +180,6 @@ class UploadSession:
         if self._checkpoint is not None and not self._limits.resumable:
             yield from self._clean_up()
             self._checkpoint = None
-        restarts = 0
         while True:
             try:
                 if self._checkpoint is not None:
@@ -190,8 +190,8 @@ class UploadSession:
             except _Lost as lost:
                 # Whoever goes on, we or the next attempt, has no use for it.
                 yield from self._clean_up()
-                restarts += 1
-                if restarts > self._limits.restarts + len(self._ladder) - 1:
+                self._restarts += 1
+                if self._restarts > self._limits.restarts + len(self._ladder) - 1:
                     raise lost.error from None
                 yield from self._start_over(lost)
             else:
@@ -323,9 +323,9 @@ class UploadSession:
             self._location = reply.location
             yield from self._save()
         error = self._refused(reply, "to take a chunk")
-        if self._limits.ranges is not Ranges.OF_BLOB:
-            raise _Lost(error)  # it cannot say where it stands
-        yield from self._recover(error, in_vain=_Lost(error))
+        # The first time it is about the session; in the next one it is about the form.
+        in_vain = self._miscounted(error) if self._restarts else _Lost(error)
+        yield from self._recover(error, in_vain=in_vain)
 
     def _send_whole(self) -> Generator[Action, Outcome, None]:
         outcome = yield from self._ask(Single(self._location, self._digest, self._size))
@@ -363,6 +363,10 @@ class UploadSession:
         if isinstance(outcome, Reply) and forgotten(outcome):  # Nexus, of a digest on its way twice: 400
             also.add(outcome.status)
         error = self._failed(outcome, asked, also=frozenset(also))
+        if isinstance(outcome, Reply) and outcome.status in (404, 416) and self._patience.exhausted:
+            # A later attempt with this session would be in vain as well.
+            self._patience.renew()
+            raise self._gone(outcome, asked) if outcome.status == 404 else _Lost(error)  # noqa: PLR2004
         yield from self._pause(error)
         self.interruptions += 1
         if (yield from self._present()):
@@ -386,10 +390,12 @@ class UploadSession:
     def _recover(self, error: RegistryError, *, in_vain: _Lost | None = None) -> Generator[Action, Outcome, None]:
         """Wait, and ask where the upload stands.
 
-        What cannot be waited out here is in vain in a later attempt as well: it loses the session, not the attempt.
+        What cannot be waited out here is in vain in a later attempt as well: it loses the session, not the attempt. So
+        does a disagreement with a registry that cannot say what it has.
         """
         self.interruptions += 1
-        if in_vain is not None and self._patience.exhausted:
+        mute = not self._limits.resumable or self._limits.ranges is not Ranges.OF_BLOB
+        if in_vain is not None and (mute or self._patience.exhausted):
             self._patience.renew()
             raise in_vain
         yield from self._pause(error)

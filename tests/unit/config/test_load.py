@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pushd.config import ConfigError, Limits, Overrides, Registry, Timeouts, load
 from pushd.errors import Code, DaemonError
 from pushd.oci.upload import Form
+from pushd.registry.profiles import NAMES
 from pushd.telemetry.events import Level
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ request = 7.5
 docker_config = "/etc/pushd/docker.json"
 
 [registries."localhost:5000"]
+profile = "ecr"
 plain_http = true
 upload = "streamed"
 chunk_size = "4MiB"
@@ -119,7 +121,12 @@ def test_every_key_is_read() -> None:
     assert config.credentials.docker_config == Path("/etc/pushd/docker.json")
     assert dict(config.registries) == {
         "localhost:5000": Registry(
-            plain_http=True, upload=Form.STREAMED, chunk_size=4 << 20, max_uploads=1, ca=Path("/etc/ca.pem")
+            profile="ecr",
+            plain_http=True,
+            upload=Form.STREAMED,
+            chunk_size=4 << 20,
+            max_uploads=1,
+            ca=Path("/etc/ca.pem"),
         ),
         "localhost": Registry(plain_http=False),
     }
@@ -205,6 +212,14 @@ def test_the_file_itself_is_named_by_command_line_environment_or_place() -> None
         (
             '[registries."x:1"]\nupload = "Chunked"',
             "registries.x:1.upload: must be one of auto, chunked, streamed, monolithic; it is 'Chunked'",
+        ),
+        (
+            '[registries."x:1"]\nprofile = "ERC"',
+            f"registries.x:1.profile: must be one of {', '.join(NAMES)}; it is 'ERC'",
+        ),
+        (
+            '[registries."x:1"]\nprofile = ["ecr"]',
+            f"registries.x:1.profile: must be one of {', '.join(NAMES)}; it is an array",
         ),
         (
             '[registries."x:1"]\nupload = []',

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -33,61 +32,14 @@ from tests.fakes.tokens import basic
 from tests.fakes.traffic import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable
+
+    from tests.unit.fakes.conftest import Peer
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 BLOB = bytes(range(256)) * 4096  # 1 MiB
 DIGEST = digest_of(BLOB)
-
-
-@dataclass(frozen=True)
-class Reply:
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
-
-    @property
-    def code(self) -> str:
-        return str(json.loads(self.content)["errors"][0]["code"])
-
-    @property
-    def location(self) -> str:
-        return self.headers["Location"]
-
-
-class Peer:
-    """A client that decides nothing."""
-
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
-
-    async def __call__(
-        self, method: str, url: str, body: bytes | AsyncIterator[bytes] | None = None, **headers: str
-    ) -> Reply:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        async with self._session.request(method, url, data=body, headers=named, allow_redirects=False) as reply:
-            return Reply(reply.status, reply.headers, await reply.read())
-
-    async def open(self, registry: FakeRegistry, repository: str = "app") -> str:
-        reply = await self("POST", f"{registry.url}/v2/{repository}/blobs/uploads/")
-        assert reply.status == 202
-        return reply.location
-
-    async def patch(self, location: str, body: bytes, start: int) -> Reply:
-        return await self("PATCH", location, body, Content_Range=f"{start}-{start + len(body) - 1}")
-
-    async def commit(self, location: str, digest: str, body: bytes = b"") -> Reply:
-        return await self("PUT", f"{location}&digest={digest}", body)
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    timeout = aiohttp.ClientTimeout(total=20)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        # By itself aiohttp sends an idempotent request (RFC 9110, 9.2.2) once more when the connection breaks.
-        session._retry_connection = False
-        yield Peer(session)
 
 
 def manifest_of(config: str, layers: tuple[str, ...] = (), **extra: object) -> bytes:

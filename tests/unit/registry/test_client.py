@@ -8,7 +8,9 @@ import pytest
 
 from pushd.errors import Code, RegistryError
 from pushd.oci.digest import Digest
-from pushd.oci.upload import Cancel, Head, Mount, Open, Patch, Put, Single, Status, Stream
+from pushd.oci.upload import Cancel, Head, Limits, Mount, Open, Patch, Put, Single, Status, Stream
+from pushd.registry import Settings
+from pushd.registry.client import RegistryClient
 from pushd.registry.credentials import Credential
 from tests.fakes.behaviour import Basic, Behaviour
 from tests.fakes.faults import Answer, Header, When, error_body, page, redirect, throttle
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from aioresponses import aioresponses as Mocked  # noqa: N812 (the class has a function's name)
 
     from pushd.oci.upload import Request
+    from pushd.registry import Wire
     from tests.fakes.registry import FakeRegistry
     from tests.unit.registry.conftest import Connect
     from tests.unit.registry.peers import Line
@@ -62,6 +65,12 @@ async def test_a_manifest_that_is_there_has_its_digest(registry: FakeRegistry, c
 
 async def test_one_that_is_not_there_has_none(registry: FakeRegistry, connect: Connect) -> None:
     assert await connect(registry.address).head_manifest("team/app", "1.4") is None
+
+
+async def test_one_that_is_forbidden_is_not_there_either_where_the_registry_says_so(wire: Wire) -> None:
+    settings = Settings(limits=Limits(absent=frozenset({403, 404})))
+    async with listening(answering((403, []))) as peer:
+        assert await RegistryClient(peer.address, settings, None, wire).head_manifest("team/app", "1.4") is None
 
 
 async def test_a_registry_that_does_not_say_the_digest_is_asked_for_the_content(
@@ -245,6 +254,11 @@ async def test_a_request_without_a_body_goes_out_as_the_specification_has_it(
             lambda url: Single(url + LOCATION, DIGEST, 6),
             f"PUT {LOCATION}&digest=sha256%3A{DIGEST.encoded}",
             None,
+        ),
+        (
+            lambda url: Put(url + LOCATION, DIGEST, 100, 106),
+            f"PUT {LOCATION}&digest=sha256%3A{DIGEST.encoded}",
+            "100-105",
         ),
     ],
 )

@@ -30,7 +30,8 @@ def config(tmp_path: Path) -> Path:
 @pytest.fixture
 def registries(wire: Wire, config: Path) -> Registries:
     chunked = Settings(limits=Limits(forms=(Form.CHUNKED,), chunk_size=5 << 20))
-    return Registries(wire, settings={"registry.example": chunked}, default=Settings(), docker_config=config)
+    settings = {"registry.example": chunked, "registry.example:5000": Settings()}
+    return Registries(wire, settings=settings.__getitem__, docker_config=config)
 
 
 async def test_a_registry_is_known_by_its_name_and_its_credential(registries: Registries, config: Path) -> None:
@@ -45,7 +46,7 @@ async def test_without_a_credential_it_is_anonymous(registries: Registries) -> N
 
 
 async def test_without_a_place_for_credentials_it_is_anonymous(wire: Wire) -> None:
-    registries = Registries(wire, settings={}, default=Settings(), docker_config=None)
+    registries = Registries(wire, settings=lambda _: Settings(), docker_config=None)
     assert (await registries.connect("registry.example")).credential == "anonymous"
 
 
@@ -93,7 +94,7 @@ async def test_another_password_of_the_same_user_is_another_client(registries: R
 
 
 async def test_a_credential_that_cannot_be_read_is_told_at_once(wire: Wire, tmp_path: Path) -> None:
-    registries = Registries(wire, settings={}, default=Settings(), docker_config=tmp_path)
+    registries = Registries(wire, settings=lambda _: Settings(), docker_config=tmp_path)
     with pytest.raises(RegistryError) as caught:
         await registries.connect("registry.example")
     assert caught.value.code is Code.REGISTRY_CREDENTIALS

@@ -146,6 +146,42 @@ def test_where_range_counts_the_chunk_it_says_how_much_of_it_was_taken() -> None
     )
 
 
+@pytest.mark.parametrize(
+    "limits", [OF_CHUNK, NO_RESUMPTION], ids=["range counts the chunk", "sessions are not resumed"]
+)
+def test_a_chunk_without_effect_that_cannot_be_asked_about_makes_room_for_the_next_form(limits: Limits) -> None:
+    session = upload(25, replace(limits, forms=(Form.CHUNKED, Form.STREAMED)))
+    play(session, (Head(DIGEST), MISSING), (Open(), opened(1)))
+    while not isinstance(session.action, Restart):
+        session.feed(took(2, 0) if isinstance(session.action, Patch) else None)
+    assert session.action.form is Form.STREAMED
+    assert session.interruptions == 1
+
+
+def test_a_registry_that_disagrees_with_one_session_after_the_other_is_offered_the_next_form() -> None:
+    """As one does that is taken to count the blob and counts the chunk."""
+    session = upload(25, replace(LADDER, retries=1))
+    forms: list[Form] = []
+    while not forms or forms[-1] is not Form.STREAMED:
+        match session.action:
+            case Restart(form):
+                forms.append(form)
+                session.feed(None)
+            case Head():
+                session.feed(MISSING)
+            case Open():
+                session.feed(opened(1))
+            case Patch(start=start):
+                session.feed(took(2, 10) if start == 0 else refused(416))
+            case Status():
+                session.feed(stands(3, 10))
+            case Cancel():
+                session.feed(DELETED)
+            case _:
+                session.feed(None)
+    assert forms == [Form.CHUNKED, Form.STREAMED]
+
+
 def test_where_range_counts_the_chunk_one_byte_looks_like_none() -> None:
     play(
         upload(11, OF_CHUNK),
@@ -249,6 +285,31 @@ def test_a_put_with_the_whole_blob_that_is_refused_makes_room_for_the_next_form(
         (Cancel(at(1)), DELETED),
         (Save(None), None),
         (Restarts(Form.STREAMED, Code.REGISTRY_UPLOAD_LOST), None),
+    )
+
+
+@pytest.mark.parametrize("status", [404, 416])
+def test_a_session_that_will_not_be_closed_is_not_left_for_a_later_attempt_to_fail_with(status: int) -> None:
+    """It was taken up, so that the refusal is about the session; in one of its own it is about the form."""
+    limits = replace(LAST_IN_PUT, forms=(Form.CHUNKED, Form.STREAMED), retries=0)
+    code = {404: Code.REGISTRY_UPLOAD_LOST, 416: Code.REGISTRY_REFUSED}[status]
+    play(
+        upload(10, limits, checkpoint=checkpoint(1, 0)),
+        (Head(DIGEST), MISSING),
+        (Status(at(1)), stands(2, 0)),
+        (Save(checkpoint(2, 0)), None),
+        (Rehash(0), None),
+        (Put(at(2), DIGEST, 0, 10), refused(status)),
+        *(() if status == 404 else ((Cancel(at(2)), DELETED),)),  # there is nothing to delete then
+        (Save(None), None),
+        (Restarts(Form.CHUNKED, code), None),
+        (Rehash(0), None),
+        (Open(), opened(3)),
+        (Save(checkpoint(3, 0)), None),
+        (Put(at(3), DIGEST, 0, 10), refused(status)),
+        (Cancel(at(3)), DELETED),
+        (Save(None), None),
+        (Restarts(Form.STREAMED, code), None),
     )
 
 
