@@ -22,7 +22,8 @@ from pushd.push.gate import Gated
 from pushd.push.locks import KeyedLocks
 from pushd.push.plan import Plan, make_plan
 from pushd.push.progress import Progress
-from pushd.push.transfer import DrainedError, Run, bring
+from pushd.push.run import DrainedError, Run
+from pushd.push.transfer import bring
 from pushd.telemetry.events import DELIVERY_HEALING, MANIFEST_PUT, Event
 from pushd.work import Outcome
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from pushd.oci.image import Document, Image
     from pushd.push.gate import Gates
     from pushd.push.ports import OpenSource, Registries, Registry
-    from pushd.push.transfer import Means, Stop
+    from pushd.push.run import Means, Stop
     from pushd.telemetry.events import Kind, Value
     from pushd.work import Claim
 

@@ -17,7 +17,7 @@ import anyio
 from pushd.errors import Code, PushdError, StoreError
 from pushd.job import DeliveryState, Failure
 from pushd.push.retry import GiveUp, Hold, decide, past_deadline
-from pushd.push.transfer import DrainedError, Stop
+from pushd.push.run import DrainedError, Stop
 from pushd.telemetry.events import DAEMON_FAULT, STORE_FAILED, Event
 from pushd.work import Outcome
 

@@ -6,7 +6,6 @@ Decides nothing. What happens next is `oci.upload`'s to say; how much runs at on
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -33,22 +32,18 @@ from pushd.oci.upload import (
     UploadSession,
     Wait,
 )
-from pushd.push.locks import KeyedLocks
+from pushd.push.run import DrainedError
 from pushd.push.tape import Tape
 from pushd.telemetry.events import TRANSFER_STARTED, UPLOAD_CHUNK, UPLOAD_INTERRUPTED, UPLOAD_RESTARTED, Event
 from pushd.work import TransferKey, TransferResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from concurrent.futures import Executor
-
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.upload import Action, Outcome, Request, Send
-    from pushd.push.places import Places
-    from pushd.push.ports import BlobReader, Body, Emit, JobStore, Registry, Source
-    from pushd.push.progress import Board, Progress
+    from pushd.push.ports import BlobReader, Body
+    from pushd.push.progress import Progress
+    from pushd.push.run import Means, Run
     from pushd.telemetry.events import Kind, Value
-    from pushd.work import Claim
 
 _CLEAN_UP = 10.0
 """Seconds a cancelled transfer may take to delete its session at the registry."""
@@ -61,63 +56,6 @@ _STATES = {
     Landing.MOUNTED: TransferState.MOUNTED,
     Landing.PRESENT: TransferState.PRESENT,
 }
-
-
-@dataclass(slots=True, eq=False)
-class Stop:
-    """What it means for a delivery to be cut short.
-
-    Attributes:
-        abandoned: it is over, and no upload session is left at the registry; otherwise they stay as they are, to
-            be taken up again.
-        draining: the daemon is to stop: uploads end at their next boundary, and nothing new begins.
-    """
-
-    abandoned: bool = False
-    draining: bool = False
-
-
-class DrainedError(Exception):
-    """Work stopped at a boundary because the daemon is to stop; where it stands is on the disk."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Run:
-    """A delivery under way, as its transfers see it.
-
-    Attributes:
-        repository: where its blobs go.
-        source: where they come from.
-    """
-
-    claim: Claim
-    registry: Registry
-    repository: str
-    source: Source
-    stop: Stop
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
-    """What all transfers share.
-
-    Attributes:
-        threads: where blobs are read and hashed.
-        rng: gives numbers in [0, 1).
-        rehashing: how many blobs are read again at once after a restart, for the hash of what was sent before: a
-            hundred of them would only keep each other, and those that could send, from the disk.
-        alone: two deliveries with the same need go one after the other: the second finds the blob there, or takes
-            up the session where the first left it, with its own reader and on its own account.
-    """
-
-    store: JobStore
-    places: Places
-    board: Board
-    threads: Executor
-    emit: Emit
-    rng: Callable[[], float]
-    rehashing: anyio.CapacityLimiter
-    alone: KeyedLocks[TransferKey] = field(default_factory=KeyedLocks)
 
 
 async def bring(

@@ -24,8 +24,8 @@ from pushd.push.hub import Hub
 from pushd.push.places import Places
 from pushd.push.progress import Board
 from pushd.push.retry import Policy
+from pushd.push.run import Means
 from pushd.push.scheduler import Scheduler
-from pushd.push.transfer import Means
 from pushd.registry import Registries, Settings, Timeouts, Wire
 from pushd.registry.profiles import PROFILES, profile_for, profile_named
 from pushd.source import open_source

@@ -1,0 +1,76 @@
+"""A delivery under way, as its transfers see it: where it goes, what it may use, and how it is stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pushd.push.locks import KeyedLocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+
+    import anyio
+
+    from pushd.push.places import Places
+    from pushd.push.ports import Emit, JobStore, Registry, Source
+    from pushd.push.progress import Board
+    from pushd.work import Claim, TransferKey
+
+
+@dataclass(slots=True, eq=False)
+class Stop:
+    """What it means for a delivery to be cut short.
+
+    Attributes:
+        abandoned: it is over, and no upload session is left at the registry; otherwise they stay as they are, to
+            be taken up again.
+        draining: the daemon is to stop: uploads end at their next boundary, and nothing new begins.
+    """
+
+    abandoned: bool = False
+    draining: bool = False
+
+
+class DrainedError(Exception):
+    """Work stopped at a boundary because the daemon is to stop; where it stands is on the disk."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """A delivery under way, as its transfers see it.
+
+    Attributes:
+        repository: where its blobs go.
+        source: where they come from.
+    """
+
+    claim: Claim
+    registry: Registry
+    repository: str
+    source: Source
+    stop: Stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What all transfers share.
+
+    Attributes:
+        threads: where blobs are read and hashed.
+        rng: gives numbers in [0, 1).
+        rehashing: how many blobs are read again at once after a restart, for the hash of what was sent before: a
+            hundred of them would only keep each other, and those that could send, from the disk.
+        alone: two deliveries with the same need go one after the other: the second finds the blob there, or takes
+            up the session where the first left it, with its own reader and on its own account.
+    """
+
+    store: JobStore
+    places: Places
+    board: Board
+    threads: Executor
+    emit: Emit
+    rng: Callable[[], float]
+    rehashing: anyio.CapacityLimiter
+    alone: KeyedLocks[TransferKey] = field(default_factory=KeyedLocks)
