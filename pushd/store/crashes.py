@@ -1,8 +1,9 @@
-"""What a crash left running: it goes on, unless it was there at one crash after another and never got any further.
+"""What a crash left running: it goes on, unless it was there at one crash after another and nothing got any further.
 
 One delivery that brings the daemon down must not do so for ever, and take every other down with it. Which of those
-that ran is the cause cannot be seen; which of them made progress can. Progress since the claim is durable news: a blob
-landed that was not known to be there, or an upload session stands further than it did when the delivery was claimed.
+that ran is the cause cannot be seen, and most that ran only waited for a place; so a crash is held against them only
+when nobody made progress in that life. Progress is durable news: a delivery succeeded, a blob landed that was not
+known to be there, or an upload session stands further than it did when its delivery was claimed.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
     from pushd.store.transaction import Transaction
 
-_LIMIT = 3
-"""Crashes in a row without progress, the last of which sets a delivery aside."""
+LIMIT = 10
+"""Crashes in a row without progress, the last of which sets a delivery aside. Not fewer: who is killed from outside,
+again and again and within a second of each start, has done nothing wrong."""
 
 _LEFT = """
     SELECT id, destination, crashes, progressed OR EXISTS (
@@ -29,14 +31,22 @@ _LEFT = """
     ) AS progressed
     FROM deliveries WHERE state = 'running'
 """
+_MOVED = """
+    SELECT EXISTS (
+        SELECT 1 FROM deliveries WHERE epoch = (SELECT max(epoch) FROM deliveries)
+        AND (state = 'succeeded' OR (state != 'running' AND progressed))
+    ) AS moved
+"""
 
 
 def recover(transaction: Transaction, now: datetime) -> None:
     """Put what an earlier life left running back into the queue, or set it aside."""
-    for row in transaction.execute(f"{_LEFT} ORDER BY id").fetchall():
-        crashes = in_a_row(row["crashes"], progressed=bool(row["progressed"]))
+    left = transaction.execute(f"{_LEFT} ORDER BY id").fetchall()
+    moved = transaction.execute(_MOVED).fetchone()["moved"] or any(row["progressed"] for row in left)
+    for row in left:
+        crashes = in_a_row(row["crashes"], progressed=bool(moved))
         transaction.execute("UPDATE deliveries SET crashes = ? WHERE id = ?", (crashes, row["id"]))
-        if crashes < _LIMIT:
+        if crashes < LIMIT:
             requeue(transaction, row["id"], now)
         else:
             failure = crash_loop(row["destination"], crashes)
@@ -55,7 +65,7 @@ def in_a_row(before: int, *, progressed: bool) -> int:
 
     Args:
         before: how many there were before it.
-        progressed: whether the delivery made progress between the claim and the crash.
+        progressed: whether anything made progress in the life that the crash ended.
     """
     return 0 if progressed else before + 1
 

@@ -12,7 +12,7 @@ from enum import Enum, unique
 from typing import TYPE_CHECKING
 
 from pushd.errors import Code
-from pushd.oci.upload import Form
+from pushd.oci.upload import Form, Ranges
 from pushd.registry.profiles import PROFILES
 from tests.fakes.behaviour import KNOWN, Bearer, Broken
 from tests.fakes.faults import (
@@ -238,7 +238,7 @@ class Case:
         limits = self.profile.limits
         survives = limits.resumable and self.behaviour.broken in (Broken.KEPT, Broken.DROPPED)
         chunked = first_form(self.profile) is Form.CHUNKED and limits.chunk_size < LAYER
-        if survives and chunked and limits.ranges.value == "of_blob" and not self.fault.lies and self._keeps_session:
+        if survives and chunked and limits.ranges is Ranges.OF_BLOB and not self.fault.lies and self._keeps_session:
             return LAYER + limits.chunk_size
         return 2 * (LAYER + CONFIG)
 

@@ -10,9 +10,9 @@ from pushd.errors import Code
 from pushd.job import DeliveryState, JobState, TransferState
 from pushd.oci.upload import Checkpoint, Form
 from pushd.store import open_store
-from pushd.store.crashes import in_a_row
+from pushd.store.crashes import LIMIT, in_a_row
 from pushd.telemetry.events import DELIVERY_FAILED, DELIVERY_REQUEUED, JOB_FINISHED
-from pushd.work import TransferResult
+from pushd.work import Outcome, TransferResult
 from tests.unit.store.samples import NOON, THROTTLED, after, blob, submission, transfer_key
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ async def stand(store: Store, claim: Claim, offset: int) -> None:
     await store.checkpoint(claim, transfer_key(claim, A), checkpoint)
 
 
-async def test_the_third_crash_without_progress_sets_a_delivery_aside(lives: Lives) -> None:
-    for _ in range(3):
+async def test_crash_after_crash_without_progress_sets_a_delivery_aside(lives: Lives) -> None:
+    for _ in range(LIMIT):
         async with lives.life() as store:
             assert store.requeued == sum(event.kind is DELIVERY_REQUEUED for event in lives.told)
             await planned(store)
@@ -101,20 +101,20 @@ async def test_the_third_crash_without_progress_sets_a_delivery_aside(lives: Liv
         assert job.state is JobState.FAILED
         assert await store.claim(NOON, free={}, default=9) is None
     (ended,) = job.deliveries
-    assert (ended.state, ended.attempt, ended.finished_at) == (DeliveryState.FAILED, 3, NOON)
+    assert (ended.state, ended.attempt, ended.finished_at) == (DeliveryState.FAILED, LIMIT, NOON)
     assert ended.failure is not None
     assert (ended.failure.code, ended.failure.retryable) == (Code.DAEMON_CRASH_LOOP, False)
-    assert "crashed 3 times while working on this without progress" in ended.failure.message
+    assert f"crashed {LIMIT} times while working on this without progress" in ended.failure.message
     assert "push again" in ended.failure.message
     assert ended.failure.message.startswith(ended.destination)
-    assert [(one.code, one.attempt) for one in ended.history] == [(ended.failure.code, 3)]
+    assert [(one.code, one.attempt) for one in ended.history] == [(ended.failure.code, LIMIT)]
 
 
 async def test_a_delivery_set_aside_leaves_the_others_of_its_life_alone(lives: Lives) -> None:
-    for number in range(3):
+    for number in range(LIMIT):
         async with lives.life() as store:
             await claimed(store)
-            if number == 2:
+            if number == LIMIT - 1:
                 await store.submit(submission("job2"))
                 await claimed(store)
     async with lives.life() as store:
@@ -132,7 +132,7 @@ async def test_a_crash_uses_up_no_try(lives: Lives) -> None:
 
 
 async def test_an_upload_that_gets_further_in_each_life_goes_on_for_ever(lives: Lives) -> None:
-    for number in range(1, 8):
+    for number in range(1, LIMIT + 3):
         async with lives.life() as store:
             await stand(store, await planned(store), number * 100)
     assert (await lives.delivery()).state is DeliveryState.QUEUED
@@ -141,7 +141,7 @@ async def test_an_upload_that_gets_further_in_each_life_goes_on_for_ever(lives: 
 async def test_an_upload_that_never_gets_further_than_it_stood_is_no_progress(lives: Lives) -> None:
     async with lives.life() as store:
         await stand(store, await planned(store), 500)
-    for offset in (0, 300, 300):  # lost, begun anew, and no further
+    for offset in (0, *[300] * (LIMIT - 1)):  # lost, begun anew, and no further
         async with lives.life() as store:
             claim = await planned(store)
             await stand(store, claim, offset)
@@ -155,7 +155,7 @@ async def test_a_crash_before_the_plan_is_not_made_good_by_what_an_earlier_life_
         claim = await planned(store)
         await stand(store, claim, 500)
         await store.land(claim, B, TransferResult(state=TransferState.UPLOADED))
-    for _ in range(3):
+    for _ in range(LIMIT):
         async with lives.life() as store:
             assert (await delivery(store)).state is DeliveryState.QUEUED
             await claimed(store)
@@ -168,9 +168,9 @@ async def test_a_planned_upload_that_another_delivery_began_is_no_progress_of_th
         await stand(store, claim, 500)
         await store.hold(claim, after(9000), THROTTLED)
         await store.submit(submission("job2"))
-    for _ in range(3):
+    for number in range(LIMIT):
         async with lives.life() as store:
-            assert (await planned(store)).job_id == "job2"
+            assert (await planned(store)).job_id == "job2", number
     async with lives.life() as store:
         job = await store.get("job2")
         assert job is not None
@@ -179,14 +179,14 @@ async def test_a_planned_upload_that_another_delivery_began_is_no_progress_of_th
 
 @pytest.mark.parametrize("state", [TransferState.UPLOADED, TransferState.MOUNTED])
 async def test_a_blob_that_landed_is_progress(lives: Lives, state: TransferState) -> None:
-    for _ in range(4):
+    for _ in range(LIMIT + 1):
         async with lives.life() as store:
             await store.land(await planned(store), A, TransferResult(state=state))
     assert (await lives.delivery()).state is DeliveryState.QUEUED
 
 
 async def test_a_blob_found_there_is_progress_once(lives: Lives) -> None:
-    for number in range(4):
+    for number in range(LIMIT + 1):
         async with lives.life() as store:
             assert (await delivery(store)).state is DeliveryState.QUEUED, number
             await store.land(await planned(store), A, TransferResult(state=TransferState.PRESENT))
@@ -194,17 +194,17 @@ async def test_a_blob_found_there_is_progress_once(lives: Lives) -> None:
 
 
 async def test_a_blob_that_failed_is_no_progress(lives: Lives) -> None:
-    for _ in range(3):
+    for _ in range(LIMIT):
         async with lives.life() as store:
             await store.land(await planned(store), A, TransferResult(state=TransferState.FAILED, sent=10))
     assert (await lives.delivery()).state is DeliveryState.FAILED
 
 
 async def test_progress_begins_the_count_anew(lives: Lives) -> None:
-    for number in range(5):
+    for number in range(2 * LIMIT - 1):
         async with lives.life() as store:
             claim = await planned(store)
-            if number == 2:
+            if number == LIMIT - 1:
                 await store.land(claim, A, TransferResult(state=TransferState.UPLOADED))
     assert (await lives.delivery()).state is DeliveryState.QUEUED
     async with lives.life() as store:
@@ -213,15 +213,15 @@ async def test_progress_begins_the_count_anew(lives: Lives) -> None:
 
 
 async def test_a_hold_begins_the_count_anew(lives: Lives) -> None:
-    for number in range(5):
+    for number in range(2 * LIMIT - 1):
         async with lives.life() as store:
             claim = await claimed(store)
-            if number == 2:
+            if number == LIMIT - 1:
                 await store.hold(claim, NOON, THROTTLED)
                 await claimed(store)
     assert (await lives.delivery()).state is DeliveryState.FAILED
     async with lives.life() as store:
-        assert (await delivery(store)).attempt == 6
+        assert (await delivery(store)).attempt == 2 * LIMIT
 
 
 async def test_an_ordered_stop_is_no_crash(lives: Lives) -> None:
@@ -235,11 +235,33 @@ async def test_an_ordered_stop_is_no_crash(lives: Lives) -> None:
 async def test_an_ordered_stop_between_crashes_makes_them_good_only_with_progress(
     lives: Lives, progress: bool, state: DeliveryState
 ) -> None:
-    for number in range(4):
+    for number in range(LIMIT + 1):
         async with lives.life() as store:
             claim = await planned(store)
-            if number == 2:
+            if number == LIMIT - 1:
                 if progress:
                     await stand(store, claim, 100)
                 await store.release(claim)
     assert (await lives.delivery()).state is state
+
+
+async def test_a_delivery_that_only_waited_while_others_got_further_is_not_blamed(lives: Lives) -> None:
+    async with lives.life() as store:
+        await store.submit(submission("job2"))
+    for number in range(1, LIMIT + 3):
+        async with lives.life() as store:
+            await stand(store, await planned(store), number * 100)
+            assert (await claimed(store)).job_id == "job2"
+    async with lives.life() as store:
+        job = await store.get("job2")
+        assert job is not None
+        assert job.state is JobState.QUEUED
+
+
+async def test_a_life_in_which_another_delivery_succeeded_is_held_against_nobody(lives: Lives) -> None:
+    for _ in range(LIMIT + 1):
+        async with lives.life() as store:
+            await claimed(store)
+            await store.submit(submission(f"job{store.epoch + 1}"))
+            await store.finish(await claimed(store), Outcome(state=DeliveryState.SUCCEEDED), NOON)
+    assert (await lives.delivery()).state is DeliveryState.QUEUED

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from pushd.errors import Code, StoreError
 from pushd.job import DeliveryState, job_state
 from pushd.store import open_store
+from pushd.store.crashes import LIMIT
 from pushd.telemetry.events import DELIVERY_REQUEUED, JOB_FINISHED
 from tests.unit.store.samples import CANCELLED, FAILED, SUPERSEDED, THROTTLED, Clock, after, submission, succeeded
 
@@ -58,6 +59,7 @@ class Story(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
+        self.moved = False  # whether a delivery succeeded in this life
         self.folder = tempfile.TemporaryDirectory()
         self.clock = Clock()
         self.now = 0.0
@@ -140,6 +142,7 @@ class Story(RuleBasedStateMachine):
         claim = self.claims.pop(data.draw(st.sampled_from(sorted(self.claims))))
         self.run(self.store.finish(claim, OUTCOMES[state], after(self.now)))
         self.expected[claim.delivery_id].state = state
+        self.moved = self.moved or state is DeliveryState.SUCCEEDED
         self.stale.append(claim)
 
     @precondition(lambda self: self.jobs)
@@ -173,8 +176,9 @@ class Story(RuleBasedStateMachine):
         self.open()
         for number in self.claims:
             one = self.expected[number]
-            one.crashes += 1
-            one.state = DeliveryState.QUEUED if one.crashes < 3 else DeliveryState.FAILED
+            one.crashes = 0 if self.moved else one.crashes + 1
+            one.state = DeliveryState.QUEUED if one.crashes < LIMIT else DeliveryState.FAILED
+        self.moved = False
         requeued = [event.delivery for event in self.published[told:] if event.kind is DELIVERY_REQUEUED]
         assert requeued == [
             number for number in sorted(self.claims) if self.expected[number].state is DeliveryState.QUEUED
