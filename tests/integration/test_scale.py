@@ -42,6 +42,7 @@ def test_fifty_jobs_at_once_all_end_in_parallel_up_to_the_limits(
     daemon = start_daemon("[limits]\nuploads_per_registry = 4\nsmall_uploads_per_registry = 4\n")
     specs = [ImageSpec(tag=f"t{number}", layers=[2 * MIB, 70_000], seed=f"{number}") for number in range(50)]
     layout = build_layout(tmp_path / "app", specs)
+    served.misbehave(SlowBody(rate=8 * MIB), kind=Kind.COMMIT, times=None)  # long enough to be under way together
 
     def submit(number: int) -> str:
         return daemon.submit(f"oci:{layout.path}:t{number}", f"{served.address}/team/app{number % 10}:t{number}")

@@ -303,7 +303,7 @@ async def test_cancelled_at_any_request_the_job_ends_and_leaves_no_session(
         await pushd.house.engine.cancel(job.id)
         job = await pushd.house.engine.wait(job.id, 20)
         assert job.state is JobState.CANCELLED
-        assert pushd.house.scheduler.running.total() == 0
+        await until(lambda: pushd.house.scheduler.running.total() == 0)
         await asyncio.sleep(0.6)
     assert not registry.repository("team/app").sessions
     assert not registry.repository("team/app").tags
