@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import traceback
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +11,7 @@ from aiohttp import web
 from pushd.api.documents import encode
 from pushd.api.held import connected
 from pushd.errors import Code, DaemonError, Origin, PushdError, RequestError
-from pushd.telemetry.events import DAEMON_FAULT, Event
+from pushd.telemetry.faults import fault
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
@@ -86,16 +84,6 @@ def problems(emit: Emit) -> Middleware:
             return problem(_internal())
 
     return middleware
-
-
-def fault(error: Exception, *, where: str) -> Event:
-    """Give the event that tells of a defect, with its traceback, for the log alone."""
-    fields = {
-        "error": f"{type(error).__name__}: {error}",
-        "where": where,
-        "traceback": "".join(traceback.format_exception(error)),
-    }
-    return Event(DAEMON_FAULT, datetime.now(UTC), fields=fields)
 
 
 def _title(code: Code) -> str:

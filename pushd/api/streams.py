@@ -11,7 +11,7 @@ from aiohttp import web
 
 from pushd.api import parameters
 from pushd.api.documents import event_line
-from pushd.api.problems import fault
+from pushd.telemetry.faults import fault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

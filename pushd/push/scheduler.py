@@ -6,7 +6,6 @@ asked to be left alone gets none.
 
 from __future__ import annotations
 
-import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +17,8 @@ from pushd.errors import Code, PushdError, StoreError
 from pushd.job import DeliveryState, Failure
 from pushd.push.retry import GiveUp, Hold, decide, past_deadline
 from pushd.push.run import DrainedError, Stop
-from pushd.telemetry.events import DAEMON_FAULT, STORE_FAILED, Event
+from pushd.telemetry.events import STORE_FAILED, Event
+from pushd.telemetry.faults import fault
 from pushd.work import Outcome
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class Scheduler:
     async def _failed(self, claim: Claim, error: Exception) -> Outcome | Hold:
         """Decide what becomes of a delivery that ended in `error`."""
         if not isinstance(error, PushdError):
-            self._emit(_fault(error, f"delivery to {claim.destination}"))
+            self._emit(fault(error, where=f"delivery to {claim.destination}"))
             message = f"a defect in pushd ended this delivery ({type(error).__name__}); the log has the details"
             failure = Failure(code=str(Code.DAEMON_INTERNAL), message=message, retryable=False)
             return Outcome(state=DeliveryState.FAILED, failure=failure)
@@ -224,8 +224,3 @@ class Scheduler:
 
 def _trouble(error: StoreError, where: str) -> Event:
     return Event(STORE_FAILED, datetime.now(UTC), fields={"where": where, "code": str(error.code), "error": str(error)})
-
-
-def _fault(error: Exception, where: str) -> Event:
-    trace = "".join(traceback.format_exception(error))
-    return Event(DAEMON_FAULT, datetime.now(UTC), fields={"error": repr(error), "where": where, "traceback": trace})

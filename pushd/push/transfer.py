@@ -104,7 +104,7 @@ async def bring(
 class _Transfer:
     """An upload session being driven."""
 
-    def __init__(  # noqa: PLR0917 (one caller, nine lines above)
+    def __init__(  # noqa: PLR0917 (one caller, right above)
         self, means: Means, run: Run, blob: Descriptor, key: TransferKey, progress: Progress, piece_size: int
     ) -> None:
         self._means = means
