@@ -63,12 +63,16 @@ find_python() {
 }
 
 # make_environment DIRECTORY LOCK: a virtual environment with exactly what the lock file lists, once.
+#
+# Without dependencies: the list is whole, which `pip check` sees to. Asked for `coverage[toml]`, pip looks for its newest
+# release and not for the one that is pinned, so each release of it would break the installation.
 make_environment() {
     [ ! -e "$1/complete" ] || return 0
     printf 'making a virtual environment with %s\n' "$("$python" --version)"
     rm -rf -- "$1"
     "$python" -m venv "$1"
-    twice "$1/bin/python" -m pip install --quiet --no-input --require-hashes -r "$2"
+    twice "$1/bin/python" -m pip install --quiet --no-input --no-deps --require-hashes -r "$2"
+    "$1/bin/python" -m pip --quiet check || die "$2 does not list all that is needed"
     touch "$1/complete"
 }
 
