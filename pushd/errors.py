@@ -39,10 +39,16 @@ class Code(StrEnum):
     REQUEST_CONFLICT = "request.idempotency_conflict"
     REQUEST_CANCELLED = "request.cancelled"
     REQUEST_DEADLINE = "request.deadline"
+    REQUEST_STATE = "request.state"
+    REQUEST_LIMIT = "request.limit"
+    REQUEST_PATH_REFUSED = "request.path_refused"
+    REQUEST_EVENTS_GONE = "request.events_gone"
+    REQUEST_OFFSET = "request.offset"
 
     SOURCE_UNSUPPORTED = "source.unsupported"
     SOURCE_NOT_FOUND = "source.not_found"
     SOURCE_UNREADABLE = "source.unreadable"
+    SOURCE_FORBIDDEN = "source.forbidden"
     SOURCE_LAYOUT_INVALID = "source.layout_invalid"
     SOURCE_ARCHIVE_INVALID = "source.archive_invalid"
     SOURCE_AMBIGUOUS = "source.ambiguous"
@@ -75,9 +81,11 @@ class Code(StrEnum):
     REGISTRY_DIGEST_MISMATCH = "registry.digest_mismatch"
     REGISTRY_MANIFEST_INVALID = "registry.manifest_invalid"
     REGISTRY_BLOB_UNKNOWN = "registry.blob_unknown"
+    REGISTRY_TAG_EXISTS = "registry.tag_exists"
     REGISTRY_CREDENTIALS = "registry.credentials"
 
     STORE_FULL = "store.full"
+    STORE_BUDGET = "store.budget"
     STORE_DAMAGED = "store.damaged"
     STORE_NEWER = "store.newer"
     STORE_UNAVAILABLE = "store.unavailable"
@@ -111,6 +119,7 @@ _RETRYABLE = frozenset(
         Code.REGISTRY_UPLOAD_LOST,
         Code.REGISTRY_BLOB_UNKNOWN,
         Code.STORE_FULL,
+        Code.STORE_BUDGET,
     }
 )
 
@@ -153,6 +162,18 @@ class PushdError(Exception):
 
 class RequestError(PushdError):
     """What the caller asked for cannot be done as asked."""
+
+
+class OffsetError(RequestError):
+    """Bytes were brought that do not belong where the file ends: `request.offset`.
+
+    Attributes:
+        offset: where it ends.
+    """
+
+    def __init__(self, subject: str, offset: int) -> None:
+        super().__init__(Code.REQUEST_OFFSET, subject, f"ends at byte {offset}", hint="go on from there")
+        self.offset = offset
 
 
 class SourceError(PushdError):

@@ -24,7 +24,9 @@ class DeliveryState(StrEnum):
     RUNNING = "running"
     """Claimed: its bytes are moving, or about to."""
     HELD = "held"
-    """Waits until `not_before`, for the reason in `failure`."""
+    """Waits until `not_before`: for the reason in `failure`, or because the submitter asked for that time."""
+    PAUSED = "paused"
+    """Waits until somebody resumes its job."""
     SUCCEEDED = "succeeded"
     """The registry holds the image, read back and compared."""
     SUPERSEDED = "superseded"
@@ -37,7 +39,7 @@ class DeliveryState(StrEnum):
     @property
     def terminal(self) -> bool:
         """Whether nothing more will happen to it."""
-        return self not in (DeliveryState.QUEUED, DeliveryState.RUNNING, DeliveryState.HELD)
+        return self not in (DeliveryState.QUEUED, DeliveryState.RUNNING, DeliveryState.HELD, DeliveryState.PAUSED)
 
 
 @unique
@@ -47,6 +49,7 @@ class JobState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     HELD = "held"
+    PAUSED = "paused"
     SUCCEEDED = "succeeded"
     SUPERSEDED = "superseded"
     """Ended: newer jobs tagged all its destinations first."""
@@ -58,7 +61,7 @@ class JobState(StrEnum):
     @property
     def terminal(self) -> bool:
         """Whether nothing more will happen to it."""
-        return self not in (JobState.QUEUED, JobState.RUNNING, JobState.HELD)
+        return self not in (JobState.QUEUED, JobState.RUNNING, JobState.HELD, JobState.PAUSED)
 
 
 def job_state(deliveries: Iterable[DeliveryState]) -> JobState:
@@ -67,15 +70,11 @@ def job_state(deliveries: Iterable[DeliveryState]) -> JobState:
     A delivery that was superseded neither succeeded nor failed: the others decide, where there are any.
     """
     states = frozenset(deliveries)
-    if DeliveryState.RUNNING in states:
-        return JobState.RUNNING
-    waiting = states & {DeliveryState.QUEUED, DeliveryState.HELD}
-    if waiting and any(state.terminal for state in states):
-        return JobState.RUNNING
-    if DeliveryState.QUEUED in states:
-        return JobState.QUEUED
-    if DeliveryState.HELD in states:
-        return JobState.HELD
+    for state in (DeliveryState.RUNNING, DeliveryState.PAUSED, DeliveryState.QUEUED, DeliveryState.HELD):
+        if state in states:
+            # What waits when others have ended already is on its way, unless somebody stopped it.
+            under_way = state is not DeliveryState.PAUSED and any(other.terminal for other in states)
+            return JobState.RUNNING if under_way else JobState(state.value)
     states = states - {DeliveryState.SUPERSEDED} or states
     if len(states) == 1:
         return JobState(next(iter(states)).value)
@@ -112,17 +111,52 @@ class Verify(StrEnum):
     """Each blob as well; one that is missing is sent, also where the image was there already."""
 
 
+@unique
+class Retain(StrEnum):
+    """Where a job's bytes are kept until it ends."""
+
+    SOURCE = "source"
+    """Where they are: a file that changes meanwhile fails the job."""
+    SPOOL = "spool"
+    """In a copy the daemon makes before it accepts the job."""
+
+
+ABSENT = "absent"
+"""The word of `JobSpec.if_tag` for a tag that must not exist."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spooled:
+    """An image whose bytes the submitter brought to the daemon's spool before.
+
+    Attributes:
+        entry: the id of the spool entry.
+        media_type, digest, size: the descriptor of the root manifest; the entry holds it, and all it refers to.
+    """
+
+    entry: str
+    media_type: str
+    digest: str
+    size: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
     """What was asked for: one source, one or more destinations.
 
     Attributes:
-        source: `oci:DIR[:REF]` or `oci-archive:FILE[:REF]`.
+        source: `oci:DIR[:REF]` or `oci-archive:FILE[:REF]`; with `spooled` only what the image is called.
         destinations: references, normalised, each once.
         priority: larger goes first.
         labels: the submitter's own words, returned and never interpreted.
-        deadline: seconds from submission after which what is unfinished fails, or None for the daemon's default.
+        deadline: seconds from submission, or from `not_before`, after which what is unfinished fails; None for the
+            daemon's default.
         verify: what is read back before a delivery counts as succeeded.
+        not_before: when it may begin at the earliest, or None for at once.
+        if_tag: what each destination's tag must name when it is put, or else that delivery fails: `ABSENT`, a
+            digest, or None for whatever it may be. A tag that names this very image already is always right.
+        retain: where the bytes are kept.
+        spooled: where they were brought, or None when `source` is to be read.
     """
 
     source: str
@@ -131,6 +165,10 @@ class JobSpec:
     labels: Mapping[str, str] = field(default_factory=dict)
     deadline: float | None = None
     verify: Verify = Verify.TAG
+    not_before: datetime | None = None
+    if_tag: str | None = None
+    retain: Retain = Retain.SOURCE
+    spooled: Spooled | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +210,7 @@ class Transfer:
     Attributes:
         done: bytes the registry is known to hold; the whole size once landed.
         sent: bytes that went over the wire for it on behalf of this delivery, retries included.
+        resumed: bytes an earlier attempt had left at the registry, which were not sent again.
     """
 
     digest: str
@@ -180,6 +219,7 @@ class Transfer:
     state: TransferState
     done: int = 0
     sent: int = 0
+    resumed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +258,11 @@ class Job:
         digest: the root manifest's digest: exactly this image is delivered.
         media_type: the root manifest's media type.
         size: bytes of all blobs, each counted once, and manifests.
-        deadline_at: when what is unfinished fails.
+        deadline_at: when what is unfinished fails; while the job is paused, its time does not run.
+        not_before: when it may begin at the earliest, where its submitter asked for that.
+        if_tag: what each destination's tag must name when it is put; None for whatever it may be.
+        retain: where its bytes are kept: its files, or a copy of them in the spool.
+        paused_at: since when it is paused; None when it is not.
     """
 
     id: str
@@ -234,3 +278,7 @@ class Job:
     deadline_at: datetime
     finished_at: datetime | None
     deliveries: tuple[Delivery, ...]
+    not_before: datetime | None = None
+    if_tag: str | None = None
+    retain: Retain = Retain.SOURCE
+    paused_at: datetime | None = None

@@ -1,17 +1,20 @@
-"""Work handed between the engine and the store: the values both sides of `JobStore` speak.
+"""Work handed from room to room: the values both sides of `JobStore` and of `Spool` speak.
 
-They live here because the two rooms never import one another.
+They live here because those rooms never import one another.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pushd.principal import User
+
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
-    from pushd.job import DeliveryState, Failure, JobSpec, TransferState, Verify
+    from pushd.job import DeliveryState, Failure, JobSpec, JobState, TransferState, Verify
     from pushd.oci.digest import Digest
     from pushd.oci.image import Image
 
@@ -23,6 +26,9 @@ class Submission:
     Attributes:
         job_id: fresh and unguessable.
         registries: for each destination of the spec, in order, the registry part of it.
+        gids: the groups of the submitter, `uid`: with their rights the source is opened, now and after a restart.
+        administrator: whether they were one, by the socket they came by: the daemon's credentials are theirs to use.
+        spool: the id of the spool entry that holds the bytes, or None when the source does.
         idempotency_key: the caller's, or None.
         fingerprint: a hash of the request body, to tell a repeated request from another under the same key.
     """
@@ -34,8 +40,62 @@ class Submission:
     uid: int
     created_at: datetime
     deadline_at: datetime
+    gids: frozenset[int] = frozenset()
+    administrator: bool = False
+    spool: str | None = None
     idempotency_key: str | None = None
     fingerprint: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobQuery:
+    """Which jobs are wanted: newest first, those that fit every attribute.
+
+    Attributes:
+        states: in one of these; all when empty.
+        labels: with all of these, each with this value.
+        registry: with a destination there (`host[:port]`).
+        uid: of this submitter, or of anyone when None.
+        after: the last id of the page before.
+        limit: at most so many.
+    """
+
+    states: Collection[JobState] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    registry: str | None = None
+    uid: int | None = None
+    after: str | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long what has ended is kept: whatever is past its age, or beyond its count, goes.
+
+    Attributes:
+        job_age: seconds since a job finished.
+        job_count: finished jobs.
+        event_age: seconds since an event was told.
+        event_count: events.
+    """
+
+    job_age: float
+    job_count: int
+    event_age: float
+    event_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """What one round of pruning took away.
+
+    Attributes:
+        more: whether there is more to take: a round is bounded, so that nobody waits long behind it.
+    """
+
+    jobs: int
+    events: int
+    more: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +106,10 @@ class Claim:
         attempt: how often it was claimed, this time included: no two claims of a delivery have the same.
         tries: how often it was tried, this time included: what patience is counted by. A claim that was released,
             given back or cut short by a crash was no try; one that ended in a hold was.
+        uid: the submitter, and with `gids` whose rights open the source.
+        administrator: as in `Submission`.
+        spool: the id of the spool entry that holds the bytes, or None when `source` does.
+        if_tag: as in `JobSpec`.
     """
 
     job_id: str
@@ -59,6 +123,15 @@ class Claim:
     epoch: int
     deadline_at: datetime
     verify: Verify
+    gids: frozenset[int] = frozenset()
+    administrator: bool = False
+    spool: str | None = None
+    if_tag: str | None = None
+
+    @property
+    def user(self) -> User:
+        """With whose rights it is delivered."""
+        return User(uid=self.uid, gids=self.gids, administrator=self.administrator)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,3 +199,51 @@ class Outcome:
     state: DeliveryState
     digest: Digest | None = None
     failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolFile:
+    """A file in a spool entry.
+
+    Attributes:
+        name: its digest once complete, or under which it arrives.
+        offset: bytes that are there.
+    """
+
+    name: str
+    offset: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolEntry:
+    """An entry of the spool.
+
+    Attributes:
+        size: bytes reserved for it.
+        expires_at: when it goes unless more bytes come, or a job that needs it.
+    """
+
+    id: str
+    size: int
+    created_at: datetime
+    expires_at: datetime
+    files: tuple[SpoolFile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was tried to find out how a registry is spoken to.
+
+    Attributes:
+        check: which: `destination`, `credential`, `resolve`, `connect`, `tls`, `clock`, `api`, `push`, `chunked`,
+            `streamed` or `monolithic`.
+        ok: whether it is as it should be; None when that could not be told.
+        detail: what was found.
+        hint: the next step where it is not as it should be, or empty.
+    """
+
+    check: str
+    ok: bool | None
+    detail: str
+    hint: str = ""

@@ -59,6 +59,7 @@ class Event:
         delivery: the delivery's id, where there is one.
         fields: the facts, under names the catalogue allows.
         seq: its number in the stream, once stored; None for what is not durable.
+        uid: whose job it is about; None for the daemon's own affairs, which only administrators are told of.
 
     Raises:
         ValueError: a field is not in the catalogue (a defect of ours, found by any test that emits it).
@@ -70,6 +71,7 @@ class Event:
     delivery: int | None = None
     fields: Mapping[str, Value] = field(default_factory=dict)
     seq: int | None = None
+    uid: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         unknown = self.fields.keys() - self.kind.fields
@@ -119,6 +121,29 @@ JOB_PROGRESS = _kind(
     "job.progress", Level.INFO, "job {job}: {done} of {size} bytes, {rate} bytes/s", "done", "size", "sent", "rate"
 )
 
+JOB_PAUSED = _kind("job.paused", Level.INFO, "job {job} is paused", "by", durable=True)
+JOB_RESUMED = _kind("job.resumed", Level.INFO, "job {job} goes on", "by", durable=True)
+JOB_RETRIED = _kind(
+    "job.retried", Level.INFO, "job {job}: {deliveries} deliveries are tried again", "deliveries", "by", durable=True
+)
+JOBS_PRUNED = _kind(
+    "jobs.pruned", Level.INFO, "{jobs} finished jobs and {events} events are past their time and gone", "jobs", "events"
+)
+
+REGISTRY_PAUSED = _kind(
+    "registry.paused", Level.WARNING, "nothing goes to {registry} until it is resumed", "registry", "by", durable=True
+)
+REGISTRY_RESUMED = _kind("registry.resumed", Level.INFO, "{registry} is served again", "registry", "by", durable=True)
+
+SPOOL_CREATED = _kind("spool.created", Level.DEBUG, "spool {entry} for uid {uid}", "entry", "uid", "size")
+SPOOL_REMOVED = _kind("spool.removed", Level.DEBUG, "spool {entry} is gone: {reason}", "entry", "uid", "reason")
+DISK_SHORT = _kind(
+    "disk.short", Level.WARNING, "short of disk: {refused} refused; {detail}", "refused", "detail", "free", "used"
+)
+DISK_RELIEVED = _kind("disk.relieved", Level.INFO, "enough disk again: everything is accepted", "free", "used")
+
+STREAM_BOOKMARK = _kind("stream.bookmark", Level.DEBUG, "everything up to here was told", "stream")
+
 DELIVERY_STARTED = _kind(
     "delivery.started", Level.INFO, "to {destination}, attempt {attempt}", "destination", "attempt", durable=True
 )
@@ -136,6 +161,9 @@ DELIVERY_HEALING = _kind(
 )  # fmt: skip
 DELIVERY_REQUEUED = _kind(
     "delivery.requeued", Level.INFO, "to {destination} is back in the queue", "destination", "attempt", durable=True
+)
+DELIVERY_PAUSED = _kind(
+    "delivery.paused", Level.INFO, "to {destination} is paused", "destination", "attempt", durable=True
 )
 DELIVERY_SUCCEEDED = _kind(
     "delivery.succeeded", Level.INFO, "{destination} is {digest}, {sent} bytes sent in {seconds} s",

@@ -4,10 +4,11 @@ import pytest
 
 from pushd.job import DeliveryState, JobState, job_state
 
-QUEUED, RUNNING, HELD, SUCCEEDED, SUPERSEDED, FAILED, CANCELLED = (
+QUEUED, RUNNING, HELD, PAUSED, SUCCEEDED, SUPERSEDED, FAILED, CANCELLED = (
     DeliveryState.QUEUED,
     DeliveryState.RUNNING,
     DeliveryState.HELD,
+    DeliveryState.PAUSED,
     DeliveryState.SUCCEEDED,
     DeliveryState.SUPERSEDED,
     DeliveryState.FAILED,
@@ -24,6 +25,9 @@ QUEUED, RUNNING, HELD, SUCCEEDED, SUPERSEDED, FAILED, CANCELLED = (
         ({RUNNING, FAILED}, JobState.RUNNING),
         ({QUEUED, SUCCEEDED}, JobState.RUNNING),
         ({HELD, SUPERSEDED}, JobState.RUNNING),
+        ({PAUSED}, JobState.PAUSED),
+        ({PAUSED, SUCCEEDED}, JobState.PAUSED),
+        ({PAUSED, RUNNING}, JobState.RUNNING),
         ({SUCCEEDED}, JobState.SUCCEEDED),
         ({FAILED}, JobState.FAILED),
         ({CANCELLED}, JobState.CANCELLED),
@@ -53,5 +57,6 @@ def test_a_superseded_delivery_leaves_the_decision_to_the_others(
 
 
 def test_what_is_terminal_is_what_neither_waits_nor_runs() -> None:
-    assert {state for state in DeliveryState if not state.terminal} == {QUEUED, RUNNING, HELD}
-    assert {state for state in JobState if not state.terminal} == {JobState.QUEUED, JobState.RUNNING, JobState.HELD}
+    assert {state for state in DeliveryState if not state.terminal} == {QUEUED, RUNNING, HELD, PAUSED}
+    open_states = {JobState.QUEUED, JobState.RUNNING, JobState.HELD, JobState.PAUSED}
+    assert {state for state in JobState if not state.terminal} == open_states
