@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from pushd.errors import Code, StoreError
 from pushd.job import Verify
-from pushd.store import crashes
-from pushd.store.deliveries import requeue, settle
+from pushd.store import crashes, registries, submitters
+from pushd.store.deliveries import about, requeue, settle
 from pushd.store.moment import moment, seconds
 from pushd.telemetry.events import DELIVERY_STARTED
 from pushd.work import Claim
@@ -34,9 +36,25 @@ _REGISTRIES = """
     )
     SELECT registry FROM waiting WHERE registry IS NOT NULL
 """
-_FIRST = """
-    SELECT id, priority FROM deliveries
-    WHERE state = 'queued' AND registry = ? ORDER BY priority DESC, id LIMIT 1
+# The oldest delivery of each user, among those of the largest priority that wait for a registry; likewise one search
+# for each user.
+_HEADS = """
+    WITH RECURSIVE heads (id, priority, uid) AS (
+        SELECT * FROM (
+            SELECT id, priority, uid FROM deliveries
+            WHERE state = 'queued' AND registry = ?1 ORDER BY priority DESC, uid, id LIMIT 1
+        )
+        UNION ALL
+        SELECT next.id, next.priority, next.uid
+        FROM heads CROSS JOIN deliveries AS next ON next.id = (
+            SELECT later.id FROM deliveries AS later
+            WHERE later.state = 'queued' AND later.registry = ?1 AND later.priority = heads.priority
+                AND later.uid > heads.uid
+            ORDER BY later.uid, later.id LIMIT 1
+        )
+    )
+    SELECT heads.id, heads.priority, submitters.turn
+    FROM heads CROSS JOIN submitters ON submitters.uid = heads.uid
 """
 _TAKE = """
     UPDATE deliveries
@@ -50,11 +68,14 @@ _STAND = """
     WHERE delivery = ?
 """
 _TAKEN = """
-    SELECT deliveries.*, jobs.id AS job_id, jobs.source, jobs.uid, jobs.deadline_at, jobs.verify
+    SELECT deliveries.*, jobs.id AS job_id, jobs.source, jobs.gids, jobs.administrator, jobs.spool, jobs.verify,
+        jobs.if_tag
     FROM deliveries JOIN jobs ON jobs.number = deliveries.job WHERE deliveries.id = ?
 """
 _HELD_UNTIL = "SELECT min(not_before) AS due FROM deliveries WHERE state = 'held' AND not_before > ?"
 _RUNNING_UNDER = "SELECT job FROM deliveries WHERE id = ? AND epoch = ? AND attempt = ? AND state = 'running'"
+
+_decode_gids = msgspec.json.Decoder(list[int]).decode
 
 
 def claim(
@@ -62,23 +83,39 @@ def claim(
 ) -> Claim | None:
     """Take the next delivery that may run, marking it running, or give None.
 
-    The cost grows with the number of registries something waits for, not with the queue nor with the history.
+    The cost grows with the number of registries something waits for, and of users who wait for each, not with the
+    queue nor with the history.
     """
     ripe = transaction.execute(_RIPEN, (seconds(now),)).fetchall()
     for job in {row["job"] for row in ripe}:
         settle(transaction, job, now)
-    heads: list[tuple[int, int]] = []
-    for row in transaction.execute(_REGISTRIES).fetchall():
-        if free.get(row["registry"], default) > 0:
-            head = transaction.execute(_FIRST, (row["registry"],)).fetchone()
-            heads.append((head["priority"], head["id"]))
+    paused = registries.paused(transaction.connection)
+    heads: list[Head] = []
+    for (registry,) in transaction.execute(_REGISTRIES).fetchall():
+        if free.get(registry, default) > 0 and registry not in paused:
+            rows = transaction.execute(_HEADS, (registry,))
+            heads.extend(Head(row["priority"], row["turn"], row["id"]) for row in rows)
     chosen = first(heads)
     return None if chosen is None else _take(transaction, chosen, epoch, now)
 
 
-def first(heads: Iterable[tuple[int, int]]) -> int | None:
-    """Choose among (priority, delivery id): the larger priority, then the older."""
-    return min(heads, key=lambda head: (-head[0], head[1]), default=(0, None))[1]
+class Head(NamedTuple):
+    """The delivery that is next of those of one user that wait for one registry.
+
+    Attributes:
+        turn: when it was the user's turn last; the larger the later.
+        delivery: its id.
+    """
+
+    priority: int
+    turn: int
+    delivery: int
+
+
+def first(heads: Iterable[Head]) -> int | None:
+    """Choose a delivery: of the largest priority, of the user whose turn is longest ago, the oldest."""
+    chosen = min(heads, key=lambda head: (-head.priority, head.turn, head.delivery), default=None)
+    return None if chosen is None else chosen.delivery
 
 
 def due(connection: sqlite3.Connection, now: datetime) -> datetime | None:
@@ -110,7 +147,7 @@ def give_back(transaction: Transaction, claim: Claim, now: datetime) -> None:
 
 
 def release(transaction: Transaction, claim: Claim, now: datetime) -> None:
-    """Put a claimed delivery back into the queue, because the daemon stops in good order."""
+    """Put a claimed delivery back, because the daemon stops in good order, or its job or registry is paused."""
     crashes.pardon(transaction, claim.delivery_id)
     requeue(transaction, claim.delivery_id, now)
 
@@ -119,12 +156,12 @@ def _take(transaction: Transaction, delivery: int, epoch: int, now: datetime) ->
     transaction.execute(_TAKE, (epoch, seconds(now), delivery))
     transaction.execute(_STAND, (delivery,))
     row = transaction.execute(_TAKEN, (delivery,)).fetchone()
+    submitters.take_turn(transaction, row["uid"])
     settle(transaction, row["job"], now)
     transaction.tell(
         DELIVERY_STARTED,
         now,
-        row["job_id"],
-        delivery,
+        about(row),
         destination=row["destination"],
         attempt=row["attempt"],
     )
@@ -140,4 +177,8 @@ def _take(transaction: Transaction, delivery: int, epoch: int, now: datetime) ->
         epoch=epoch,
         deadline_at=moment(row["deadline_at"]),
         verify=Verify(row["verify"]),
+        gids=frozenset(_decode_gids(row["gids"])),
+        administrator=bool(row["administrator"]),
+        spool=row["spool"],
+        if_tag=row["if_tag"],
     )

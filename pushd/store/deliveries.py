@@ -6,78 +6,117 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pushd.job import DeliveryState, TransferState, job_state
-from pushd.store import history
-from pushd.store.moment import rfc3339, seconds
+from pushd.store import history, submitters
+from pushd.store.moment import moment, rfc3339, seconds
+from pushd.store.transaction import About
 from pushd.telemetry.events import (
     DELIVERY_CANCELLED,
     DELIVERY_FAILED,
     DELIVERY_HELD,
+    DELIVERY_PAUSED,
     DELIVERY_REQUEUED,
     DELIVERY_SUCCEEDED,
     DELIVERY_SUPERSEDED,
     JOB_FINISHED,
 )
-from pushd.work import Outcome
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
     from datetime import datetime
 
     from pushd.job import Failure
     from pushd.store.transaction import Transaction
     from pushd.telemetry.events import Kind, Value
+    from pushd.work import Outcome
 
 _ROW = """
-    SELECT deliveries.*, jobs.id AS job_id
+    SELECT deliveries.*, jobs.id AS job_id, jobs.paused_at, jobs.not_before AS begins_at
     FROM deliveries JOIN jobs ON jobs.number = deliveries.job WHERE deliveries.id = ?
 """
+_TRIED = "UPDATE deliveries SET holds = holds + 1, crashes = 0 WHERE id = ?"
 _HOLD = """
     UPDATE deliveries
-    SET state = 'held', not_before = ?, failure_code = ?, failure_message = ?, failure_retryable = ?,
-        holds = holds + 1, crashes = 0
+    SET state = 'held', not_before = ?, failure_code = ?, failure_message = ?, failure_retryable = ?
     WHERE id = ?
 """
+_PLACE = """
+    UPDATE deliveries
+    SET state = ?, not_before = ?, failure_code = NULL, failure_message = NULL, failure_retryable = NULL
+    WHERE id = ?
+"""
+_PLACED = {
+    DeliveryState.QUEUED: DELIVERY_REQUEUED,
+    DeliveryState.HELD: DELIVERY_HELD,
+    DeliveryState.PAUSED: DELIVERY_PAUSED,
+}
 _END = """
     UPDATE deliveries
     SET state = ?, digest = ?, failure_code = ?, failure_message = ?, failure_retryable = ?, not_before = NULL,
         finished_at = ?
     WHERE id = ?
 """
+_SETTLE = """
+    UPDATE jobs
+    SET state = ?1, finished_at = ?2, paused_at = CASE WHEN ?2 IS NULL THEN paused_at END
+    WHERE number = ?3 AND state <> ?1 RETURNING *
+"""
 
 
 def hold(transaction: Transaction, delivery: int, until: datetime, failure: Failure, now: datetime) -> None:
-    """Put a running delivery back until `until`."""
-    transaction.execute(_HOLD, (seconds(until), failure.code, failure.message, failure.retryable, delivery))
+    """Put a running delivery back until `until`, or until its job is resumed where that was paused meanwhile."""
+    transaction.execute(_TRIED, (delivery,))
     row = _row(transaction, delivery)
     history.record(transaction, delivery, row["attempt"], failure, now)
-    transaction.tell(
-        DELIVERY_HELD,
-        now,
-        row["job_id"],
-        delivery,
-        destination=row["destination"],
-        attempt=row["attempt"],
-        until=rfc3339(until),
-        code=failure.code,
-        reason=failure.message,
-    )
+    if row["paused_at"] is None:
+        transaction.execute(_HOLD, (seconds(until), failure.code, failure.message, failure.retryable, delivery))
+        transaction.tell(
+            DELIVERY_HELD,
+            now,
+            about(row),
+            destination=row["destination"],
+            attempt=row["attempt"],
+            until=rfc3339(until),
+            code=failure.code,
+            reason=failure.message,
+        )
+    else:
+        place(transaction, delivery, now)
     settle(transaction, row["job"], now)
 
 
 def requeue(transaction: Transaction, delivery: int, now: datetime) -> None:
-    """Put a running delivery back into the queue: nobody works on it."""
-    transaction.execute("UPDATE deliveries SET state = 'queued' WHERE id = ?", (delivery,))
+    """Put a running delivery back to wait: nobody works on it."""
+    settle(transaction, place(transaction, delivery, now), now)
+
+
+def place(transaction: Transaction, delivery: int, now: datetime) -> int:
+    """Let a delivery wait where it belongs (see `resting`), and give the number of its job, which is to be settled."""
     row = _row(transaction, delivery)
-    transaction.tell(
-        DELIVERY_REQUEUED,
-        now,
-        row["job_id"],
-        delivery,
-        destination=row["destination"],
-        attempt=row["attempt"],
-    )
-    settle(transaction, row["job"], now)
+    state, until = resting(row["paused_at"], row["begins_at"], seconds(now))
+    transaction.execute(_PLACE, (state, until, delivery))
+    facts: dict[str, Value] = {"destination": row["destination"], "attempt": row["attempt"]}
+    if until is not None:
+        facts |= {"until": rfc3339(moment(until)), "code": None, "reason": "its submitter asked for that time"}
+    transaction.tell(_PLACED[state], now, about(row), **facts)
+    return int(row["job"])
+
+
+def resting(paused_at: float | None, begins_at: float | None, now: float) -> tuple[DeliveryState, float | None]:
+    """Decide where a delivery waits that nobody works on and nothing stands in the way of.
+
+    Args:
+        paused_at: since when its job is paused.
+        begins_at: when its job may begin at the earliest.
+        now: the time; like the others in seconds.
+
+    Returns:
+        Its state, and until when it is held.
+    """
+    if paused_at is not None:
+        return DeliveryState.PAUSED, None
+    if begins_at is not None and begins_at > now:
+        return DeliveryState.HELD, begins_at
+    return DeliveryState.QUEUED, None
 
 
 def end(transaction: Transaction, delivery: int, outcome: Outcome, now: datetime) -> None:
@@ -95,20 +134,8 @@ def end(transaction: Transaction, delivery: int, outcome: Outcome, now: datetime
     if failure is not None:
         history.record(transaction, delivery, row["attempt"], failure, now)
     kind, fields = _ended(row, outcome.state, _landed(transaction, delivery))
-    transaction.tell(kind, now, row["job_id"], delivery, destination=row["destination"], **fields)
+    transaction.tell(kind, now, about(row), destination=row["destination"], **fields)
     settle(transaction, row["job"], now)
-
-
-def cancel(transaction: Transaction, job: int, now: datetime) -> Sequence[int]:
-    """End the deliveries of a job that wait; give the ids of those that run."""
-    rows = transaction.execute(
-        "SELECT id, state FROM deliveries WHERE job = ? AND state IN ('queued', 'held', 'running') ORDER BY position",
-        (job,),
-    ).fetchall()
-    for row in rows:
-        if row["state"] != DeliveryState.RUNNING:
-            end(transaction, row["id"], Outcome(state=DeliveryState.CANCELLED), now)
-    return tuple(row["id"] for row in rows if row["state"] == DeliveryState.RUNNING)
 
 
 def settle(transaction: Transaction, job: int, now: datetime) -> None:
@@ -118,16 +145,16 @@ def settle(transaction: Transaction, job: int, now: datetime) -> None:
     ]
     state = job_state(states)
     finished_at = seconds(now) if state.terminal else None
-    row = transaction.execute(
-        "UPDATE jobs SET state = ?, finished_at = ? WHERE number = ? RETURNING *", (state, finished_at, job)
-    ).fetchone()
-    if finished_at is None:
+    changed = transaction.execute(_SETTLE, (state, finished_at, job)).fetchall()
+    if finished_at is None or not changed:
         return
+    (row,) = changed
+    submitters.end(transaction, row["uid"])
     count = Counter(states)
     transaction.tell(
         JOB_FINISHED,
         now,
-        row["id"],
+        About(row["uid"], row["id"]),
         state=state.value,
         seconds=_elapsed(row["created_at"], finished_at),
         succeeded=count[DeliveryState.SUCCEEDED],
@@ -138,6 +165,11 @@ def settle(transaction: Transaction, job: int, now: datetime) -> None:
         digest=row["digest"],
         uid=row["uid"],
     )
+
+
+def about(row: sqlite3.Row) -> About:
+    """Say what an event about the delivery in `row` tells of."""
+    return About(row["uid"], row["job_id"], row["id"])
 
 
 def _row(transaction: Transaction, delivery: int) -> sqlite3.Row:

@@ -9,7 +9,7 @@ from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
 from pushd.oci.image import Document, Image
 from pushd.oci.manifest import Manifest
-from pushd.store.jobs import number
+from pushd.store.jobs import row as job
 
 if TYPE_CHECKING:
     import sqlite3
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pushd.store.transaction import Transaction
 
 
-def save(transaction: Transaction, job: int | None, image: Image) -> None:
+def save(transaction: Transaction, job: int, image: Image) -> None:
     """Write the documents of the job numbered `job`."""
     for position, document in enumerate(image.documents):
         digest = str(document.descriptor.digest)
@@ -42,7 +42,7 @@ def load(connection: sqlite3.Connection, job_id: str) -> Image:
         """SELECT documents.digest, documents.media_type, manifests.content
            FROM documents JOIN manifests ON manifests.digest = documents.digest
            WHERE documents.job = ? ORDER BY documents.position""",
-        (number(connection, job_id),),
+        (job(connection, job_id)["number"],),
     )
     return Image(tuple(_document(row) for row in rows))
 

@@ -7,27 +7,21 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pushd.errors import Code, RequestError
-from pushd.job import Delivery, DeliveryState, Failure, Job, JobState, Transfer, TransferState
+from pushd.job import Delivery, DeliveryState, Failure, Job, JobState, Retain, Transfer, TransferState
+from pushd.store import listing
 from pushd.store.history import histories
 from pushd.store.moment import moment, moment_or_none
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
 
     from pushd.job import Try
+    from pushd.work import JobQuery
 
-_PAGE = """
-    SELECT * FROM jobs
-    WHERE (:before IS NULL OR number < :before) AND (:uid IS NULL OR uid = :uid)
-    ORDER BY number DESC LIMIT :limit
-"""
-_PAGE_OF_STATES = """
-    SELECT * FROM jobs
-    WHERE state IN (SELECT value FROM json_each(:states))
-        AND (:before IS NULL OR number < :before) AND (:uid IS NULL OR uid = :uid)
-    ORDER BY number DESC LIMIT :limit
-"""
+_JOB = "SELECT * FROM jobs WHERE id = ?"
+_NUMBERED = "SELECT * FROM jobs WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number DESC"
 _DELIVERIES = """
     SELECT * FROM deliveries WHERE job IN (SELECT value FROM json_each(?)) ORDER BY job, position
 """
@@ -41,17 +35,32 @@ _TRANSFERS = """
     ORDER BY waiters.delivery, waiters.position
 """
 _OPEN = """
-    SELECT state, count(*) AS number FROM deliveries
-    WHERE state IN ('queued', 'running', 'held') GROUP BY state
+    SELECT registry, state, count(*) AS number FROM deliveries
+    WHERE state IN ('queued', 'running', 'held', 'paused') GROUP BY registry, state
 """
+_OPEN_OF_USER = """
+    SELECT registry, state, count(*) AS number FROM deliveries
+    WHERE state IN ('queued', 'running', 'held', 'paused') AND uid = ? GROUP BY registry, state
+"""
+_OLDEST = "SELECT created_at FROM jobs WHERE finished_at IS NULL ORDER BY number LIMIT 1"
+_OLDEST_OF_USER = "SELECT created_at FROM jobs WHERE uid = ? AND state = ? ORDER BY number LIMIT 1"
+_UNNEEDED = """
+    SELECT DISTINCT spool FROM jobs WHERE spool IN (SELECT value FROM json_each(?)) AND NOT EXISTS (
+        SELECT 1 FROM jobs AS living
+        WHERE living.spool = jobs.spool AND living.spool IS NOT NULL AND living.finished_at IS NULL
+    )
+"""
+_SPOOLED = "SELECT spool FROM jobs INDEXED BY jobs_spooled WHERE spool IS NOT NULL AND finished_at IS NULL"
+
+_WAYS_TO_BE_OPEN = tuple(state for state in DeliveryState if not state.terminal)
 
 _decode_labels = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def job(connection: sqlite3.Connection, job_id: str) -> Job | None:
     """Read one job whole."""
-    row = connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
-    return None if row is None else whole(connection, row)
+    found = connection.execute(_JOB, (job_id,)).fetchone()
+    return None if found is None else whole(connection, found)
 
 
 def whole(connection: sqlite3.Connection, row: sqlite3.Row) -> Job:
@@ -70,60 +79,82 @@ def whole(connection: sqlite3.Connection, row: sqlite3.Row) -> Job:
     )
 
 
-def jobs(
-    connection: sqlite3.Connection,
-    *,
-    states: Collection[JobState],
-    after: str | None,
-    limit: int,
-    uid: int | None,
-) -> Sequence[Job]:
+def jobs(connection: sqlite3.Connection, query: JobQuery) -> Sequence[Job]:
     """Read a page of jobs, newest first, without their transfers and their history.
 
-    Args:
-        connection: where.
-        states: only those in one of these states; empty for all.
-        after: the last id of the page before.
-        limit: the most to give.
-        uid: only those of this submitter.
-
     Raises:
-        RequestError: `request.not_found`, there is no job `after`.
+        RequestError: `request.not_found`, there is no job `query.after`, or it is not of `query.uid`.
     """
-    before = None if after is None else number(connection, after)
-    wanted = {"before": before, "uid": uid, "limit": limit, "states": msgspec.json.encode(list(states)).decode()}
-    rows = connection.execute(_PAGE_OF_STATES if states else _PAGE, wanted).fetchall()
-    deliveries: dict[int, list[Delivery]] = {row["number"]: [] for row in rows}
-    for delivery in connection.execute(_DELIVERIES, (msgspec.json.encode(list(deliveries)).decode(),)):
+    numbers = listing.numbers(connection, query, before=_before(connection, query))
+    wanted = msgspec.json.encode(numbers).decode()
+    deliveries: dict[int, list[Delivery]] = {number: [] for number in numbers}
+    for delivery in connection.execute(_DELIVERIES, (wanted,)):
         deliveries[delivery["job"]].append(_delivery(delivery, (), ()))
-    return tuple(_job(row, deliveries[row["number"]]) for row in rows)
+    return tuple(_job(row, deliveries[row["number"]]) for row in connection.execute(_NUMBERED, (wanted,)))
 
 
-def number(connection: sqlite3.Connection, job_id: str) -> int:
-    """Find a job's number in the database.
+def row(connection: sqlite3.Connection, job_id: str) -> sqlite3.Row:
+    """Find a job.
 
     Raises:
         RequestError: `request.not_found`.
     """
-    row = connection.execute("SELECT number FROM jobs WHERE id = ?", (job_id,)).fetchone()
-    if row is None:
-        raise RequestError(
-            Code.REQUEST_NOT_FOUND, job_id, "there is no such job", hint="it may have been pruned; list the jobs"
-        )
-    return int(row["number"])
+    found: sqlite3.Row | None = connection.execute(_JOB, (job_id,)).fetchone()
+    if found is None:
+        raise _not_found(job_id)
+    return found
 
 
-def queue(connection: sqlite3.Connection) -> Mapping[str, int]:
-    """Count the deliveries that are not terminal, by state; each such state is named."""
-    counts = {state.value: 0 for state in DeliveryState if not state.terminal}
-    counts.update((row["state"], row["number"]) for row in connection.execute(_OPEN))
+def queue(connection: sqlite3.Connection, uid: int | None) -> Mapping[str, Mapping[str, int]]:
+    """Count the deliveries that are not terminal, by registry and state; each such state is named."""
+    rows = connection.execute(_OPEN) if uid is None else connection.execute(_OPEN_OF_USER, (uid,))
+    counts: dict[str, dict[str, int]] = {}
+    for row in rows:
+        states = counts.setdefault(row["registry"], {state.value: 0 for state in _WAYS_TO_BE_OPEN})
+        states[row["state"]] = row["number"]
     return counts
+
+
+def oldest(connection: sqlite3.Connection, uid: int | None) -> datetime | None:
+    """Read when the oldest job that has not ended was submitted."""
+    if uid is None:
+        found = connection.execute(_OLDEST).fetchall()
+    else:
+        states = [state for state in JobState if not state.terminal]
+        found = [row for state in states for row in connection.execute(_OLDEST_OF_USER, (uid, state))]
+    return min((moment(row["created_at"]) for row in found), default=None)
+
+
+def spooled(connection: sqlite3.Connection) -> frozenset[str]:
+    """Read the ids of the spool entries that jobs need which have not ended."""
+    return frozenset(row["spool"] for row in connection.execute(_SPOOLED))
+
+
+def unneeded(connection: sqlite3.Connection, entries: Collection[str]) -> frozenset[str]:
+    """Read which of these spool entries had jobs that needed them, all of which have ended."""
+    wanted = msgspec.json.encode(list(entries)).decode()
+    return frozenset(row["spool"] for row in connection.execute(_UNNEEDED, (wanted,)))
 
 
 def transfer_state(stored: TransferState, *, begun: bool, delivering: bool) -> TransferState:
     """Tell what a transfer does now: one that has not ended runs when its upload has begun and its delivery runs."""
     moving = stored is TransferState.PENDING and begun and delivering
     return TransferState.RUNNING if moving else stored
+
+
+def _before(connection: sqlite3.Connection, query: JobQuery) -> int | None:
+    if query.after is None:
+        return None
+    last = row(connection, query.after)
+    if query.uid not in (None, last["uid"]):
+        raise _not_found(query.after)
+    return int(last["number"])
+
+
+def _not_found(job_id: str) -> RequestError:
+    return RequestError(
+        Code.REQUEST_NOT_FOUND, job_id, "there is no such job", hint="it may have been pruned; list the jobs"
+    )
 
 
 def _job(row: sqlite3.Row, deliveries: Sequence[Delivery]) -> Job:
@@ -141,6 +172,10 @@ def _job(row: sqlite3.Row, deliveries: Sequence[Delivery]) -> Job:
         deadline_at=moment(row["deadline_at"]),
         finished_at=moment_or_none(row["finished_at"]),
         deliveries=tuple(deliveries),
+        not_before=moment_or_none(row["not_before"]),
+        if_tag=row["if_tag"],
+        retain=Retain(row["retain"]),
+        paused_at=moment_or_none(row["paused_at"]),
     )
 
 
@@ -177,4 +212,5 @@ def _transfer(row: sqlite3.Row, *, delivering: bool) -> Transfer:
         state=transfer_state(stored, begun=reached is not None, delivering=delivering),
         done=row["size"] if stored.landed else reached or 0,
         sent=row["sent"],
+        resumed=row["resumed"],
     )

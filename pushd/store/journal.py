@@ -16,16 +16,27 @@ if TYPE_CHECKING:
 
     from pushd.telemetry.events import Value
 
+_OF_JOB = """
+    SELECT * FROM events WHERE job = :job AND seq > :after AND (:uid IS NULL OR uid = :uid) ORDER BY seq LIMIT :limit
+"""
+_OF_USER = "SELECT * FROM events WHERE uid = :uid AND seq > :after ORDER BY seq LIMIT :limit"
+_OF_ALL = "SELECT * FROM events WHERE seq > :after ORDER BY seq LIMIT :limit"
+_TOLD = """
+    SELECT (SELECT min(seq) FROM events) AS oldest,
+        (SELECT seq FROM sqlite_sequence WHERE name = 'events') AS newest
+"""
+
 _decode_fields = msgspec.json.Decoder(dict[str, str | int | float | bool | None]).decode
 
 
 def record(connection: sqlite3.Connection, event: Event) -> Event:
     """Write a durable event in the transaction under way and give it with its number."""
     cursor = connection.execute(
-        "INSERT INTO events (at, name, job, delivery, fields) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO events (at, name, uid, job, delivery, fields) VALUES (?, ?, ?, ?, ?, ?)",
         (
             seconds(event.at),
             event.kind.name,
+            event.uid,
             event.job,
             event.delivery,
             msgspec.json.encode(event.fields).decode(),
@@ -34,29 +45,41 @@ def record(connection: sqlite3.Connection, event: Event) -> Event:
     return replace(event, seq=cursor.lastrowid)
 
 
-def events(connection: sqlite3.Connection, after: int, job_id: str | None, limit: int) -> Sequence[Event]:
-    """Read events numbered above `after`, in order, at most `limit`; those of one job, or all."""
-    if job_id is None:
-        rows = connection.execute("SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
-    else:
-        rows = connection.execute(
-            "SELECT * FROM events WHERE job = ? AND seq > ? ORDER BY seq LIMIT ?", (job_id, after, limit)
-        )
-    return tuple(_event(row) for row in rows)
+def events(
+    connection: sqlite3.Connection, after: int, *, job_id: str | None, uid: int | None, limit: int
+) -> Sequence[Event]:
+    """Read events numbered above `after`, in order, at most `limit`.
 
-
-def last_event(connection: sqlite3.Connection) -> int:
-    """Read the newest number given, 0 when there is none.
-
-    From AUTOINCREMENT's own book, because the newest event itself may be gone.
+    Args:
+        connection: where.
+        after: the number before the first.
+        job_id: only those of this job.
+        uid: only those of this user's jobs; of the daemon's own affairs none.
+        limit: the most to give.
     """
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
-    return 0 if row is None else int(row["seq"])
+    if job_id is not None:
+        found = connection.execute(_OF_JOB, {"job": job_id, "uid": uid, "after": after, "limit": limit})
+    elif uid is not None:
+        found = connection.execute(_OF_USER, {"uid": uid, "after": after, "limit": limit})
+    else:
+        found = connection.execute(_OF_ALL, {"after": after, "limit": limit})
+    return tuple(_event(row) for row in found)
+
+
+def told(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Read the numbers of the oldest event that is left, and of the newest there ever was.
+
+    The newest from AUTOINCREMENT's own book, because the event itself may be gone.
+    """
+    row = connection.execute(_TOLD).fetchone()
+    newest = int(row["newest"] or 0)
+    return newest + 1 if row["oldest"] is None else int(row["oldest"]), newest
 
 
 def _event(row: sqlite3.Row) -> Event:
     fields = _decode_fields(row["fields"])
-    return Event(_kind(row["name"], fields), moment(row["at"]), row["job"], row["delivery"], fields, seq=row["seq"])
+    kind = _kind(row["name"], fields)
+    return Event(kind, moment(row["at"]), row["job"], row["delivery"], fields, seq=row["seq"], uid=row["uid"])
 
 
 def _kind(name: str, fields: Mapping[str, Value]) -> Kind:

@@ -37,6 +37,7 @@ class Opened:
         writer: the connection that writes.
         reader: the connection that cannot.
         epoch: the number of this life.
+        stream: the id of the stream the events are numbered in.
         told: the events of what became of the deliveries an earlier life left running.
     """
 
@@ -45,6 +46,7 @@ class Opened:
     writer: sqlite3.Connection
     reader: sqlite3.Connection
     epoch: int
+    stream: str
     told: Sequence[Event]
 
     def close(self) -> None:
@@ -87,6 +89,7 @@ def open_database(state_dir: Path, now: datetime) -> Opened:
             undo.callback(reader.close)
             reader.row_factory = sqlite3.Row
             reader.execute("PRAGMA query_only = ON")
+            (stream,) = reader.execute("SELECT stream FROM meta").fetchone()
         except sqlite3.Error as error:
             fault = sqlite_fault(error, path)
             if fault is error:
@@ -95,7 +98,7 @@ def open_database(state_dir: Path, now: datetime) -> Opened:
         except OSError as error:
             raise os_fault(error, path) from error
         undo.pop_all()
-    return Opened(path, lock, writer, reader, cast("int", life.value), life.told)
+    return Opened(path, lock, writer, reader, cast("int", life.value), stream, life.told)
 
 
 def _make_private(path: Path) -> None:

@@ -7,31 +7,32 @@ import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
 from pushd.errors import StoreError
-from pushd.store import claims, deliveries, image, jobs, journal, known_blobs, tags, transfers, validated_files
+from pushd.store import claims, control, deliveries, known_blobs, registries, tags, transfers, validated_files
+from pushd.store.expiry import expire
 from pushd.store.moment import utc_now
 from pushd.store.opening import open_database
+from pushd.store.pruning import prune
 from pushd.store.reading import read
 from pushd.store.submission import submit
+from pushd.store.view import View
 from pushd.store.worker import Worker
 from pushd.store.writing import commit
 from pushd.telemetry.events import DELIVERY_REQUEUED
 from pushd.work import TransferKey
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
-    from pushd.job import Failure, Job, JobState
+    from pushd.job import Failure, Job
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.digest import Digest
-    from pushd.oci.image import Image
     from pushd.oci.upload import Checkpoint
     from pushd.store.opening import Opened
     from pushd.store.transaction import Transaction
     from pushd.telemetry.events import Event
-    from pushd.work import Claim, FileIdentity, Outcome, Submission, TransferResult
+    from pushd.work import Claim, FileIdentity, Outcome, Pruned, Retention, Submission, TransferResult
 
 Result = TypeVar("Result")
 
@@ -71,7 +72,14 @@ def _close_unwanted(opening: asyncio.Future[Opened]) -> None:
         opening.result().close()
 
 
-class Store:
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # a log that was closed is gone
+        return 0
+
+
+class Store(View):
     """What `pushd.push.ports.JobStore` asks for, and what it promises, on SQLite.
 
     A caller that is cancelled loses the answer; what it asked for is done all the same, whole. Only a claim whose
@@ -90,11 +98,13 @@ class Store:
             lambda operations: commit(opened.writer, operations, opened.path),
             publish,
         )
-        self._reads: Worker[sqlite3.Connection] = Worker(
-            "store-reader",
-            opened.reader,
-            lambda operations: read(opened.reader, operations, opened.path),
-            publish,
+        super().__init__(
+            Worker(
+                "store-reader",
+                opened.reader,
+                lambda operations: read(opened.reader, operations, opened.path),
+                publish,
+            )
         )
         if opened.told:
             publish(opened.told)
@@ -103,6 +113,16 @@ class Store:
     def epoch(self) -> int:
         """The number of this life of the daemon, larger than any before."""
         return self._opened.epoch
+
+    @property
+    def stream(self) -> str:
+        """The id of the stream the events are numbered in: another one after a backup was restored."""
+        return self._opened.stream
+
+    @property
+    def size(self) -> int:
+        """Bytes of the database on the disk, its log and what both threads share of it included."""
+        return sum(_size(self._opened.path.with_name(f"pushd.db{suffix}")) for suffix in ("", "-wal", "-shm"))
 
     @property
     def requeued(self) -> int:
@@ -115,47 +135,20 @@ class Store:
         await self._writes.close()  # last: the connection that writes moves the log into the file as it closes
         self._opened.lock.release()
 
-    async def submit(self, submission: Submission) -> Job:
+    async def submit(self, submission: Submission, *, limit: int) -> Job:
         """Store a new job, or give the one already stored under the same uid and idempotency key.
 
         Raises:
-            RequestError: `request.idempotency_conflict`, the key was used with another body.
+            RequestError: `request.idempotency_conflict`, the key was used with another body; `request.limit`, the
+                user has `limit` jobs already that have not ended.
         """
-        return await self._writes.send(lambda transaction: submit(transaction, submission))
-
-    async def get(self, job_id: str) -> Job | None:
-        """Give one job with its deliveries and their transfers."""
-        return await self._reads.send(lambda connection: jobs.job(connection, job_id))
-
-    async def list(
-        self,
-        *,
-        states: Collection[JobState] = (),
-        after: str | None = None,
-        limit: int = 100,
-        uid: int | None = None,
-    ) -> Sequence[Job]:
-        """Give jobs, newest first, without their transfers; `after` is the last id of the page before.
-
-        Raises:
-            RequestError: `request.not_found`, there is no job `after`.
-        """
-        return await self._reads.send(
-            lambda connection: jobs.jobs(connection, states=states, after=after, limit=limit, uid=uid)
-        )
-
-    async def image(self, job_id: str) -> Image:
-        """Give the image of a job, the manifests' original bytes included.
-
-        Raises:
-            RequestError: `request.not_found`.
-        """
-        return await self._reads.send(lambda connection: image.load(connection, job_id))
+        return await self._writes.send(lambda transaction: submit(transaction, submission, limit=limit))
 
     async def claim(self, now: datetime, *, free: Mapping[str, int], default: int) -> Claim | None:
         """Take the next delivery that may run, marking it running.
 
-        Larger priority first, then older first. Held ones whose `not_before` has passed count as queued.
+        Larger priority first, then the user whose turn is longest ago, then older first. Held ones whose `not_before`
+        has passed count as queued; what goes to a paused registry is passed over.
 
         Args:
             now: the time.
@@ -174,10 +167,6 @@ class Store:
             if not taken.cancelled() and taken.exception() is None:
                 self._give_back(taken.result())
             raise
-
-    async def due(self, now: datetime) -> datetime | None:
-        """Give the earliest `not_before` after `now` of a held delivery."""
-        return await self._reads.send(lambda connection: claims.due(connection, now))
 
     async def plan(
         self, claim: Claim, *, credential: str, repository: str, blobs: Sequence[Descriptor], manifests: int
@@ -208,17 +197,19 @@ class Store:
         now = self._clock()
         await self._as(claim, lambda transaction: transfers.checkpoint(transaction, claim, key, checkpoint, now))
 
-    async def recall(self, key: TransferKey) -> Checkpoint | None:
-        """Give the saved checkpoint of an upload session."""
-        return await self._reads.send(lambda connection: transfers.recall(connection, key))
-
     async def hold(self, claim: Claim, until: datetime, failure: Failure) -> None:
-        """Put a delivery back until `until`. That was a try; `failure` joins its history."""
+        """Put a delivery back until `until`. That was a try; `failure` joins its history.
+
+        Where its job was paused meanwhile, it waits until that is resumed.
+        """
         now = self._clock()
         await self._as(claim, lambda transaction: deliveries.hold(transaction, claim.delivery_id, until, failure, now))
 
     async def release(self, claim: Claim) -> None:
-        """Put a delivery back into the queue at once, because the daemon stops: neither a try nor a crash."""
+        """Put a delivery back at once, because the daemon stops or its job or registry is paused: no try, no crash.
+
+        It is paused where its job is, and queued elsewhere.
+        """
         now = self._clock()
         await self._as(claim, lambda transaction: claims.release(transaction, claim, now))
 
@@ -234,17 +225,6 @@ class Store:
         """End a delivery, and with its last one the job. A failure joins the delivery's history."""
         await self._as(claim, lambda transaction: deliveries.end(transaction, claim.delivery_id, outcome, now))
 
-    async def met(self, registry: str) -> bool:
-        """Tell whether a delivery to `host[:port]` ever got past the first question, and planned a blob to send."""
-        return await self._reads.send(lambda connection: transfers.met(connection, registry))
-
-    async def mount_candidate(self, key: TransferKey) -> str | None:
-        """Give another repository of the same registry that is believed to hold the blob.
-
-        Believed from what earlier deliveries of the same principal with the same credential landed; the newest.
-        """
-        return await self._reads.send(lambda connection: known_blobs.elsewhere(connection, key))
-
     async def forget(self, claim: Claim, *, credential: str, repository: str, digests: Collection[Digest]) -> None:
         """Believe no longer that `repository` of the claim's registry holds these blobs."""
         keys = [
@@ -255,10 +235,6 @@ class Store:
         ]
         await self._as(claim, lambda transaction: known_blobs.forget(transaction, keys))
 
-    async def validated(self, identity: FileIdentity) -> Digest | None:
-        """Give the digest that this very content was found to have before."""
-        return await self._reads.send(lambda connection: validated_files.find(connection, identity))
-
     async def validate(self, identity: FileIdentity, digest: Digest, now: datetime) -> None:
         """Remember which digest a file's content was found to have.
 
@@ -268,27 +244,58 @@ class Store:
         if validated_files.settled(identity, now):
             await self._writes.send(lambda transaction: validated_files.save(transaction, identity, digest, now))
 
+    async def vouch(self, identity: FileIdentity, digest: Digest) -> None:
+        """Remember the digest of a file that nobody but the daemon can change, however fresh it is."""
+        now = self._clock()
+        await self._writes.send(lambda transaction: validated_files.save(transaction, identity, digest, now))
+
     async def cancel(self, job_id: str, now: datetime) -> Sequence[int]:
         """End the deliveries of a job that wait; give the ids of those that run and are the caller's to stop.
 
         Raises:
             RequestError: `request.not_found`.
         """
-        return await self._writes.send(
-            lambda transaction: deliveries.cancel(transaction, jobs.number(transaction.connection, job_id), now)
-        )
+        return await self._writes.send(lambda transaction: control.cancel(transaction, job_id, now))
 
-    async def events(self, after: int, *, job_id: str | None = None, limit: int = 500) -> Sequence[Event]:
-        """Give durable events numbered above `after`, in order."""
-        return await self._reads.send(lambda connection: journal.events(connection, after, job_id, limit))
+    async def pause(self, job_id: str, now: datetime, *, by: int) -> Sequence[int]:
+        """Pause a job; give the ids of its deliveries that run and are the caller's to stop. Idempotent.
 
-    async def last_event(self) -> int:
-        """Give the number of the newest durable event, 0 when there is none."""
-        return await self._reads.send(journal.last_event)
+        Raises:
+            RequestError: `request.not_found`; `request.state`, it has ended.
+        """
+        return await self._writes.send(lambda transaction: control.pause(transaction, job_id, now, by=by))
 
-    async def queue(self) -> Mapping[str, int]:
-        """Count the deliveries that are not terminal, by state."""
-        return await self._reads.send(jobs.queue)
+    async def resume(self, job_id: str, now: datetime, *, by: int) -> None:
+        """Let a paused job go on, its deadline later by the time it was paused. Idempotent.
+
+        Raises:
+            RequestError: `request.not_found`; `request.state`, it has ended.
+        """
+        await self._writes.send(lambda transaction: control.resume(transaction, job_id, now, by=by))
+
+    async def retry(self, job_id: str, now: datetime, *, by: int) -> int:
+        """Queue the deliveries of a job again that failed or were cancelled, as if new; give how many. Idempotent.
+
+        Raises:
+            RequestError: `request.not_found`; `request.state`, its bytes were in the spool and are gone.
+        """
+        return await self._writes.send(lambda transaction: control.retry(transaction, job_id, now, by=by))
+
+    async def pause_registry(self, registry: str, now: datetime, *, by: int) -> Sequence[int]:
+        """Claim nothing more that goes to `host[:port]`; give the ids of the deliveries that run. Idempotent."""
+        return await self._writes.send(lambda transaction: registries.pause(transaction, registry, now, by=by))
+
+    async def resume_registry(self, registry: str, now: datetime, *, by: int) -> None:
+        """Let a paused registry be served again. Idempotent."""
+        await self._writes.send(lambda transaction: registries.resume(transaction, registry, now, by=by))
+
+    async def expire(self, now: datetime) -> int:
+        """Fail deliveries that wait past their job's deadline, a bounded number; give how many. Paused ones wait on."""
+        return await self._writes.send(lambda transaction: expire(transaction, now))
+
+    async def prune(self, now: datetime, retention: Retention) -> Pruned:
+        """Take away a bounded number of jobs and events whose time is over, and what only they needed."""
+        return await self._writes.send(lambda transaction: prune(transaction, now, retention))
 
     async def _as(self, claim: Claim, change: Callable[[Transaction], Result]) -> Result:
         """Make a change that only the holder of a claim may make."""

@@ -7,92 +7,150 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pushd.errors import Code, RequestError
-from pushd.job import DeliveryState, JobState
-from pushd.store import image, jobs
-from pushd.store.moment import seconds
+from pushd.job import Delivery, Job, job_state
+from pushd.store import image, jobs, submitters
+from pushd.store.deliveries import resting
+from pushd.store.moment import moment, moment_or_none, seconds
+from pushd.store.transaction import About
 from pushd.telemetry.events import JOB_SUBMITTED
 
 if TYPE_CHECKING:
-    from pushd.job import Job
+    import sqlite3
+
     from pushd.store.transaction import Transaction
     from pushd.work import Submission
 
+_REPEATED = """
+    SELECT jobs.*, idempotency_keys.fingerprint
+    FROM idempotency_keys JOIN jobs ON jobs.number = idempotency_keys.job
+    WHERE idempotency_keys.uid = ? AND idempotency_keys.key = ?
+"""
+_JOB = """
+    INSERT INTO jobs
+    (id, uid, gids, administrator, source, spool, retain, priority, labels, state, digest, media_type, size, verify,
+     if_tag, created_at, not_before, deadline_at, lifetime)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    RETURNING number
+"""
+_DELIVERY = """
+    INSERT INTO deliveries (job, position, destination, registry, uid, priority, deadline_at, state, not_before)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    RETURNING id
+"""
+_LABEL = "INSERT INTO labels (key, value, job) VALUES (?, ?, ?)"
+_KEY = "INSERT INTO idempotency_keys (uid, key, fingerprint, job) VALUES (?, ?, ?, ?)"
 
-def submit(transaction: Transaction, submission: Submission) -> Job:
+
+def submit(transaction: Transaction, submission: Submission, *, limit: int) -> Job:
     """Store a new job, or give the one already stored under the same uid and idempotency key.
 
     Raises:
-        RequestError: `request.idempotency_conflict`.
+        RequestError: `request.idempotency_conflict`; `request.limit`, the user has `limit` jobs already that have not
+            ended.
     """
-    job_id = _repeated(transaction, submission)
-    if job_id is None:
-        _store(transaction, submission)
-        job_id = submission.job_id
-    row = transaction.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
-    return jobs.whole(transaction.connection, row)
+    if submission.idempotency_key is not None:
+        again = repeated(
+            transaction.connection, submission.uid, submission.idempotency_key, fingerprint=submission.fingerprint
+        )
+        if again is not None:
+            return again
+    if submitters.begin(transaction, submission.uid) > limit:
+        raise RequestError(
+            Code.REQUEST_LIMIT,
+            f"user {submission.uid}",
+            f"has {limit} jobs already that have not ended, and may not have more",
+            hint="wait until some have ended, or cancel them",
+        )
+    return _store(transaction, submission)
 
 
-def _repeated(transaction: Transaction, submission: Submission) -> str | None:
-    if submission.idempotency_key is None:
-        return None
-    row = transaction.execute(
-        """SELECT jobs.id, fingerprint FROM idempotency_keys JOIN jobs ON jobs.number = idempotency_keys.job
-           WHERE idempotency_keys.uid = ? AND key = ?""",
-        (submission.uid, submission.idempotency_key),
-    ).fetchone()
+def repeated(connection: sqlite3.Connection, uid: int, key: str, *, fingerprint: bytes) -> Job | None:
+    """Read the job stored under this uid and idempotency key.
+
+    Raises:
+        RequestError: `request.idempotency_conflict`, the key was used with another body.
+    """
+    row = connection.execute(_REPEATED, (uid, key)).fetchone()
     if row is None:
         return None
-    if row["fingerprint"] != submission.fingerprint:
+    if row["fingerprint"] != fingerprint:
         raise RequestError(
             Code.REQUEST_CONFLICT,
             "Idempotency-Key",
             f"was used before, with another request body, for job {row['id']}",
             hint="send a fresh key with a new request",
         )
-    return str(row["id"])
+    return jobs.whole(connection, row)
 
 
-def _store(transaction: Transaction, submission: Submission) -> None:
-    spec = submission.spec
-    root = submission.image.root.descriptor
-    number = transaction.execute(
-        """INSERT INTO jobs
-           (id, uid, source, priority, labels, state, digest, media_type, size, created_at, deadline_at, verify)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+def _store(transaction: Transaction, submission: Submission) -> Job:
+    """Write the job, and give it as it would be read: to read it back would take as long again."""
+    spec, root, size = submission.spec, submission.image.root.descriptor, submission.image.size
+    digest, labels = str(root.digest), dict(spec.labels)
+    created_at, deadline_at = seconds(submission.created_at), seconds(submission.deadline_at)
+    begins_at = None if spec.not_before is None else seconds(spec.not_before)
+    state, until = resting(None, begins_at, created_at)
+    ((number,),) = transaction.execute(
+        _JOB,
         (
             submission.job_id,
             submission.uid,
+            msgspec.json.encode(sorted(submission.gids)).decode(),
+            submission.administrator,
             spec.source,
+            submission.spool,
+            spec.retain,
             spec.priority,
-            msgspec.json.encode(dict(spec.labels)).decode(),
-            JobState.QUEUED,
-            str(root.digest),
+            msgspec.json.encode(labels).decode(),
+            job_state([state]),
+            digest,
             root.media_type,
-            submission.image.size,
-            seconds(submission.created_at),
-            seconds(submission.deadline_at),
+            size,
             spec.verify,
+            spec.if_tag,
+            created_at,
+            begins_at,
+            deadline_at,
+            max(0.0, deadline_at - max(created_at, begins_at or 0.0)),
         ),
-    ).lastrowid
+    ).fetchall()
+    deliveries: list[Delivery] = []
     for position, (destination, registry) in enumerate(zip(spec.destinations, submission.registries, strict=True)):
-        transaction.execute(
-            """INSERT INTO deliveries (job, position, destination, registry, priority, state)
-               VALUES (?, ?, ?, ?, ?, ?)""",
-            (number, position, destination, registry, spec.priority, DeliveryState.QUEUED),
-        )
+        ((delivery,),) = transaction.execute(
+            _DELIVERY,
+            (number, position, destination, registry, submission.uid, spec.priority, deadline_at, state, until),
+        ).fetchall()
+        deliveries.append(Delivery(id=delivery, destination=destination, state=state, not_before=moment_or_none(until)))
+    for key, value in labels.items():
+        transaction.execute(_LABEL, (key, value, number))
     image.save(transaction, number, submission.image)
     if submission.idempotency_key is not None:
-        transaction.execute(
-            "INSERT INTO idempotency_keys (uid, key, fingerprint, job) VALUES (?, ?, ?, ?)",
-            (submission.uid, submission.idempotency_key, submission.fingerprint, number),
-        )
+        transaction.execute(_KEY, (submission.uid, submission.idempotency_key, submission.fingerprint, number))
     transaction.tell(
         JOB_SUBMITTED,
         submission.created_at,
-        submission.job_id,
+        About(submission.uid, submission.job_id),
         source=spec.source,
         destinations=len(spec.destinations),
-        size=submission.image.size,
-        digest=str(root.digest),
+        size=size,
+        digest=digest,
         uid=submission.uid,
+    )
+    return Job(
+        id=submission.job_id,
+        state=job_state([state]),
+        source=spec.source,
+        uid=submission.uid,
+        priority=spec.priority,
+        labels=labels,
+        digest=digest,
+        media_type=root.media_type,
+        size=size,
+        created_at=moment(created_at),
+        deadline_at=moment(deadline_at),
+        finished_at=None,
+        deliveries=tuple(deliveries),
+        not_before=moment_or_none(begins_at),
+        if_tag=spec.if_tag,
+        retain=spec.retain,
     )

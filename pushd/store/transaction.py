@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pushd.store import journal
@@ -13,6 +14,21 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pushd.telemetry.events import Kind, Value
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What an event tells of.
+
+    Attributes:
+        uid: whose job it is; None for the daemon's own affairs.
+        job: the job's id.
+        delivery: the delivery's id.
+    """
+
+    uid: int | None = None
+    job: str | None = None
+    delivery: int | None = None
 
 
 class Transaction:
@@ -33,6 +49,7 @@ class Transaction:
         """Run one statement."""
         return self.connection.execute(sql, parameters)
 
-    def tell(self, kind: Kind, at: datetime, job: str, delivery: int | None = None, /, **fields: Value) -> None:
+    def tell(self, kind: Kind, at: datetime, about: About, /, **fields: Value) -> None:
         """Write a durable event."""
-        self.told.append(journal.record(self.connection, Event(kind, at, job, delivery, fields)))
+        event = Event(kind, at, about.job, about.delivery, fields, uid=about.uid)
+        self.told.append(journal.record(self.connection, event))

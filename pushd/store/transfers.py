@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from pushd.job import TransferState
 from pushd.oci.upload import Checkpoint, Form
-from pushd.store import known_blobs
+from pushd.store import known_blobs, registries
 from pushd.store.moment import seconds
+from pushd.store.transaction import About
 from pushd.telemetry.events import DELIVERY_PLANNED, TRANSFER_FINISHED
 from pushd.work import TransferKey
 
@@ -54,7 +55,6 @@ _RECALL = """
     FROM transfers JOIN upload_sessions ON upload_sessions.transfer = transfers.id
     WHERE registry = ? AND repository = ? AND digest = ? AND credential = ? AND uid = ?
 """
-_MET = "SELECT EXISTS (SELECT 1 FROM transfers WHERE registry = ?) AS met"
 
 
 def plan(
@@ -68,6 +68,8 @@ def plan(
     now: datetime,
 ) -> None:
     """Write down what a delivery needs, in order, all pending; what an earlier attempt came to goes."""
+    if blobs:
+        registries.meet(transaction, claim.registry)
     transaction.execute("DELETE FROM waiters WHERE delivery = ?", (claim.delivery_id,))
     for position, blob in enumerate(blobs):
         transfer = transaction.execute(
@@ -80,8 +82,7 @@ def plan(
     transaction.tell(
         DELIVERY_PLANNED,
         now,
-        claim.job_id,
-        claim.delivery_id,
+        _about(claim),
         destination=claim.destination,
         blobs=len(blobs),
         size=sum(blob.size for blob in blobs),
@@ -131,8 +132,7 @@ def land(transaction: Transaction, claim: Claim, blob: Descriptor, result: Trans
     transaction.tell(
         TRANSFER_FINISHED,
         now,
-        claim.job_id,
-        claim.delivery_id,
+        _about(claim),
         digest=str(blob.digest),
         destination=claim.destination,
         media_type=blob.media_type,
@@ -182,13 +182,12 @@ def recall(connection: sqlite3.Connection, key: TransferKey) -> Checkpoint | Non
     return Checkpoint(row["location"], row["offset"], row["chunk_size"], Form(row["form"]))
 
 
-def met(connection: sqlite3.Connection, registry: str) -> bool:
-    """Read whether a delivery to `host[:port]` ever planned a blob to send."""
-    return bool(connection.execute(_MET, (registry,)).fetchone()["met"])
-
-
 def _forget(transaction: Transaction, transfer: int) -> None:
     transaction.execute("DELETE FROM upload_sessions WHERE transfer = ?", (transfer,))
+
+
+def _about(claim: Claim) -> About:
+    return About(claim.uid, claim.job_id, claim.delivery_id)
 
 
 def _columns(key: TransferKey) -> tuple[str, str, str, str, int]:

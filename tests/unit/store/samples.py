@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pushd.job import DeliveryState, Failure, JobSpec
+from pushd.job import DeliveryState, Failure, JobSpec, Retain
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
 from pushd.oci.image import Document, Image
@@ -27,6 +27,8 @@ LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 THROTTLED = Failure(code="registry.throttled", message="registry.test: asks for a pause", retryable=True)
 REFUSED = Failure(code="registry.denied", message="registry.test: no right to push", retryable=False)
+PLENTY = 10_000
+"""More unfinished jobs than any test has, as the limit of a user."""
 CANCELLED = Outcome(state=DeliveryState.CANCELLED)
 SUPERSEDED = Outcome(state=DeliveryState.SUPERSEDED)
 FAILED = Outcome(state=DeliveryState.FAILED, failure=REFUSED)
@@ -93,16 +95,34 @@ def submission(
     fingerprint: bytes = b"body",
     labels: Mapping[str, str] | None = None,
     at: datetime = NOON,
+    gids: frozenset[int] = frozenset(),
+    administrator: bool = False,
+    spool: str | None = None,
+    not_before: datetime | None = None,
+    deadline: float = 86_400.0,
+    if_tag: str | None = None,
+    retain: Retain = Retain.SOURCE,
 ) -> Submission:
     destinations = destinations or ("registry.test/team/app:1.4",)
     return Submission(
         job_id=job_id,
-        spec=JobSpec(source="oci:/srv/app:1.4", destinations=destinations, priority=priority, labels=labels or {}),
+        spec=JobSpec(
+            source="oci:/srv/app:1.4",
+            destinations=destinations,
+            priority=priority,
+            labels=labels or {},
+            not_before=not_before,
+            if_tag=if_tag,
+            retain=retain,
+        ),
         registries=tuple(destination.partition("/")[0] for destination in destinations),
         image=of or image(),
         uid=uid,
         created_at=at,
-        deadline_at=at + timedelta(days=1),
+        deadline_at=max(at, not_before or at) + timedelta(seconds=deadline),
+        gids=gids,
+        administrator=administrator,
+        spool=spool,
         idempotency_key=idempotency_key,
         fingerprint=fingerprint,
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -8,14 +9,15 @@ import pytest
 
 from pushd.errors import Code, StoreError
 from pushd.job import DeliveryState, JobState
+from pushd.principal import User
 from pushd.store import claims
-from pushd.store.claims import first
-from pushd.store.deliveries import cancel
+from pushd.store.claims import Head, first
+from pushd.store.control import cancel
 from pushd.store.opening import open_database
 from pushd.store.submission import submit
 from pushd.store.transaction import Transaction
 from pushd.telemetry.events import DELIVERY_REQUEUED, DELIVERY_STARTED
-from tests.unit.store.samples import FAILED, NOON, THROTTLED, after, blob, submission, succeeded, transfer_key
+from tests.unit.store.samples import FAILED, NOON, PLENTY, THROTTLED, after, blob, submission, succeeded, transfer_key
 
 if TYPE_CHECKING:
     import sqlite3
@@ -39,7 +41,7 @@ async def test_an_empty_queue_gives_nothing(store: Store, published: list[Event]
 
 
 async def test_a_claim_carries_what_the_engine_needs(store: Store) -> None:
-    job = await store.submit(submission("job1", "mirror.test:5000/app:1.4", uid=7))
+    job = await store.submit(submission("job1", "mirror.test:5000/app:1.4", uid=7), limit=PLENTY)
     claim = await claimed(store)
     assert (claim.job_id, claim.delivery_id) == ("job1", job.deliveries[0].id)
     assert (claim.source, claim.destination) == ("oci:/srv/app:1.4", "mirror.test:5000/app:1.4")
@@ -49,7 +51,7 @@ async def test_a_claim_carries_what_the_engine_needs(store: Store) -> None:
 
 
 async def test_a_claimed_delivery_runs_and_is_not_claimed_again(store: Store, published: list[Event]) -> None:
-    await store.submit(submission("job1"))
+    await store.submit(submission("job1"), limit=PLENTY)
     claim = await claimed(store, 5)
     assert await store.claim(NOON, free={}, default=1) is None
     job = await store.get("job1")
@@ -65,17 +67,58 @@ async def test_a_claimed_delivery_runs_and_is_not_claimed_again(store: Store, pu
 
 
 async def test_larger_priority_goes_first_then_the_older(store: Store) -> None:
-    await store.submit(submission("low", priority=-1))
-    await store.submit(submission("old"))
-    await store.submit(submission("new"))
-    await store.submit(submission("urgent", "other.test/app:1", priority=5))
+    await store.submit(submission("low", priority=-1), limit=PLENTY)
+    await store.submit(submission("old"), limit=PLENTY)
+    await store.submit(submission("new"), limit=PLENTY)
+    await store.submit(submission("urgent", "other.test/app:1", priority=5), limit=PLENTY)
     order = [(await claimed(store)).job_id for _ in range(4)]
     assert order == ["urgent", "old", "new", "low"]
 
 
+async def test_a_claim_carries_whose_rights_and_whose_bytes(store: Store) -> None:
+    asked = submission("job1", gids=frozenset({100, 7}), administrator=True, spool="entry", if_tag="absent")
+    await store.submit(asked, limit=PLENTY)
+    claim = await claimed(store)
+    assert (claim.gids, claim.spool, claim.if_tag) == (frozenset({7, 100}), "entry", "absent")
+    assert claim.user == User(uid=1000, gids=frozenset({7, 100}), administrator=True)
+    await store.submit(submission("job2"), limit=PLENTY)
+    claim = await claimed(store)
+    assert (claim.gids, claim.spool, claim.if_tag) == (frozenset(), None, None)
+    assert not claim.user.administrator
+
+
+async def test_users_take_turns_inside_a_priority(store: Store) -> None:
+    for number in range(4):
+        await store.submit(submission(f"a{number}", uid=1), limit=PLENTY)
+    await store.submit(submission("b0", uid=2), limit=PLENTY)
+    await store.submit(submission("b1", "other.test/app:1", uid=2), limit=PLENTY)
+    await store.submit(submission("c0", uid=3, priority=-1), limit=PLENTY)
+    await store.submit(submission("b2", uid=2, priority=1), limit=PLENTY)
+    order = [(await claimed(store)).job_id for _ in range(8)]
+    assert order == ["b2", "a0", "b0", "a1", "b1", "a2", "a3", "c0"]
+
+
+async def test_who_comes_late_to_a_long_queue_is_next(store: Store) -> None:
+    for number in range(5):
+        await store.submit(submission(f"a{number}", uid=1), limit=PLENTY)
+    assert [(await claimed(store)).job_id for _ in range(2)] == ["a0", "a1"]
+    await store.submit(submission("b0", uid=2), limit=PLENTY)
+    assert [(await claimed(store)).job_id for _ in range(2)] == ["b0", "a2"]
+
+
+async def test_what_goes_to_a_paused_registry_is_passed_over(store: Store) -> None:
+    await store.submit(submission("job1", "paused.test/app:1", priority=9), limit=PLENTY)
+    await store.submit(submission("job2", "other.test/app:1"), limit=PLENTY)
+    await store.pause_registry("paused.test", NOON, by=0)
+    assert (await claimed(store)).job_id == "job2"
+    assert await store.claim(NOON, free={"paused.test": 5}, default=5) is None
+    await store.resume_registry("paused.test", NOON, by=0)
+    assert (await claimed(store)).job_id == "job1"
+
+
 async def test_a_registry_with_no_place_left_holds_up_only_its_own(store: Store) -> None:
-    await store.submit(submission("job1", "busy.test/app:1", priority=9))
-    await store.submit(submission("job2", "idle.test/app:1"))
+    await store.submit(submission("job1", "busy.test/app:1", priority=9), limit=PLENTY)
+    await store.submit(submission("job2", "idle.test/app:1"), limit=PLENTY)
     claim = await store.claim(NOON, free={"busy.test": 0}, default=1)
     assert claim is not None
     assert claim.job_id == "job2"
@@ -87,7 +130,7 @@ async def test_a_registry_with_no_place_left_holds_up_only_its_own(store: Store)
 
 
 async def test_a_held_delivery_counts_as_queued_when_its_time_has_come(store: Store) -> None:
-    await store.submit(submission("job1"))
+    await store.submit(submission("job1"), limit=PLENTY)
     await store.hold(await claimed(store), after(60), THROTTLED)
     assert await store.claim(after(59), free={}, default=1) is None
     claim = await claimed(store, 60)
@@ -99,19 +142,19 @@ async def test_a_held_delivery_counts_as_queued_when_its_time_has_come(store: St
 
 
 async def test_a_held_delivery_whose_time_has_come_waits_its_turn_as_queued(store: Store) -> None:
-    await store.submit(submission("job1"))
+    await store.submit(submission("job1"), limit=PLENTY)
     await store.hold(await claimed(store), after(60), THROTTLED)
     assert await store.claim(after(61), free={}, default=0) is None
     assert await store.due(after(61)) is None
     job = await store.get("job1")
     assert job is not None
     assert job.state is JobState.QUEUED
-    assert await store.queue() == {"queued": 1, "running": 0, "held": 0}
+    assert await store.queue() == {"registry.test": {"queued": 1, "running": 0, "held": 0, "paused": 0}}
 
 
 async def test_the_next_time_to_look_is_that_of_the_earliest_held(store: Store) -> None:
     assert await store.due(NOON) is None
-    await store.submit(submission("job1", "registry.test/a:1", "registry.test/b:1"))
+    await store.submit(submission("job1", "registry.test/a:1", "registry.test/b:1"), limit=PLENTY)
     await store.hold(await claimed(store), after(90), THROTTLED)
     await store.hold(await claimed(store), after(30), THROTTLED)
     assert await store.due(NOON) == after(30)
@@ -123,7 +166,7 @@ async def test_the_next_time_to_look_is_that_of_the_earliest_held(store: Store) 
 
 
 async def test_a_released_delivery_is_queued_again_at_once(store: Store, published: list[Event]) -> None:
-    await store.submit(submission("job1"))
+    await store.submit(submission("job1"), limit=PLENTY)
     claim = await claimed(store)
     await store.release(claim)
     job = await store.get("job1")
@@ -135,7 +178,7 @@ async def test_a_released_delivery_is_queued_again_at_once(store: Store, publish
 
 
 async def test_a_release_uses_up_no_try_and_no_two_claims_are_the_same(store: Store) -> None:
-    await store.submit(submission("job1"))
+    await store.submit(submission("job1"), limit=PLENTY)
     first_claim = await claimed(store)
     await store.release(first_claim)
     second = await claimed(store)
@@ -147,7 +190,7 @@ async def test_a_release_uses_up_no_try_and_no_two_claims_are_the_same(store: St
 
 
 async def test_a_hold_uses_up_a_try(store: Store) -> None:
-    await store.submit(submission("job1"))
+    await store.submit(submission("job1"), limit=PLENTY)
     await store.hold(await claimed(store), after(10), THROTTLED)
     await store.release(await claimed(store, 10))
     claim = await claimed(store, 11)
@@ -174,7 +217,7 @@ WRITES = {
 async def test_a_claim_that_was_lost_can_write_nothing(
     store: Store, published: list[Event], write: Callable[[Store, Claim], object]
 ) -> None:
-    await store.submit(submission("job1"))
+    await store.submit(submission("job1"), limit=PLENTY)
     lost = await claimed(store)
     await store.plan(lost, credential="anonymous", repository="team/app", blobs=[blob("a")], manifests=1)
     await store.hold(lost, after(10), THROTTLED)
@@ -189,7 +232,7 @@ async def test_a_claim_that_was_lost_can_write_nothing(
 
 
 async def test_a_claim_of_another_life_is_lost_whatever_its_attempt(store: Store) -> None:
-    await store.submit(submission("job1"))
+    await store.submit(submission("job1"), limit=PLENTY)
     claim = await claimed(store)
     for epoch in (store.epoch - 1, store.epoch + 1):
         with pytest.raises(StoreError) as refused:
@@ -199,7 +242,7 @@ async def test_a_claim_of_another_life_is_lost_whatever_its_attempt(store: Store
 
 
 async def test_a_finished_delivery_is_finished_once(store: Store, published: list[Event]) -> None:
-    await store.submit(submission("job1"))
+    await store.submit(submission("job1"), limit=PLENTY)
     claim = await claimed(store)
     await store.finish(claim, succeeded(), NOON)
     told = len(published)
@@ -223,17 +266,17 @@ def claim_next(writer: sqlite3.Connection, at: float = 0.0) -> Claim | None:
     return claims.claim(Transaction(writer), 1, after(at), free={"full.test": 0}, default=1)
 
 
-def fill(writer: sqlite3.Connection, prefix: str, count: int, registry: str = "registry.test") -> None:
+def fill(writer: sqlite3.Connection, prefix: str, count: int, registry: str = "registry.test", uid: int = 1000) -> None:
     writer.execute("BEGIN")
     for number in range(count):
-        submit(Transaction(writer), submission(f"{prefix}{number}", f"{registry}/app:1"))
+        submit(Transaction(writer), submission(f"{prefix}{number}", f"{registry}/app:1", uid=uid), limit=PLENTY)
     writer.execute("COMMIT")
 
 
 def end_all(writer: sqlite3.Connection) -> None:
     writer.execute("BEGIN")
-    for row in writer.execute("SELECT number FROM jobs").fetchall():
-        cancel(Transaction(writer), row["number"], NOON)
+    for row in writer.execute("SELECT id FROM jobs").fetchall():
+        cancel(Transaction(writer), row["id"], NOON)
     writer.execute("COMMIT")
 
 
@@ -276,6 +319,17 @@ def test_a_claim_costs_the_same_however_long_the_queue_is(writer: sqlite3.Connec
     assert steps_of_a_claim(writer) == before
 
 
+def test_a_claim_costs_more_with_each_user_who_waits_and_no_more_with_what_they_wait_for(
+    writer: sqlite3.Connection,
+) -> None:
+    for uid in (1, 2, 3):
+        fill(writer, f"first{uid}.", 1, uid=uid)
+    before = steps_of_a_claim(writer)
+    for uid in (1, 2, 3):
+        fill(writer, f"second{uid}.", 300, uid=uid)
+    assert steps_of_a_claim(writer) == before
+
+
 def test_every_statement_of_a_claim_searches_an_index(writer: sqlite3.Connection) -> None:
     fill(writer, "waiting", 1)
     statements: list[str] = []
@@ -287,13 +341,23 @@ def test_every_statement_of_a_claim_searches_an_index(writer: sqlite3.Connection
     for statement in touching:
         for row in writer.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall():
             step = row["detail"]
-            if "deliveries" in step:
-                assert step.startswith("SEARCH") or "deliveries_queued" in step, statement
+            if re.search(r"deliveries|next|later|jobs|submitters", step):
+                assert step.startswith("SEARCH") or "deliveries_queued" in step or "submitters_by_turn" in step, step
+            assert "TEMP B-TREE" not in step, step
 
 
 @pytest.mark.parametrize(
     ("heads", "chosen"),
-    [([], None), ([(0, 3)], 3), ([(0, 3), (0, 2)], 2), ([(0, 1), (5, 9)], 9), ([(-1, 1), (-2, 0)], 1)],
+    [
+        ([], None),
+        ([Head(0, 7, 3)], 3),
+        ([Head(0, 7, 3), Head(0, 7, 2)], 2),
+        ([Head(0, 7, 2), Head(0, 6, 3)], 3),
+        ([Head(0, 1, 1), Head(5, 9, 9)], 9),
+        ([Head(-1, 5, 1), Head(-2, 0, 0)], 1),
+    ],
 )
-def test_the_first_is_of_larger_priority_then_older(heads: list[tuple[int, int]], chosen: int | None) -> None:
+def test_the_first_is_of_larger_priority_then_of_the_longer_waiting_user_then_older(
+    heads: list[Head], chosen: int | None
+) -> None:
     assert first(heads) == chosen

@@ -13,7 +13,7 @@ from pushd.store import open_store
 from pushd.store.crashes import LIMIT, in_a_row
 from pushd.telemetry.events import DELIVERY_FAILED, DELIVERY_REQUEUED, JOB_FINISHED
 from pushd.work import Outcome, TransferResult
-from tests.unit.store.samples import NOON, THROTTLED, after, blob, submission, transfer_key
+from tests.unit.store.samples import NOON, PLENTY, THROTTLED, after, blob, submission, transfer_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -61,7 +61,7 @@ class Lives:
 async def lives(tmp_path: Path) -> Lives:
     lives = Lives(tmp_path)
     async with lives.life() as store:
-        await store.submit(submission("job1"))
+        await store.submit(submission("job1"), limit=PLENTY)
     return lives
 
 
@@ -115,7 +115,7 @@ async def test_a_delivery_set_aside_leaves_the_others_of_its_life_alone(lives: L
         async with lives.life() as store:
             await claimed(store)
             if number == LIMIT - 1:
-                await store.submit(submission("job2"))
+                await store.submit(submission("job2"), limit=PLENTY)
                 await claimed(store)
     async with lives.life() as store:
         assert store.requeued == 1
@@ -167,7 +167,7 @@ async def test_a_planned_upload_that_another_delivery_began_is_no_progress_of_th
         claim = await planned(store)
         await stand(store, claim, 500)
         await store.hold(claim, after(9000), THROTTLED)
-        await store.submit(submission("job2"))
+        await store.submit(submission("job2"), limit=PLENTY)
     for number in range(LIMIT):
         async with lives.life() as store:
             assert (await planned(store)).job_id == "job2", number
@@ -247,7 +247,7 @@ async def test_an_ordered_stop_between_crashes_makes_them_good_only_with_progres
 
 async def test_a_delivery_that_only_waited_while_others_got_further_is_not_blamed(lives: Lives) -> None:
     async with lives.life() as store:
-        await store.submit(submission("job2"))
+        await store.submit(submission("job2"), limit=PLENTY)
     for number in range(1, LIMIT + 3):
         async with lives.life() as store:
             await stand(store, await planned(store), number * 100)
@@ -262,6 +262,6 @@ async def test_a_life_in_which_another_delivery_succeeded_is_held_against_nobody
     for _ in range(LIMIT + 1):
         async with lives.life() as store:
             await claimed(store)
-            await store.submit(submission(f"job{store.epoch + 1}"))
+            await store.submit(submission(f"job{store.epoch + 1}"), limit=PLENTY)
             await store.finish(await claimed(store), Outcome(state=DeliveryState.SUCCEEDED), NOON)
     assert (await lives.delivery()).state is DeliveryState.QUEUED

@@ -19,6 +19,7 @@ from tests.unit.store.samples import (
     CANCELLED,
     FAILED,
     NOON,
+    PLENTY,
     REFUSED,
     SUPERSEDED,
     THROTTLED,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 
 async def begun(store: Store, *destinations: str) -> Claim:
-    await store.submit(submission("job1", *destinations))
+    await store.submit(submission("job1", *destinations), limit=PLENTY)
     return await claimed(store)
 
 
@@ -198,7 +199,7 @@ async def test_cancelling_ends_what_waits_and_names_what_runs(store: Store, publ
 
 
 async def test_cancelling_a_job_that_only_waits_ends_it(store: Store, published: list[Event]) -> None:
-    await store.submit(submission("job1", "registry.test/a:1", "registry.test/b:1"))
+    await store.submit(submission("job1", "registry.test/a:1", "registry.test/b:1"), limit=PLENTY)
     assert await store.cancel("job1", after(1)) == ()
     assert (await job1(store)).state is JobState.CANCELLED
     assert [event.kind for event in published[1:]] == [DELIVERY_CANCELLED, DELIVERY_CANCELLED, JOB_FINISHED]
@@ -206,7 +207,7 @@ async def test_cancelling_a_job_that_only_waits_ends_it(store: Store, published:
 
 
 async def test_cancelling_again_changes_nothing(store: Store, published: list[Event]) -> None:
-    await store.submit(submission("job1"))
+    await store.submit(submission("job1"), limit=PLENTY)
     await store.cancel("job1", after(1))
     before = await job1(store)
     count = len(published)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushd.errors import Code, RequestError, StoreError
-from tests.unit.store.samples import image, index, submission
+from tests.unit.store.samples import PLENTY, image, index, submission
 
 if TYPE_CHECKING:
     import sqlite3
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 async def test_an_image_comes_back_byte_for_byte_children_first(store: Store) -> None:
     submitted = index("amd64", "arm64")
-    await store.submit(submission("job1", of=submitted))
+    await store.submit(submission("job1", of=submitted), limit=PLENTY)
     assert await store.image("job1") == submitted
 
 
 async def test_the_bytes_are_kept_once_however_many_jobs_push_them(store: Store) -> None:
     for number in range(3):
-        await store.submit(submission(f"job{number}", of=index("amd64", "arm64")))
-    await store.submit(submission("job9", of=image("amd64")))
+        await store.submit(submission(f"job{number}", of=index("amd64", "arm64")), limit=PLENTY)
+    await store.submit(submission("job9", of=image("amd64")), limit=PLENTY)
     (count,) = await store._reads.send(
         lambda connection: connection.execute("SELECT count(*) FROM manifests").fetchone()
     )
@@ -37,7 +37,7 @@ async def test_the_image_of_a_job_nobody_knows_is_not_found(store: Store) -> Non
 
 
 async def test_a_manifest_whose_bytes_rotted_is_never_given(store: Store) -> None:
-    await store.submit(submission("job1"))
+    await store.submit(submission("job1"), limit=PLENTY)
 
     def rot(connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE manifests SET content = CAST(content || ' ' AS BLOB)")

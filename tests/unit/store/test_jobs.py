@@ -6,8 +6,10 @@ import pytest
 
 from pushd.errors import Code, RequestError
 from pushd.job import JobState, TransferState
+from pushd.store import jobs
 from pushd.store.jobs import transfer_state
-from tests.unit.store.samples import FAILED, NOON, THROTTLED, after, image, submission, succeeded
+from pushd.work import JobQuery
+from tests.unit.store.samples import FAILED, NOON, PLENTY, THROTTLED, after, image, submission, succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,41 +28,41 @@ async def test_a_job_nobody_knows_is_none(store: Store) -> None:
 
 async def test_jobs_are_listed_newest_first_in_pages(store: Store) -> None:
     for number in range(5):
-        await store.submit(submission(f"job{number}"))
-    first = await store.list(limit=2)
+        await store.submit(submission(f"job{number}"), limit=PLENTY)
+    first = await store.list(JobQuery(limit=2))
     assert ids(first) == ["job4", "job3"]
-    second = await store.list(limit=2, after=first[-1].id)
+    second = await store.list(JobQuery(limit=2, after=first[-1].id))
     assert ids(second) == ["job2", "job1"]
-    assert ids(await store.list(limit=2, after="job1")) == ["job0"]
-    assert ids(await store.list(limit=2, after="job0")) == []
+    assert ids(await store.list(JobQuery(limit=2, after="job1"))) == ["job0"]
+    assert ids(await store.list(JobQuery(limit=2, after="job0"))) == []
 
 
 async def test_a_page_after_a_job_nobody_knows_is_refused(store: Store) -> None:
     with pytest.raises(RequestError) as refused:
-        await store.list(after="nobody")
+        await store.list(JobQuery(after="nobody"))
     assert refused.value.code is Code.REQUEST_NOT_FOUND
 
 
 async def test_jobs_are_listed_by_state_and_by_submitter(store: Store) -> None:
-    await store.submit(submission("job0", uid=1))
-    await store.submit(submission("job1", uid=2))
-    await store.submit(submission("job2", uid=1))
+    await store.submit(submission("job0", uid=1), limit=PLENTY)
+    await store.submit(submission("job1", uid=2), limit=PLENTY)
+    await store.submit(submission("job2", uid=1), limit=PLENTY)
     claim = await store.claim(NOON, free={}, default=1)
     assert claim is not None
-    assert ids(await store.list(states=[JobState.RUNNING])) == ["job0"]
-    assert ids(await store.list(states=[JobState.RUNNING, JobState.QUEUED])) == ["job2", "job1", "job0"]
-    assert ids(await store.list(uid=1)) == ["job2", "job0"]
-    assert ids(await store.list(states=[JobState.QUEUED], uid=1)) == ["job2"]
-    assert ids(await store.list(states=[JobState.QUEUED], after="job2")) == ["job1"]
-    assert ids(await store.list(states=[JobState.FAILED])) == []
+    assert ids(await store.list(JobQuery(states=[JobState.RUNNING]))) == ["job0"]
+    assert ids(await store.list(JobQuery(states=[JobState.RUNNING, JobState.QUEUED]))) == ["job2", "job1", "job0"]
+    assert ids(await store.list(JobQuery(uid=1))) == ["job2", "job0"]
+    assert ids(await store.list(JobQuery(states=[JobState.QUEUED], uid=1))) == ["job2"]
+    assert ids(await store.list(JobQuery(states=[JobState.QUEUED], after="job2"))) == ["job1"]
+    assert ids(await store.list(JobQuery(states=[JobState.FAILED]))) == []
 
 
 async def test_a_list_has_the_deliveries_and_not_their_transfers(store: Store) -> None:
-    await store.submit(submission("job1", "registry.test/a:1", "registry.test/b:1"))
+    await store.submit(submission("job1", "registry.test/a:1", "registry.test/b:1"), limit=PLENTY)
     claim = await store.claim(NOON, free={}, default=1)
     assert claim is not None
     await store.plan(claim, credential="anonymous", repository="a", blobs=image().blobs, manifests=1)
-    (listed,) = await store.list()
+    (listed,) = await store.list(JobQuery())
     assert [delivery.destination for delivery in listed.deliveries] == ["registry.test/a:1", "registry.test/b:1"]
     assert [delivery.transfers for delivery in listed.deliveries] == [(), ()]
     job = await store.get("job1")
@@ -68,24 +70,17 @@ async def test_a_list_has_the_deliveries_and_not_their_transfers(store: Store) -
     assert [len(delivery.transfers) for delivery in job.deliveries] == [3, 0]
 
 
-async def test_listing_by_state_searches_the_index(store: Store) -> None:
-    from pushd.store.jobs import _PAGE_OF_STATES  # noqa: PLC0415 (looks behind the door)
-
-    plan = await store._reads.send(
-        lambda connection: [
-            row["detail"]
-            for row in connection.execute(
-                f"EXPLAIN QUERY PLAN {_PAGE_OF_STATES}",
-                {"states": '["running"]', "before": None, "uid": None, "limit": 5},
-            )
-        ]
-    )
-    assert any("SEARCH jobs USING INDEX jobs_by_state" in step for step in plan)
+async def test_a_page_after_somebody_elses_job_is_refused_as_one_nobody_knows(store: Store) -> None:
+    await store.submit(submission("job1", uid=1), limit=PLENTY)
+    with pytest.raises(RequestError) as refused:
+        await store.list(JobQuery(after="job1", uid=2))
+    assert refused.value.code is Code.REQUEST_NOT_FOUND
+    assert await store.list(JobQuery(after="job1", uid=1)) == ()
 
 
 async def test_the_queue_is_counted_by_state_and_forgets_what_ended(store: Store) -> None:
-    assert await store.queue() == {"queued": 0, "running": 0, "held": 0}
-    await store.submit(submission("job1", *(f"registry.test/{name}:1" for name in "abcde")))
+    assert await store.queue() == {}
+    await store.submit(submission("job1", *(f"registry.test/{name}:1" for name in "abcde")), limit=PLENTY)
     claims = [await store.claim(NOON, free={}, default=1) for _ in range(4)]
     first, second, third, _ = claims
     assert first is not None
@@ -94,7 +89,60 @@ async def test_the_queue_is_counted_by_state_and_forgets_what_ended(store: Store
     await store.hold(first, after(60), THROTTLED)
     await store.finish(second, FAILED, NOON)
     await store.finish(third, succeeded(), NOON)
-    assert await store.queue() == {"queued": 1, "running": 1, "held": 1}
+    assert await store.queue() == {"registry.test": {"queued": 1, "running": 1, "held": 1, "paused": 0}}
+
+
+async def test_the_queue_is_counted_by_registry_and_for_one_user(store: Store) -> None:
+    await store.submit(submission("job1", "a.test/app:1", "b.test/app:1", uid=1), limit=PLENTY)
+    await store.submit(submission("job2", "b.test/app:1", uid=2), limit=PLENTY)
+    await store.pause("job2", NOON, by=0)
+    idle = {"queued": 0, "running": 0, "held": 0, "paused": 0}
+    assert await store.queue() == {"a.test": {**idle, "queued": 1}, "b.test": {**idle, "queued": 1, "paused": 1}}
+    assert await store.queue(1) == {"a.test": {**idle, "queued": 1}, "b.test": {**idle, "queued": 1}}
+    assert await store.queue(2) == {"b.test": {**idle, "paused": 1}}
+    assert await store.queue(3) == {}
+
+
+async def test_the_oldest_job_is_the_first_submitted_that_has_not_ended(store: Store) -> None:
+    assert await store.oldest() is None
+    for number in range(4):
+        await store.submit(submission(f"job{number}", uid=number % 2, at=after(number)), limit=PLENTY)
+    await store.cancel("job0", after(9))
+    await store.pause("job1", after(9), by=0)
+    assert await store.oldest() == after(1)
+    assert (await store.oldest(0), await store.oldest(1), await store.oldest(2)) == (after(2), after(1), None)
+
+
+async def test_the_spool_entries_jobs_need_are_those_of_jobs_that_have_not_ended(store: Store) -> None:
+    for number in range(3):
+        await store.submit(submission(f"job{number}", spool=f"entry{number}"), limit=PLENTY)
+    await store.submit(submission("job3"), limit=PLENTY)
+    await store.cancel("job1", NOON)
+    await store.pause("job2", NOON, by=0)
+    assert await store.spooled() == {"entry0", "entry2"}
+    assert await store.unneeded(["entry0", "entry1", "entry2", "not yet"]) == {"entry1"}
+
+
+async def test_a_spool_entry_two_jobs_need_is_needed_until_both_have_ended(store: Store) -> None:
+    for number in range(2):
+        await store.submit(submission(f"job{number}", spool="entry"), limit=PLENTY)
+    await store.cancel("job0", NOON)
+    assert (await store.spooled(), await store.unneeded(["entry"])) == ({"entry"}, set())
+    await store.cancel("job1", NOON)
+    assert (await store.spooled(), await store.unneeded(["entry"])) == (set(), {"entry"})
+
+
+async def test_spool_entries_are_searched_for(store: Store) -> None:
+    plans = await store._reads.send(
+        lambda connection: [
+            row["detail"]
+            for sql, values in ((jobs._SPOOLED, ()), (jobs._UNNEEDED, ("[]",)))
+            for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)
+        ]
+    )
+    assert "SCAN jobs" not in plans
+    named = [step for step in plans if "jobs" in step or "living" in step]
+    assert all("jobs_spooled" in step or "jobs_by_spool" in step for step in named), named
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from pushd.oci.upload import Checkpoint, Form
 from pushd.store import open_store
 from pushd.store.opening import open_database
 from pushd.telemetry.events import DELIVERY_REQUEUED, DELIVERY_STARTED
-from tests.unit.store.samples import FAILED, NOON, after, blob, image, submission, transfer_key
+from pushd.work import JobQuery
+from tests.unit.store.samples import FAILED, NOON, PLENTY, after, blob, image, submission, transfer_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +69,7 @@ async def test_the_store_is_what_the_engine_asks_for(store: Store) -> None:
 
 async def test_everything_is_there_when_it_is_opened_again(tmp_path: Path, published: list[Event]) -> None:
     first = await open_store(tmp_path, publish=published.extend)
-    await first.submit(submission("job1", "registry.test/a:1", "registry.test/b:1"))
+    await first.submit(submission("job1", "registry.test/a:1", "registry.test/b:1"), limit=PLENTY)
     claim = await claimed(first)
     await first.plan(claim, credential="c", repository="a", blobs=image().blobs, manifests=1)
     checkpoint = Checkpoint("https://registry.test/upload", 5, 10, Form.CHUNKED)
@@ -83,17 +84,39 @@ async def test_everything_is_there_when_it_is_opened_again(tmp_path: Path, publi
     assert await second.image("job1") == image()
     assert await second.recall(key) == checkpoint
     assert await second.events(0) == tuple(told)
-    assert await second.last_event() == len(told)
+    assert await second.told() == (1, len(told))
     assert second.epoch == first.epoch + 1
     assert second.requeued == 0
     await second.close()
+
+
+async def test_the_stream_is_the_databases_own(tmp_path: Path) -> None:
+    first = await open_store(tmp_path / "a", publish=lambda _: None)
+    other = await open_store(tmp_path / "b", publish=lambda _: None)
+    stream = first.stream
+    assert stream
+    assert stream != other.stream
+    await first.close()
+    await other.close()
+    again = await open_store(tmp_path / "a", publish=lambda _: None)
+    assert again.stream == stream
+    await again.close()
+
+
+async def test_the_size_is_that_of_all_files_of_the_database(store: Store, tmp_path: Path) -> None:
+    await store.submit(submission("job1"), limit=PLENTY)
+    files = [file for file in (tmp_path / "state").iterdir() if file.name.startswith("pushd.db")]
+    assert len(files) == 3
+    assert store.size == sum(file.stat().st_size for file in files)
+    await store.close()
+    assert store.size == (tmp_path / "state" / "pushd.db").stat().st_size
 
 
 async def test_what_ran_when_the_daemon_died_goes_on_in_its_next_life(
     tmp_path: Path, clock: Clock, published: list[Event]
 ) -> None:
     first = await open_store(tmp_path, publish=published.extend, clock=clock)
-    await first.submit(submission("job1", "registry.test/a:1", "registry.test/b:1", "registry.test/c:1"))
+    await first.submit(submission("job1", "registry.test/a:1", "registry.test/b:1", "registry.test/c:1"), limit=PLENTY)
     lost = [await claimed(first), await claimed(first)]
     await first.close()
     published.clear()
@@ -115,7 +138,7 @@ async def test_what_ran_when_the_daemon_died_goes_on_in_its_next_life(
 
 async def test_an_earlier_life_can_write_nothing(tmp_path: Path, published: list[Event]) -> None:
     first = await open_store(tmp_path, publish=published.extend)
-    await first.submit(submission("job1"))
+    await first.submit(submission("job1"), limit=PLENTY)
     lost = await claimed(first)
     await first.close()
     second = await open_store(tmp_path, publish=published.extend)
@@ -136,9 +159,9 @@ from tests.unit.store.samples import NOON, submission
 
 async def main():
     store = await open_store(Path(sys.argv[1]), publish=lambda events: None)
-    await store.submit(submission("job1"))
+    await store.submit(submission("job1"), limit=9)
     await store.claim(NOON, free={}, default=1)
-    await store.submit(submission("job2"))
+    await store.submit(submission("job2"), limit=9)
     os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(main())
@@ -150,9 +173,9 @@ async def test_what_was_answered_survives_a_kill(tmp_path: Path, published: list
     killed = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, tmp_path, cwd=root)
     assert await killed.wait() == -signal.SIGKILL
     store = await open_store(tmp_path, publish=published.extend)
-    assert [job.id for job in await store.list()] == ["job2", "job1"]
+    assert [job.id for job in await store.list(JobQuery())] == ["job2", "job1"]
     assert store.requeued == 1
-    assert await store.queue() == {"queued": 2, "running": 0, "held": 0}
+    assert await store.queue() == {"registry.test": {"queued": 2, "running": 0, "held": 0, "paused": 0}}
     await store.close()
 
 
@@ -160,7 +183,7 @@ async def test_two_daemons_never_share_a_state_directory(store: Store, tmp_path:
     with pytest.raises(StoreError) as refused:
         await open_store(tmp_path / "state", publish=lambda _: None)
     assert refused.value.code is Code.STORE_UNAVAILABLE
-    await store.submit(submission("job1"))
+    await store.submit(submission("job1"), limit=PLENTY)
 
 
 async def test_closing_lets_the_state_directory_go_and_may_be_repeated(tmp_path: Path) -> None:
@@ -208,14 +231,14 @@ async def test_what_was_asked_for_is_done_though_the_asker_is_cancelled(store: S
     hold_up = HoldUp()
     held_up = store._writes.send(hold_up)
     await hold_up.begun.wait()
-    asker = asyncio.create_task(store.submit(submission("job1")))
+    asker = asyncio.create_task(store.submit(submission("job1"), limit=PLENTY))
     await asyncio.sleep(0)
     asker.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asker
     hold_up.let_go()
     await held_up
-    await store.submit(submission("job2"))
+    await store.submit(submission("job2"), limit=PLENTY)
     assert await store.get("job1") is not None
 
 
@@ -230,7 +253,7 @@ async def states(store: Store) -> list[DeliveryState]:
 
 
 async def test_a_claim_whose_claimer_left_is_given_back(store: Store, published: list[Event]) -> None:
-    await store.submit(submission("job1"))
+    await store.submit(submission("job1"), limit=PLENTY)
     hold_up = HoldUp()
     held_up = store._writes.send(hold_up)
     await hold_up.begun.wait()
@@ -250,7 +273,7 @@ async def test_a_claim_whose_claimer_left_is_given_back(store: Store, published:
 async def test_a_claim_whose_claimer_was_cancelled_before_it_looked_is_given_back(
     store: Store, published: list[Event]
 ) -> None:
-    await store.submit(submission("job1"))
+    await store.submit(submission("job1"), limit=PLENTY)
     claimer = asyncio.create_task(store.claim(NOON, free={}, default=1))
     while len(published) < 2:  # published, but the claimer has not run since
         await asyncio.sleep(0)
@@ -273,12 +296,12 @@ async def test_a_claim_that_found_nothing_needs_no_giving_back(store: Store) -> 
     await held_up
     await flush(store)
     assert claimer.cancelled()
-    assert await store.last_event() == 0
+    assert await store.told() == (1, 0)
 
 
 async def test_a_claim_lost_while_closing_waits_for_the_next_life(tmp_path: Path) -> None:
     store = await open_store(tmp_path, publish=lambda _: None)
-    await store.submit(submission("job1"))
+    await store.submit(submission("job1"), limit=PLENTY)
     hold_up = HoldUp()
     store._writes.send(hold_up)
     await hold_up.begun.wait()
@@ -304,20 +327,20 @@ def at_most(pages: int) -> Callable[[Transaction], None]:
 async def test_a_full_disk_refuses_new_jobs_and_the_store_goes_on_when_there_is_space(
     store: Store, published: list[Event]
 ) -> None:
-    await store.submit(submission("job1"))
+    await store.submit(submission("job1"), limit=PLENTY)
     claim = await claimed(store)
     told = len(published)
     await store._writes.send(at_most(1))  # SQLite makes it the present size: not one page more
     large = submission("job2", of=image("large", annotation="x" * 1_000_000))
     with pytest.raises(StoreError) as refused:
-        await store.submit(large)
+        await store.submit(large, limit=PLENTY)
     assert refused.value.code is Code.STORE_FULL
     assert refused.value.retryable
     assert await store.get("job2") is None
     assert len(published) == told
     await store.finish(claim, FAILED, NOON)  # what is in hand still fits
     await store._writes.send(at_most(1_000_000))
-    assert (await store.submit(large)).id == "job2"
+    assert (await store.submit(large, limit=PLENTY)).id == "job2"
     assert await store.image("job2") == large.image
 
 
@@ -326,14 +349,14 @@ async def test_a_database_locked_from_outside_is_unavailable_and_then_works(stor
     with closing(sqlite3.connect(tmp_path / "state" / "pushd.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError) as refused:
-            await store.submit(submission("job1"))
+            await store.submit(submission("job1"), limit=PLENTY)
         assert refused.value.code is Code.STORE_UNAVAILABLE
         other.execute("ROLLBACK")
-    assert (await store.submit(submission("job1"))).id == "job1"
+    assert (await store.submit(submission("job1"), limit=PLENTY)).id == "job1"
 
 
 async def test_no_secret_of_an_upload_is_in_the_database_outside_its_place(store: Store, tmp_path: Path) -> None:
-    await store.submit(submission("job1"))
+    await store.submit(submission("job1"), limit=PLENTY)
     claim = await claimed(store)
     await store.plan(claim, credential="c", repository="team/app", blobs=[blob("a")], manifests=1)
     location = "https://registry.test/v2/team/app/blobs/uploads/1?_state=canary"

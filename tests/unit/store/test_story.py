@@ -13,12 +13,23 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pushd.errors import Code, StoreError
+from pushd.errors import Code, RequestError, StoreError
 from pushd.job import DeliveryState, job_state
 from pushd.store import open_store
 from pushd.store.crashes import LIMIT
 from pushd.telemetry.events import DELIVERY_REQUEUED, JOB_FINISHED
-from tests.unit.store.samples import CANCELLED, FAILED, SUPERSEDED, THROTTLED, Clock, after, submission, succeeded
+from pushd.work import JobQuery
+from tests.unit.store.samples import (
+    CANCELLED,
+    FAILED,
+    PLENTY,
+    SUPERSEDED,
+    THROTTLED,
+    Clock,
+    after,
+    submission,
+    succeeded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -26,6 +37,8 @@ if TYPE_CHECKING:
     from pushd.telemetry.events import Event
     from pushd.work import Claim
 
+LIFETIME = 60.0
+WAITING = (DeliveryState.QUEUED, DeliveryState.HELD, DeliveryState.PAUSED)
 REGISTRIES = ("a.test", "b.test")
 OUTCOMES = {
     DeliveryState.SUCCEEDED: succeeded(),
@@ -43,6 +56,9 @@ class Expected:
     job: str
     destination: str
     priority: int
+    uid: int
+    begins: float
+    deadline: float
     state: DeliveryState = DeliveryState.QUEUED
     until: float = 0.0
     holds: int = 0
@@ -54,7 +70,7 @@ class Expected:
 
 
 class Story(RuleBasedStateMachine):
-    """Submits, claims, holds, releases, tags, finishes, cancels, dies; and compares."""
+    """Does whatever can be done with jobs and registries, dies in between; and compares."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,6 +85,10 @@ class Story(RuleBasedStateMachine):
         self.claims: dict[int, Claim] = {}
         self.stale: list[Claim] = []
         self.tags: dict[str, int] = {}
+        self.turns: dict[int, int] = {}
+        self.paused: dict[str, float] = {}
+        self.closed: set[str] = set()
+        self.ends = 0  # how often a job ended
         self.open()
 
     def run(self, coroutine: Coroutine[object, object, Result]) -> Result:
@@ -83,14 +103,25 @@ class Story(RuleBasedStateMachine):
         self.loop.close()
         self.folder.cleanup()
 
-    @rule(registries=st.lists(st.sampled_from(REGISTRIES), min_size=1, max_size=3), priority=st.integers(-1, 1))
-    def submit(self, registries: list[str], priority: int) -> None:
+    @rule(
+        registries=st.lists(st.sampled_from(REGISTRIES), min_size=1, max_size=3),
+        priority=st.integers(-1, 1),
+        uid=st.integers(1, 3),
+        wait=st.sampled_from([0, 0, 15]),
+    )
+    def submit(self, registries: list[str], priority: int, uid: int, wait: int) -> None:
         name = f"job{len(self.jobs)}"
         destinations = [f"{registry}/app:{number}" for number, registry in enumerate(registries)]
-        job = self.run(self.store.submit(submission(name, *destinations, priority=priority, at=self.clock.now)))
+        asked = submission(
+            name, *destinations, priority=priority, uid=uid, at=self.clock.now, deadline=LIFETIME,
+            not_before=after(self.now + wait) if wait else None,
+        )  # fmt: skip
+        job = self.run(self.store.submit(asked, limit=PLENTY))
         self.jobs.append(name)
         for delivery, destination in zip(job.deliveries, destinations, strict=True):
-            self.expected[delivery.id] = Expected(name, destination, priority)
+            begins = self.now + wait
+            self.expected[delivery.id] = Expected(name, destination, priority, uid, begins, begins + LIFETIME)
+            self.place(self.expected[delivery.id])
 
     @rule(free=st.dictionaries(st.sampled_from(REGISTRIES), st.integers(0, 1)), default=st.integers(0, 1))
     def claim(self, free: dict[str, int], default: int) -> None:
@@ -98,15 +129,19 @@ class Story(RuleBasedStateMachine):
             if one.state is DeliveryState.HELD and one.until <= self.now:
                 one.state = DeliveryState.QUEUED
         ready = [
-            (-one.priority, number)
+            (-one.priority, self.turns.get(one.uid, 0), number)
             for number, one in self.expected.items()
-            if one.state is DeliveryState.QUEUED and free.get(one.registry, default) > 0
+            if one.state is DeliveryState.QUEUED
+            and free.get(one.registry, default) > 0
+            and one.registry not in self.closed
         ]
         claim = self.run(self.store.claim(after(self.now), free=free, default=default))
-        assert (None if claim is None else claim.delivery_id) == min(ready, default=(0, None))[1]
+        assert (None if claim is None else claim.delivery_id) == min(ready, default=(0, 0, None))[2]
         if claim is not None:
             one = self.expected[claim.delivery_id]
             one.state = DeliveryState.RUNNING
+            self.turns[one.uid] = max(self.turns.values(), default=0) + 1
+            assert claim.uid == one.uid
             assert claim.tries == one.holds + 1
             self.claims[claim.delivery_id] = claim
 
@@ -117,6 +152,8 @@ class Story(RuleBasedStateMachine):
         self.run(self.store.hold(claim, after(self.now + seconds), THROTTLED))
         one = self.expected[claim.delivery_id]
         one.state, one.until = DeliveryState.HELD, self.now + seconds
+        if one.job in self.paused:
+            one.state = DeliveryState.PAUSED
         one.holds, one.crashes = one.holds + 1, 0
         self.stale.append(claim)
 
@@ -125,7 +162,7 @@ class Story(RuleBasedStateMachine):
     def release(self, data: st.DataObject) -> None:
         claim = self.claims.pop(data.draw(st.sampled_from(sorted(self.claims))))
         self.run(self.store.release(claim))
-        self.expected[claim.delivery_id].state = DeliveryState.QUEUED
+        self.place(self.expected[claim.delivery_id])
         self.stale.append(claim)
 
     @precondition(lambda self: self.claims)
@@ -142,6 +179,7 @@ class Story(RuleBasedStateMachine):
         claim = self.claims.pop(data.draw(st.sampled_from(sorted(self.claims))))
         self.run(self.store.finish(claim, OUTCOMES[state], after(self.now)))
         self.expected[claim.delivery_id].state = state
+        self.settle(self.expected[claim.delivery_id].job)
         self.moved = self.moved or state is DeliveryState.SUCCEEDED
         self.stale.append(claim)
 
@@ -150,11 +188,80 @@ class Story(RuleBasedStateMachine):
     def cancel(self, data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(self.jobs))
         running = self.run(self.store.cancel(name, after(self.now)))
-        mine = {number: one for number, one in self.expected.items() if one.job == name}
+        mine = self.of(name)
         assert set(running) == {number for number, one in mine.items() if one.state is DeliveryState.RUNNING}
+        waiting = [one for one in mine.values() if one.state in WAITING]
+        for one in waiting:
+            one.state = DeliveryState.CANCELLED
+        if waiting:
+            self.settle(name)
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def pause(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(self.jobs))
+        mine = self.of(name)
+        if name in self.ended:
+            with pytest.raises(RequestError):
+                self.run(self.store.pause(name, after(self.now), by=0))
+            return
+        running = self.run(self.store.pause(name, after(self.now), by=0))
+        assert set(running) == {number for number, one in mine.items() if one.state is DeliveryState.RUNNING}
+        self.paused.setdefault(name, self.now)
         for one in mine.values():
-            if one.state in (DeliveryState.QUEUED, DeliveryState.HELD):
-                one.state = DeliveryState.CANCELLED
+            if one.state in WAITING:
+                self.place(one)
+
+    @precondition(lambda self: self.paused)
+    @rule(data=st.data())
+    def resume(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.paused)))
+        self.run(self.store.resume(name, after(self.now), by=0))
+        since = self.paused.pop(name)
+        for one in self.of(name).values():
+            one.deadline += self.now - since
+            if one.state is DeliveryState.PAUSED:
+                self.place(one)
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def retry(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(self.jobs))
+        lost = [one for one in self.of(name).values() if one.state in (DeliveryState.FAILED, DeliveryState.CANCELLED)]
+        assert self.run(self.store.retry(name, after(self.now), by=0)) == len(lost)
+        if not lost:
+            return
+        for one in self.of(name).values():
+            one.deadline = max(self.paused.get(name, self.now), one.begins) + LIFETIME
+        for one in lost:
+            one.holds = one.crashes = 0
+            self.place(one)
+
+    @rule()
+    def expire(self) -> None:
+        overdue = [
+            one
+            for one in self.expected.values()
+            if one.state in (DeliveryState.QUEUED, DeliveryState.HELD) and one.deadline <= self.now
+        ]
+        assert self.run(self.store.expire(after(self.now))) == len(overdue)
+        for one in overdue:
+            one.state = DeliveryState.FAILED
+        for name in {one.job for one in overdue}:
+            self.settle(name)
+
+    @rule(registry=st.sampled_from(REGISTRIES), closes=st.booleans())
+    def close_or_open_a_registry(self, registry: str, closes: bool) -> None:
+        if closes:
+            running = self.run(self.store.pause_registry(registry, after(self.now), by=0))
+            assert list(running) == [
+                number for number in sorted(self.claims) if self.expected[number].registry == registry
+            ]
+            self.closed.add(registry)
+        else:
+            self.run(self.store.resume_registry(registry, after(self.now), by=0))
+            self.closed.discard(registry)
+        assert set(self.run(self.store.paused_registries())) == self.closed
 
     @precondition(lambda self: self.stale)
     @rule(data=st.data())
@@ -177,7 +284,11 @@ class Story(RuleBasedStateMachine):
         for number in self.claims:
             one = self.expected[number]
             one.crashes = 0 if self.moved else one.crashes + 1
-            one.state = DeliveryState.QUEUED if one.crashes < LIMIT else DeliveryState.FAILED
+            if one.crashes < LIMIT:
+                self.place(one)
+            else:
+                one.state = DeliveryState.FAILED
+                self.settle(one.job)
         self.moved = False
         requeued = [event.delivery for event in self.published[told:] if event.kind is DELIVERY_REQUEUED]
         assert requeued == [
@@ -187,28 +298,68 @@ class Story(RuleBasedStateMachine):
         self.stale.extend(self.claims.values())
         self.claims.clear()
 
+    def of(self, name: str) -> dict[int, Expected]:
+        return {number: one for number, one in self.expected.items() if one.job == name}
+
+    def place(self, one: Expected) -> None:
+        """Let it wait where its job lets it."""
+        one.state, one.until = DeliveryState.QUEUED, one.begins
+        if one.begins > self.now:
+            one.state = DeliveryState.HELD
+        if one.job in self.paused:
+            one.state = DeliveryState.PAUSED
+
+    def settle(self, name: str) -> None:
+        """Count the end of a job, if it is one."""
+        if name in self.ended:
+            self.ends += 1
+            self.paused.pop(name, None)
+
+    @property
+    def ended(self) -> set[str]:
+        return {name for name in self.jobs if all(one.state.terminal for one in self.of(name).values())}
+
     @invariant()
     def the_database_says_what_happened(self) -> None:
-        jobs = self.run(self.store.list(limit=1000))
+        jobs = self.run(self.store.list(JobQuery(limit=1000)))
         assert [job.id for job in jobs] == self.jobs[::-1]
         for job in jobs:
             states = [delivery.state for delivery in job.deliveries]
             assert states == [self.expected[delivery.id].state for delivery in job.deliveries]
             assert job.state is job_state(states)
             assert (job.finished_at is not None) == job.state.terminal
-        waiting = [one.state.value for one in self.expected.values() if not one.state.terminal]
-        queue = self.run(self.store.queue())
-        assert queue == {state: waiting.count(state) for state in ("queued", "running", "held")}
+            assert (job.paused_at is not None) == (job.id in self.paused)
+            assert {after(one.deadline) for one in self.of(job.id).values()} == {job.deadline_at}
+
+    @invariant()
+    def what_is_counted_is_what_there_is(self) -> None:
+        for uid in (None, 1, 2, 3):
+            waiting = [one for one in self.expected.values() if not one.state.terminal and uid in (None, one.uid)]
+            assert self.run(self.store.queue(uid)) == {
+                registry: {
+                    state: sum(one.registry == registry and one.state == state for one in waiting)
+                    for state in ("queued", "running", "held", "paused")
+                }
+                for registry in {one.registry for one in waiting}
+            }
+        for uid, count in self.run(self.unfinished()).items():
+            assert count == len({one.job for one in self.expected.values() if one.uid == uid} - self.ended)
+
+    async def unfinished(self) -> dict[int, int]:
+        return await self.store._reads.send(
+            lambda connection: dict(connection.execute("SELECT uid, unfinished FROM submitters").fetchall())
+        )
 
     @invariant()
     def what_was_published_is_what_was_written(self) -> None:
         assert self.run(self.store.events(0, limit=10_000)) == tuple(self.published)
         numbers = [event.seq or 0 for event in self.published]
         assert numbers == list(range(1, len(numbers) + 1))
-        ended = [event.job for event in self.published if event.kind is JOB_FINISHED]
-        assert sorted(map(str, ended)) == sorted(
-            name for name in self.jobs if all(one.state.terminal for one in self.expected.values() if one.job == name)
-        )
+        ended = [str(event.job) for event in self.published if event.kind is JOB_FINISHED]
+        assert len(ended) == self.ends
+        assert self.ended <= set(ended)
+        uids = {one.job: one.uid for one in self.expected.values()}
+        assert all(event.uid == (None if event.job is None else uids[event.job]) for event in self.published)
 
 
 Story.TestCase.settings = settings(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushd.store import open_store
-from tests.unit.store.samples import FAILED, NOON, image, submission
+from tests.unit.store.samples import FAILED, NOON, PLENTY, image, submission
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ async def claims(store: Store, *destinations: str) -> list[Claim]:
     """Submit a job for each destination, in order, and claim all of them."""
     found = []
     for number, destination in enumerate(destinations):
-        await store.submit(submission(f"job{number}", destination))
+        await store.submit(submission(f"job{number}", destination), limit=PLENTY)
         claim = await store.claim(NOON, free={}, default=9)
         assert claim is not None
         found.append(claim)

@@ -9,7 +9,7 @@ from pushd.job import Transfer, TransferState
 from pushd.oci.upload import Checkpoint, Form
 from pushd.telemetry.events import DELIVERY_PLANNED, TRANSFER_FINISHED
 from pushd.work import TransferResult
-from tests.unit.store.samples import LAYER, NOON, THROTTLED, after, blob, submission, transfer_key
+from tests.unit.store.samples import LAYER, NOON, PLENTY, THROTTLED, after, blob, submission, transfer_key
 
 if TYPE_CHECKING:
     from pushd.store import Store
@@ -22,7 +22,7 @@ HALFWAY = Checkpoint("https://registry.test/v2/team/app/blobs/uploads/1?_state=s
 
 
 async def planned(store: Store, job_id: str = "job1", *, uid: int = 1000, credential: str = "anonymous") -> Claim:
-    await store.submit(submission(job_id, uid=uid))
+    await store.submit(submission(job_id, uid=uid), limit=PLENTY)
     claim = await store.claim(NOON, free={}, default=9)
     assert claim is not None
     await store.plan(claim, credential=credential, repository="team/app", blobs=[A, B], manifests=1)
@@ -161,7 +161,7 @@ async def test_a_delivery_cannot_move_an_upload_it_does_not_wait_for(store: Stor
 
 
 async def test_a_registry_is_met_once_a_delivery_to_it_was_planned(store: Store) -> None:
-    await store.submit(submission("job1"))
+    await store.submit(submission("job1"), limit=PLENTY)
     claim = await store.claim(NOON, free={}, default=9)
     assert claim is not None
     assert not await store.met(claim.registry)

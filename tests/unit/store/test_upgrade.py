@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pushd.errors import Code, RequestError
 from pushd.job import DeliveryState, JobState, Transfer, TransferState, Try
 from pushd.oci.upload import Checkpoint, Form
 from pushd.store import open_store, schema
 from pushd.store.opening import _prepare, open_database
-from pushd.work import TransferKey
-from tests.unit.store.samples import LAYER, NOON, SUPERSEDED, after, blob, image, submission
+from pushd.work import JobQuery, TransferKey
+from tests.unit.store.samples import LAYER, NOON, PLENTY, SUPERSEDED, after, blob, image, submission
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -151,7 +152,7 @@ async def test_jobs_read_as_before(store: Store) -> None:
     )
     assert (job.deliveries[1].state, job.deliveries[1].not_before) == (DeliveryState.HELD, after(60))
     assert await store.image("job1") == image()
-    assert (await store.submit(submission("job2", idempotency_key="key1"))).id == "job1"
+    assert (await store.submit(submission("job2", idempotency_key="key1"), limit=PLENTY)).id == "job1"
     key = TransferKey(registry="a.test", repository="app", digest=blob("a").digest, credential="anonymous", uid=1000)
     assert await store.recall(key) == Checkpoint("https://a.test/upload", REACHED, 100, Form.CHUNKED)
     await store.close()
@@ -193,7 +194,7 @@ async def test_the_stop_before_the_upgrade_counts_as_no_crash(store: Store, stat
 
 
 async def test_no_number_is_given_again(store: Store) -> None:
-    job = await store.submit(submission("job10"))
+    job = await store.submit(submission("job10"), limit=PLENTY)
     assert job.deliveries[0].id == 91
     (row,) = await store._reads.send(
         lambda connection: connection.execute("SELECT number FROM jobs WHERE id = 'job10'").fetchall()
@@ -223,8 +224,111 @@ async def test_what_version_1_had_no_word_for_can_be_written(store: Store) -> No
     await store.close()
 
 
+# --------------------------------------------------------------------------------------------------- version 2
+
+
+def version_2(connection: sqlite3.Connection) -> None:
+    """Make a database as version 2 left it: what came from version 1, a job that ended, and one of another user."""
+    version_1(connection)
+    connection.execute("PRAGMA foreign_keys = OFF")
+    schema.migrate(connection, schema.migrations()[:2])
+    connection.execute("PRAGMA foreign_keys = ON")
+    for number, state, uid, finished_at in ((10, "superseded", 1000, after(5).timestamp()), (11, "held", 7, None)):
+        insert(
+            connection, "jobs", number=number, id=f"job{number}", uid=uid, source="oci:/srv/app:1.4", priority=0,
+            labels='{"build":"4711","team":"w\\"eb"}', state=state, digest="sha256:0", media_type="m", size=1,
+            created_at=NOON.timestamp(), deadline_at=after(100).timestamp(), finished_at=finished_at, verify="blobs",
+        )  # fmt: skip
+        insert(
+            connection, "deliveries", id=number * 10, job=number, position=0, destination="a.test/app:1",
+            registry="a.test", priority=0, state=state, attempt=3, holds=2, crashes=1, progressed=1, epoch=7,
+            not_before=after(60).timestamp() if state == "held" else None, finished_at=finished_at,
+            failure_code="registry.throttled" if state == "held" else None,
+            failure_message="wait" if state == "held" else None, failure_retryable=1 if state == "held" else None,
+        )  # fmt: skip
+        insert(connection, "events", at=NOON.timestamp(), name="job.submitted", job=f"job{number}", fields="{}")
+    insert(connection, "tags", destination="a.test/app:1", delivery=100)
+    insert(
+        connection, "validated_files", device="1", inode="2", offset=0, length=3, size=3, mtime_ns=4, ctime_ns=5,
+        digest=str(blob("a").digest), validated_at=NOON.timestamp(),
+    )  # fmt: skip
+
+
+@pytest.fixture
+async def second(tmp_path: Path) -> Store:
+    with closing(sqlite3.connect(tmp_path / "pushd.db", isolation_level=None)) as connection:
+        version_2(connection)
+    return await open_store(tmp_path, publish=lambda _: None, clock=lambda: NOON)
+
+
+def test_no_row_and_no_value_of_version_2_is_lost() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        version_2(connection)
+        connection.execute("PRAGMA foreign_keys = OFF")
+        tables = [
+            str(row["name"])
+            for row in rows(connection, "SELECT name FROM sqlite_schema WHERE type = 'table'")
+            if row["name"] != "sqlite_sequence"
+        ]
+        before = {table: rows(connection, f"SELECT * FROM {table}") for table in tables}
+        numbers = rows(connection, "SELECT * FROM sqlite_sequence ORDER BY name")
+        schema.migrate(connection, schema.migrations())
+        for table in tables:
+            columns = ", ".join(f'"{name}"' for name in before[table][0]) if before[table] else "*"
+            assert rows(connection, f"SELECT {columns} FROM {table}") == before[table], table
+        assert rows(connection, "SELECT * FROM sqlite_sequence ORDER BY name") == numbers
+        assert rows(connection, "PRAGMA foreign_key_check") == []
+        assert rows(connection, "PRAGMA integrity_check") == [{"integrity_check": "ok"}]
+
+
+async def test_jobs_of_version_2_are_found_by_what_they_were_never_searched_by(second: Store) -> None:
+    labelled = await second.list(JobQuery(labels={"build": "4711", "team": 'w"eb'}))
+    assert [job.id for job in labelled] == ["job11", "job10"]
+    assert [job.id for job in await second.list(JobQuery(labels={"build": "4711"}, uid=7))] == ["job11"]
+    assert [job.id for job in await second.list(JobQuery(registry="a.test"))] == ["job11", "job10", "job1"]
+    assert set(await second.queue(7)) == {"a.test"}
+    assert (await second.oldest(7), await second.oldest(8)) == (NOON, None)
+    await second.close()
+
+
+async def test_the_limit_counts_what_version_2_left_unfinished(second: Store) -> None:
+    with pytest.raises(RequestError) as refused:
+        await second.submit(submission("job12", uid=1000), limit=1)
+    assert refused.value.code is Code.REQUEST_LIMIT
+    await second.submit(submission("job12", uid=1000), limit=2)
+    await second.cancel("job11", NOON)
+    await second.submit(submission("job13", uid=7), limit=1)
+    await second.close()
+
+
+async def test_events_of_version_2_are_told_to_those_whose_jobs_they_are_about(second: Store) -> None:
+    assert {event.job for event in await second.events(0, uid=7)} == {"job11"}
+    assert {event.job for event in await second.events(0, uid=1000)} == {"job1", "job10"}
+    assert None in {event.uid for event in await second.events(0)}  # of the job that is gone nobody knows whose it was
+    await second.close()
+
+
+async def test_what_version_2_left_waiting_has_its_deadline_and_the_same_time_again(second: Store) -> None:
+    assert await second.expire(after(100)) == 1
+    job = await second.get("job11")
+    assert job is not None
+    assert (job.state, job.deliveries[0].attempt) == (JobState.FAILED, 3)
+    assert await second.retry("job11", after(500), by=7) == 1
+    job = await second.get("job11")
+    assert job is not None
+    assert (job.state, job.deadline_at) == (JobState.QUEUED, after(600))
+    await second.close()
+
+
+async def test_a_registry_version_2_reached_is_still_met(second: Store) -> None:
+    assert await second.met("a.test")
+    assert not await second.met("b.test")
+    await second.close()
+
+
 def test_a_released_migration_is_never_changed() -> None:
-    released = schema.migrations()[:1]
+    released = schema.migrations()[:2]
     assert [sha256(step.encode()).hexdigest() for step in released] == [
-        "b05b195044023426761a269e41f4effd39751050a82ecad9da4f041539e56fa7"
+        "b05b195044023426761a269e41f4effd39751050a82ecad9da4f041539e56fa7",
+        "7c89c9135cc7bf03b8211158e74bb3c37f7a1832111681b3ef885ed9572e9227",
     ]

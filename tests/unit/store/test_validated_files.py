@@ -83,3 +83,10 @@ async def test_numbers_as_large_as_a_filesystem_gives_them_are_kept(store: Store
     ancient = replace(FILE, mtime_ns=-(10**18))
     await store.validate(ancient, OTHER, NOON)
     assert await store.validated(ancient) == OTHER
+
+
+async def test_a_file_of_the_daemons_own_is_remembered_however_fresh_it_is(store: Store) -> None:
+    now = int(NOON.timestamp()) * SECOND
+    fresh = replace(FILE, mtime_ns=now, ctime_ns=now)
+    await store.vouch(fresh, DIGEST)
+    assert await store.validated(fresh) == DIGEST

@@ -8,6 +8,7 @@ import pytest
 
 from pushd.errors import Code, StoreError
 from pushd.store import schema
+from pushd.store.transaction import About
 from pushd.store.writing import commit
 from pushd.telemetry.events import DELIVERY_REQUEUED
 from tests.unit.store.samples import NOON
@@ -45,7 +46,7 @@ class Write:
 
     def __call__(self, transaction: Transaction) -> str:
         transaction.execute("INSERT INTO words VALUES (?)", (self.word,))
-        transaction.tell(DELIVERY_REQUEUED, NOON, self.word, destination=self.word)
+        transaction.tell(DELIVERY_REQUEUED, NOON, About(1000, self.word), destination=self.word)
         return self.word.upper()
 
 

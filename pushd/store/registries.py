@@ -1,0 +1,53 @@
+"""What is known of registries as a whole: which were ever reached, and which are paused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pushd.store.moment import moment, seconds
+from pushd.store.transaction import About
+from pushd.telemetry.events import REGISTRY_PAUSED, REGISTRY_RESUMED
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from pushd.store.transaction import Transaction
+
+_MEET = "INSERT INTO met_registries (registry) VALUES (?) ON CONFLICT DO NOTHING"
+_MET = "SELECT EXISTS (SELECT 1 FROM met_registries WHERE registry = ?) AS met"
+_PAUSE = """
+    INSERT INTO paused_registries (registry, paused_at, uid) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING registry
+"""
+_RESUME = "DELETE FROM paused_registries WHERE registry = ? RETURNING registry"
+_RUNNING = "SELECT id FROM deliveries WHERE state = 'running' AND registry = ? ORDER BY id"
+
+
+def meet(transaction: Transaction, registry: str) -> None:
+    """Write down that a delivery to `host[:port]` got past the first question."""
+    transaction.execute(_MEET, (registry,))
+
+
+def met(connection: sqlite3.Connection, registry: str) -> bool:
+    """Read whether a delivery to `host[:port]` ever planned a blob to send."""
+    return bool(connection.execute(_MET, (registry,)).fetchone()["met"])
+
+
+def pause(transaction: Transaction, registry: str, now: datetime, *, by: int) -> Sequence[int]:
+    """Let nothing more be claimed that goes to `host[:port]`; give the ids of the deliveries that run."""
+    if transaction.execute(_PAUSE, (registry, seconds(now), by)).fetchall():
+        transaction.tell(REGISTRY_PAUSED, now, About(), registry=registry, by=by)
+    return tuple(row["id"] for row in transaction.execute(_RUNNING, (registry,)))
+
+
+def resume(transaction: Transaction, registry: str, now: datetime, *, by: int) -> None:
+    """Let a paused registry be served again."""
+    if transaction.execute(_RESUME, (registry,)).fetchall():
+        transaction.tell(REGISTRY_RESUMED, now, About(), registry=registry, by=by)
+
+
+def paused(connection: sqlite3.Connection) -> Mapping[str, datetime]:
+    """Read which registries are paused, and since when."""
+    rows = connection.execute("SELECT registry, paused_at FROM paused_registries ORDER BY registry")
+    return {row["registry"]: moment(row["paused_at"]) for row in rows}
