@@ -1,63 +1,138 @@
-"""Who is calling, as the kernel says, and whether they are served."""
+"""Who is served, and as what: decided from what the kernel says of the caller and the socket they came by."""
 
 from __future__ import annotations
 
-import socket
-import struct
+import grp
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
+from pushd.api.peer import nameless, peer
+from pushd.api.view import own_root, shares_view
 from pushd.errors import Code, RequestError
+from pushd.principal import Principal, Role
 
 if TYPE_CHECKING:
-    from asyncio.trsock import TransportSocket
+    import asyncio
+    from collections.abc import Iterable, Mapping
 
     from aiohttp.typedefs import Handler, Middleware
 
-UID: Final = web.RequestKey("uid", int)
-"""Where the caller's uid is found in a request that was let through."""
+    from pushd.api.peer import Connection
+    from pushd.api.view import Root
 
-_UCRED: Final = struct.Struct("=iII")
-"""`struct ucred` of Linux: pid, uid, gid (unix(7), SO_PEERCRED)."""
+PRINCIPAL: Final = web.RequestKey("principal", Principal)
+"""Where the caller is found in a request that was let through."""
 
 _ROOT: Final = 0
 
 
-def peer_uid(connection: socket.socket | TransportSocket | None) -> int | None:
-    """Give the uid that opened the connection; None when it is gone or no unix socket."""
-    if connection is None or connection.family != socket.AF_UNIX:
-        return None
-    _, uid, _ = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-    return int(uid)
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """The most a caller is who comes by one socket.
 
-
-def check(uid: int | None, *, own_uid: int) -> int:
-    """Give `uid` when it is served: root, and the user the daemon runs as.
-
-    Raises:
-        RequestError: `request.forbidden`.
+    Attributes:
+        role: administrators are no more than this.
+        paths: whether they may name paths at all.
     """
-    if uid is None:
-        raise RequestError(Code.REQUEST_FORBIDDEN, "caller", "the kernel does not say who it is")
-    if uid not in (_ROOT, own_uid):
-        raise RequestError(
-            Code.REQUEST_FORBIDDEN,
-            f"uid {uid}",
-            "is not served by this daemon",
-            hint=f"it serves root and uid {own_uid}; run a daemon of your own, or ask its administrator",
-        )
-    return uid
+
+    role: Role
+    paths: bool
 
 
-def access(own_uid: int) -> Middleware:
-    """Give the middleware that lets through who is served, and writes down who they are."""
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Who is served.
+
+    Attributes:
+        own_uid: the user the daemon runs as: an administrator, like root.
+        administrators: groups whose members are.
+        submitters: groups whose members submit.
+        caps: what sockets take away, by their address as `getsockname` gives it. One that is not here takes nothing.
+    """
+
+    own_uid: int
+    administrators: frozenset[int]
+    submitters: frozenset[int]
+    caps: Mapping[str | bytes, Cap]
+
+
+_FULL: Final = Cap(Role.ADMINISTRATOR, paths=True)
+
+
+def group_ids(names: Iterable[str]) -> frozenset[int]:
+    """Give the ids of groups. A number is one; a name the system does not know is left out: nobody is in it."""
+    found = set()
+    for name in names:
+        if name.isascii() and name.isdigit():
+            found.add(int(name))
+        else:
+            with suppress(KeyError):
+                found.add(grp.getgrnam(name).gr_gid)
+    return frozenset(found)
+
+
+def role_of(uid: int, gids: frozenset[int], doors: Doors) -> Role | None:
+    """Give what a user is, whichever way they came; None for who is not served."""
+    if uid in (_ROOT, doors.own_uid) or not gids.isdisjoint(doors.administrators):
+        return Role.ADMINISTRATOR
+    return Role.SUBMITTER if not gids.isdisjoint(doors.submitters) else None
+
+
+def access(doors: Doors) -> Middleware:
+    """Give the middleware that lets through who is served, and writes down who they are.
+
+    It asks the kernel once for each connection. What it says was fixed when the connection was opened.
+    """
+    known: WeakKeyDictionary[asyncio.BaseTransport, Principal] = WeakKeyDictionary()
+    own, hint = own_root(), _hint(doors.submitters)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         transport = request.transport
-        connection = transport.get_extra_info("socket") if transport is not None else None
-        request[UID] = check(peer_uid(connection), own_uid=own_uid)
+        if transport is None:
+            raise nameless()
+        principal = known.get(transport)
+        if principal is None:
+            principal = known[transport] = _principal(transport.get_extra_info("socket"), doors, own, hint)
+        request[PRINCIPAL] = principal
         return await handler(request)
 
     return middleware
+
+
+def _principal(connection: Connection | None, doors: Doors, own: Root | None, hint: str) -> Principal:
+    """Say who opened the connection.
+
+    Raises:
+        RequestError: `request.forbidden`: nobody knows, or they are not served.
+    """
+    if connection is None:
+        raise nameless()
+    caller = peer(connection)
+    role = role_of(caller.uid, caller.gids, doors)
+    if role is None:
+        raise RequestError(Code.REQUEST_FORBIDDEN, f"uid {caller.uid}", "is not served by this daemon", hint=hint)
+    cap = doors.caps.get(connection.getsockname(), _FULL)
+    return Principal(
+        uid=caller.uid,
+        gids=caller.gids,
+        role=role if cap.role is Role.ADMINISTRATOR else cap.role,
+        paths=cap.paths and shares_view(connection, caller, own),
+    )
+
+
+def _hint(submitters: Iterable[int]) -> str:
+    names = sorted(_group_name(gid) for gid in submitters)
+    join = f"join group {' or '.join(names)} and log in again" if names else "ask its administrator"
+    return f"{join}, or run a daemon of your own"
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except (KeyError, OverflowError):
+        return str(gid)

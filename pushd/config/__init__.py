@@ -4,17 +4,38 @@ from __future__ import annotations
 
 from pushd.config.load import Overrides, load
 from pushd.config.mistakes import ConfigError, Mistake
-from pushd.config.values import Config, Credentials, Daemon, Limits, Registry, Timeouts
+from pushd.config.values import (
+    Access,
+    Config,
+    Credentials,
+    Daemon,
+    Destinations,
+    Disk,
+    Grant,
+    Limits,
+    Registry,
+    Retention,
+    Socket,
+    Spool,
+    Timeouts,
+)
 
 __all__ = [
+    "Access",
     "Config",
     "ConfigError",
     "Credentials",
     "Daemon",
+    "Destinations",
+    "Disk",
+    "Grant",
     "Limits",
     "Mistake",
     "Overrides",
     "Registry",
+    "Retention",
+    "Socket",
+    "Spool",
     "Timeouts",
     "load",
 ]

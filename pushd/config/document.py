@@ -4,141 +4,106 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from pushd.config.keys import REGISTRY, SOCKET, TABLES, Array
 from pushd.config.mistakes import Mistake, dotted
-from pushd.config.quantity import duration, size
 from pushd.oci.text import quoted
-from pushd.oci.upload import Form
-from pushd.registry.profiles import NAMES
-from pushd.telemetry.events import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from enum import StrEnum
+    from collections.abc import Iterable
+    from pathlib import Path
 
+    from pushd.config.keys import Keys, Kind
     from pushd.config.mistakes import Key
-
-Reader = Callable[[object], object]
-"""Gives the value for what stands in the file, or raises ValueError with what is wrong."""
 
 Values = dict[str, Any]
 """The values of one table, ready for the constructor of its dataclass."""
 
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-_MIB: Final = 1 << 20
-_DAY: Final = 86_400.0
+_SOCKET: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_NAMED: Final = ("registries", "sockets")
 _WRITTEN_OUT: Final = 10**15
 """Numbers from here on are not repeated in a message: Python refuses to write very long ones."""
 _KINDS: Final[dict[type, str]] = {dict: "a table", list: "an array"}
 
 
-def _between(reader: Callable[[object], float], least: float, most: float, unit: str) -> Reader:
-    def read(value: object) -> object:
-        number = reader(value)
-        if not least <= number <= most:
-            raise ValueError(f"must be from {least:.15g} to {most:.15g} {unit}")
-        return number
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """What a file says; without any, what none says.
 
-    return read
+    Attributes:
+        tables: the values of each table of `TABLES`; those of `grants` are tables themselves.
+        registries: those of each registry, by its name.
+        sockets: those of each socket besides the main one, by its name.
+        mistakes: with any, the values are not to be used.
+    """
 
-
-def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError("must be a whole number")  # noqa: TRY004 (all mistakes of the reader's are of one kind)
-    return value
-
-
-def _boolean(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")  # noqa: TRY004 (the same)
-    return value
+    tables: Mapping[str, Values] = field(default_factory=dict)
+    registries: Mapping[str, Values] = field(default_factory=dict)
+    sockets: Mapping[str, Values] = field(default_factory=dict)
+    mistakes: tuple[Mistake, ...] = ()
 
 
-def _path(value: object) -> Path:
-    if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
-        raise ValueError("must be an absolute path, beginning with /")
-    return Path(value)
+def read_document(document: Mapping[str, object]) -> Document:
+    """Give all values and all mistakes."""
+    known = [*TABLES, *_NAMED]
+    mistakes = [Mistake((name,), _unknown(name, known)) for name in document if name not in known]
+    tables = {name: _read_table((name,), document.get(name, {}), keys, mistakes) for name, keys in TABLES.items()}
+    _check_grants(tables["credentials"].get("grants", ()), mistakes)
+    return Document(
+        tables=tables,
+        registries=_read_registries(document.get("registries", {}), mistakes),
+        sockets=_read_sockets(document.get("sockets", {}), mistakes),
+        mistakes=tuple(mistakes),
+    )
 
 
-def _one_of(choices: type[StrEnum], *besides: str) -> Reader:
-    """Read a member of `choices` by its value; the words in `besides` stand for None."""
-    word = _word([*besides, *(choice.value for choice in choices)])
-
-    def read(value: object) -> object:
-        chosen = word(value)
-        return None if chosen in besides else choices(chosen)
-
-    return read
-
-
-def _word(known: Sequence[str]) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        if not isinstance(value, str) or value not in known:
-            raise ValueError(f"must be one of {', '.join(known)}")
-        return value
-
-    return read
+def _read(key: Key, value: object, kind: Kind, mistakes: list[Mistake]) -> Any:
+    """Give the value, or None when it is a mistake."""
+    if isinstance(kind, Mapping):
+        table = _read_table(key, value, kind, mistakes)
+        return table if isinstance(value, dict) else None
+    if isinstance(kind, Array):
+        return _read_array(key, value, kind, mistakes)
+    try:
+        return kind(value)
+    except ValueError as error:
+        mistakes.append(Mistake(key, f"{error}; it is {_told(value)}"))
+    return None
 
 
-_SECONDS: Final = _between(duration, 0.001, _DAY, "seconds")
-_PLACES: Final = _between(_whole, 1, 1000, "at a time")
-_CHUNK: Final = _between(size, 1, 1 << 40, "bytes")
-
-TABLES: Final[Mapping[str, Mapping[str, Reader]]] = {
-    "daemon": {"socket": _path, "state_dir": _path, "log_level": _one_of(Level)},
-    "limits": {
-        "deliveries": _PLACES,
-        "uploads_per_registry": _PLACES,
-        "small_uploads_per_registry": _PLACES,
-        "memory": _between(size, _MIB, 1 << 40, "bytes"),
-        "deadline": _between(duration, 1, 366 * _DAY, "seconds"),
-        "attempts": _between(_whole, 1, 1000, "times"),
-    },
-    "timeouts": {"connect": _SECONDS, "stall": _SECONDS, "commit": _SECONDS, "request": _SECONDS},
-    "credentials": {"docker_config": _path},
-}
-"""The tables of one kind each, with how their keys are read."""
-
-REGISTRY: Final[Mapping[str, Reader]] = {
-    "profile": _word(NAMES),
-    "plain_http": _boolean,
-    "upload": _one_of(Form, "auto"),
-    "chunk_size": _CHUNK,
-    "max_uploads": _PLACES,
-    "ca": _path,
-}
-"""The keys of `[registries."host:port"]`."""
-
-
-def read_document(document: Mapping[str, object]) -> tuple[dict[str, Values], dict[str, Values], list[Mistake]]:
-    """Give the values of each table of `TABLES`, those of each registry by its name, and all mistakes."""
-    mistakes = [
-        Mistake((name,), _unknown(name, [*TABLES, "registries"]))
-        for name in document
-        if name not in TABLES and name != "registries"
-    ]
-    tables = {name: _read_table((name,), document.get(name, {}), readers, mistakes) for name, readers in TABLES.items()}
-    return tables, _read_registries(document.get("registries", {}), mistakes), mistakes
-
-
-def _read_table(key: Key, table: object, readers: Mapping[str, Reader], mistakes: list[Mistake]) -> Values:
+def _read_table(key: Key, table: object, keys: Keys, mistakes: list[Mistake]) -> Values:
     if not isinstance(table, dict):
-        mistakes.append(Mistake(key, f"must be a table: [{dotted(key)}]"))
+        mistakes.append(Mistake(key, f"must be a table: {_header(key)}"))
         return {}
     values: Values = {}
     for name, value in table.items():
-        reader = readers.get(name)
-        if reader is None:
-            mistakes.append(Mistake((*key, name), _unknown(name, readers)))
-            continue
-        try:
-            values[name] = reader(value)
-        except ValueError as error:
-            mistakes.append(Mistake((*key, name), f"{error}; it is {_told(value)}"))
+        if name in keys:
+            values[name] = _read((*key, name), value, keys[name], mistakes)
+        else:
+            mistakes.append(Mistake((*key, name), _unknown(name, keys)))
     return values
+
+
+def _read_array(key: Key, array: object, kind: Array, mistakes: list[Mistake]) -> tuple[Any, ...]:
+    if not isinstance(array, list):
+        mistakes.append(Mistake(key, f"must be an array of {kind.items}; it is {_told(array)}"))
+        return ()
+    return tuple(_read((*key, index), item, kind.item, mistakes) for index, item in enumerate(array))
+
+
+def _check_grants(grants: Iterable[Values | None], mistakes: list[Mistake]) -> None:
+    for index, grant in enumerate(grants):
+        key = ("credentials", "grants", index)
+        if grant is None:
+            continue
+        if "registry" not in grant:
+            mistakes.append(Mistake(key, "has no registry: say which it is for"))
+        if not grant.get("users") and not grant.get("groups"):
+            mistakes.append(Mistake(key, "grants nobody anything: it has neither users nor groups"))
 
 
 def _read_registries(table: object, mistakes: list[Mistake]) -> dict[str, Values]:
@@ -167,6 +132,33 @@ def _unquoted(name: str, table: object) -> list[str]:
             break
         path.append(inner)
     return path if len(path) > 1 else []
+
+
+def _read_sockets(table: object, mistakes: list[Mistake]) -> dict[str, Values]:
+    if not isinstance(table, dict):
+        mistakes.append(Mistake(("sockets",), "must be tables: [sockets.NAME]"))
+        return {}
+    sockets: dict[str, Values] = {}
+    taken: dict[Path, str] = {}
+    for name, value in table.items():
+        key = ("sockets", name)
+        if not _SOCKET.fullmatch(name):
+            mistakes.append(Mistake(key, "must be named in 1 to 32 of a-z, 0-9 and -, beginning with a letter"))
+            continue
+        values = sockets[name] = _read_table(key, value, SOCKET, mistakes)
+        if isinstance(value, dict) and "path" not in value:
+            mistakes.append(Mistake(key, "has no path: say where it is to be"))
+        path = values.get("path")
+        if path in taken:
+            mistakes.append(Mistake((*key, "path"), f"is that of [sockets.{taken[path]}] already"))
+        elif path is not None:
+            taken[path] = name
+    return sockets
+
+
+def _header(key: Key) -> str:
+    """Write the line that opens a table."""
+    return f"[{dotted(key)}]" if isinstance(key[-1], str) else f"[[{dotted(key[:-1])}]]"
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:

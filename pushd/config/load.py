@@ -8,10 +8,24 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from pushd.config.document import read_document
+from pushd.config.document import Document, read_document
 from pushd.config.mistakes import ConfigError, Mistake
 from pushd.config.places import places
-from pushd.config.values import Config, Credentials, Daemon, Limits, Registry, Timeouts
+from pushd.config.values import (
+    Access,
+    Config,
+    Credentials,
+    Daemon,
+    Destinations,
+    Disk,
+    Grant,
+    Limits,
+    Registry,
+    Retention,
+    Socket,
+    Spool,
+    Timeouts,
+)
 from pushd.errors import Code, DaemonError
 
 if TYPE_CHECKING:
@@ -46,21 +60,33 @@ def load(overrides: Overrides, environ: Mapping[str, str], read_text: Callable[[
     named = overrides.config or _variable(environ, "PUSHD_CONFIG")
     file = named or default.file
     text = _content(file, read_text, required=named is not None) if file is not None else None
-    tables, registries = ({}, {}) if file is None or text is None else _parsed(file, text)
+    document = Document() if file is None or text is None else _parsed(file, text)
+    tables = document.tables
     written = tables.get("daemon", {})
-    daemon = {
-        **written,
-        "socket": _place("socket", overrides.socket, environ, written, default.socket),
-        "state_dir": _place("state_dir", overrides.state_dir, environ, written, default.state_dir),
-    }
+    socket = _place("socket", overrides.socket, environ, written, default.socket)
+    state_dir = _place("state_dir", overrides.state_dir, environ, written, default.state_dir)
+    for name, values in document.sockets.items():
+        if file is not None and values["path"] == socket:
+            raise ConfigError(file, [Mistake(("sockets", name, "path"), "is the main socket's already")], text or "")
     return Config(
-        daemon=Daemon(**daemon),
+        daemon=Daemon(**{**written, "socket": socket, "state_dir": state_dir}),
         limits=Limits(**tables.get("limits", {})),
         timeouts=Timeouts(**tables.get("timeouts", {})),
-        credentials=Credentials(**{"docker_config": default.docker_config, **tables.get("credentials", {})}),
-        registries=MappingProxyType({name: Registry(**values) for name, values in registries.items()}),
+        credentials=_credentials(default.docker_config, tables.get("credentials", {})),
+        access=Access(**tables.get("access", {})),
+        destinations=Destinations(**tables.get("destinations", {})),
+        spool=Spool(**tables.get("spool", {})),
+        disk=Disk(**tables.get("disk", {})),
+        retention=Retention(**tables.get("retention", {})),
+        registries=MappingProxyType({name: Registry(**values) for name, values in document.registries.items()}),
+        sockets=MappingProxyType({name: Socket(**values) for name, values in document.sockets.items()}),
         file=file if text is not None else None,
     )
+
+
+def _credentials(docker_config: Path | None, written: Mapping[str, Any]) -> Credentials:
+    grants = tuple(Grant(**values) for values in written.get("grants", ()))
+    return Credentials(**{"docker_config": docker_config, **written, "grants": grants})
 
 
 def _content(file: Path, read_text: Callable[[Path], str], *, required: bool) -> str | None:
@@ -78,15 +104,15 @@ def _content(file: Path, read_text: Callable[[Path], str], *, required: bool) ->
         raise DaemonError(Code.DAEMON_CONFIG, str(file), f"cannot be read: {why}") from error
 
 
-def _parsed(file: Path, text: str) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+def _parsed(file: Path, text: str) -> Document:
     try:
-        document = tomllib.loads(text)
+        written = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # a number of too many digits is a plain ValueError
         raise ConfigError(file, [Mistake((), f"is not TOML: {error}")]) from error
-    tables, registries, mistakes = read_document(document)
-    if mistakes:
-        raise ConfigError(file, mistakes, text)
-    return tables, registries
+    document = read_document(written)
+    if document.mistakes:
+        raise ConfigError(file, document.mistakes, text)
+    return document
 
 
 def _place(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pushd.principal import Role
 from pushd.telemetry.events import Level
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ class Limits:
         memory: bytes of all piece buffers together.
         deadline: seconds a job that names none has before what is unfinished fails.
         attempts: how often a registry that this daemon has never reached is tried; any other until the deadline.
+        jobs_per_user: jobs of one user that have not ended.
+        streams_per_user: event streams one user may have open.
+        request_size: bytes of a request's body; what goes to the spool has a quota of its own.
     """
 
     deliveries: int = 16
@@ -48,6 +52,9 @@ class Limits:
     memory: int = 64 << 20
     deadline: float = 86_400.0
     attempts: int = 5
+    jobs_per_user: int = 20_000
+    streams_per_user: int = 256
+    request_size: int = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,14 +75,119 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """One of `[[credentials.grants]]`: who besides administrators may use the daemon's credential for a registry.
+
+    Attributes:
+        registry: a pattern for `host[:port]`.
+        users: names or uids; `*` for everyone who may submit.
+        groups: names or gids.
+        repositories: patterns for the repositories it may be used for.
+    """
+
+    registry: str
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    repositories: tuple[str, ...] = ("*",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """`[credentials]`: where they come from.
+    """`[credentials]`: where they come from, and whose use they are.
 
     Attributes:
         docker_config: Docker's `config.json`; None when none is named and the daemon has no home directory.
+        grants: without any, administrators alone use them.
     """
 
     docker_config: Path | None = None
+    grants: tuple[Grant, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """`[access]`: who is served. Root and the daemon's own user are administrators always.
+
+    Attributes:
+        administrators: groups, by name or gid, whose members see and touch everybody's jobs.
+        submitters: groups, by name or gid, whose members hand in jobs and see their own.
+    """
+
+    administrators: tuple[str, ...] = ("pushd-admin",)
+    submitters: tuple[str, ...] = ("pushd",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Socket:
+    """`[sockets.NAME]`: another socket, such as one for containers, that grants less than the main one.
+
+    Attributes:
+        path: the unix socket; the one systemd passes under the name NAME goes before it.
+        role: the most anyone is who comes by it.
+        paths: whether jobs that come by it may name paths; without, bytes are brought to the spool.
+    """
+
+    path: Path
+    role: Role = Role.SUBMITTER
+    paths: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destinations:
+    """`[destinations]`: where jobs may go. A pattern is for `host[:port]`, or for `host[:port]/repository`.
+
+    Attributes:
+        allow: it must fit one of these,
+        deny: and none of these.
+    """
+
+    allow: tuple[str, ...] = ("*",)
+    deny: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spool:
+    """`[spool]`: bytes kept by the daemon itself until a job has ended.
+
+    Attributes:
+        directory: where; None for the directory `spool` in the state directory.
+        ttl: seconds an entry waits for more bytes, or for its job.
+        per_user: bytes of all entries of one user.
+    """
+
+    directory: Path | None = None
+    ttl: float = 3600.0
+    per_user: int = 64 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """`[disk]`: how much the daemon may use. What runs is never refused.
+
+    Attributes:
+        budget: bytes of spool and database (with its events) together; None for what the disk has.
+        reserve: bytes left free for everybody else, but no more than a twentieth of the disk.
+    """
+
+    budget: int | None = None
+    reserve: int = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """`[retention]`: how long what has ended is kept; whatever is past its age, or beyond its count, goes.
+
+    Attributes:
+        jobs: seconds since a job finished.
+        job_count: finished jobs.
+        events: seconds since an event was told.
+        event_count: events.
+    """
+
+    jobs: float = 30 * 86_400.0
+    job_count: int = 100_000
+    events: float = 14 * 86_400.0
+    event_count: int = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +217,7 @@ class Config:
 
     Attributes:
         registries: by `host[:port]`, as in references.
+        sockets: besides the main one, by name.
         file: the file that was read, or None when there was none.
     """
 
@@ -112,5 +225,11 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)
     credentials: Credentials = field(default_factory=Credentials)
+    access: Access = field(default_factory=Access)
+    destinations: Destinations = field(default_factory=Destinations)
+    spool: Spool = field(default_factory=Spool)
+    disk: Disk = field(default_factory=Disk)
+    retention: Retention = field(default_factory=Retention)
     registries: Mapping[str, Registry] = field(default_factory=dict)
+    sockets: Mapping[str, Socket] = field(default_factory=dict)
     file: Path | None = None

@@ -1,4 +1,4 @@
-"""The listening socket: inherited from systemd, or made here without taking over that of a living daemon."""
+"""The listening sockets: inherited from systemd, or made here without taking over those of a living daemon."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import fcntl
 import os
 import socket
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pushd.errors import Code, DaemonError
+from pushd.service.inherited import MAIN, inherited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_FIRST = 3
-"""The first descriptor systemd passes (sd_listen_fds(3))."""
 _ADDRESS_MAX = 107
 """Bytes of a path that fit into a unix socket's address, its end apart (unix(7))."""
 _PROBE = 1.0
@@ -24,21 +25,47 @@ BACKLOG = 1024
 """Callers the kernel lets wait while the daemon is busy; one more is turned away."""
 
 
-@contextmanager
-def listening(path: Path, environ: Mapping[str, str]) -> Iterator[socket.socket]:
-    """Give the listening socket: the one systemd passed, if it did, else a new one at `path`.
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """The sockets the daemon listens on.
 
-    A new one is readable and writable by owner and group, and gone when the context ends; who is served is decided
-    by the peer's identity, not by the file.
+    Attributes:
+        main: the one everybody who is served may come by.
+        others: those of `[sockets.NAME]`, by name.
+    """
+
+    main: socket.socket
+    others: Mapping[str, socket.socket]
+
+
+@contextmanager
+def listening(main: Path, others: Mapping[str, Path], environ: Mapping[str, str]) -> Iterator[Listeners]:
+    """Give the listening sockets: those systemd passed, and new ones for those it did not.
+
+    When it passed any, the main one is among them. New ones are readable and writable by owner and group, and gone
+    when the context ends, or when not all can be had; who is served is decided by the peer's identity, not by the file.
+
+    Args:
+        main: where the main one is to be.
+        others: where the others are to be, by name.
+        environ: what says which were passed.
 
     Raises:
         DaemonError: `daemon.socket`, with what is in the way.
     """
-    inherited = _inherited(environ)
-    if inherited is not None:
-        with inherited:
-            yield inherited
-        return
+    with ExitStack() as open_ones:
+        passed = inherited(environ, frozenset(others))
+        for each in passed.values():
+            open_ones.enter_context(each)
+        # The main one first: where another daemon lives, that is what is in the way.
+        first = passed.pop(MAIN, None) or open_ones.enter_context(_made(main))
+        rest = {name: passed.get(name) or open_ones.enter_context(_made(path)) for name, path in others.items()}
+        yield Listeners(first, MappingProxyType(rest))
+
+
+@contextmanager
+def _made(path: Path) -> Iterator[socket.socket]:
+    """Give a new socket, which is gone when the context ends."""
     with _locked(path):
         _clear(path)
         listener = _bind(path)
@@ -52,33 +79,6 @@ def listening(path: Path, environ: Mapping[str, str]) -> Iterator[socket.socket]
                     path.unlink()
 
 
-def _inherited(environ: Mapping[str, str]) -> socket.socket | None:
-    if environ.get("LISTEN_PID") != str(os.getpid()):
-        return None
-    count = environ.get("LISTEN_FDS", "")
-    if count != "1":
-        raise DaemonError(Code.DAEMON_SOCKET, "LISTEN_FDS", f"{count!r} sockets were passed, one is wanted")
-    try:
-        passed = socket.socket(fileno=_FIRST)
-    except OSError as error:
-        raise DaemonError(Code.DAEMON_SOCKET, "LISTEN_FDS", f"descriptor 3 is no socket ({error.strerror})") from error
-    unfit = _unfit(passed)
-    if unfit:
-        passed.detach()
-        raise DaemonError(Code.DAEMON_SOCKET, "LISTEN_FDS", f"the socket passed {unfit}")
-    passed.settimeout(0)
-    return passed
-
-
-def _unfit(passed: socket.socket) -> str:
-    """Say why a socket cannot be served, or nothing."""
-    if passed.family != socket.AF_UNIX or passed.type != socket.SOCK_STREAM:
-        return "is no unix stream socket"
-    if not passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        return "does not listen: its unit must not set Accept="
-    return ""
-
-
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold the lock beside the socket: binding is three steps, and two daemons must not interleave them.
@@ -86,10 +86,10 @@ def _locked(path: Path) -> Iterator[None]:
     The lock file stays: to remove it would let two daemons hold locks on two files of that name.
     """
     if not path.name:
-        raise DaemonError(Code.DAEMON_SOCKET, str(path), "is a directory", hint="name the socket itself with --socket")
+        raise DaemonError(Code.DAEMON_SOCKET, str(path), "is a directory", hint="name the socket itself")
     if len(os.fsencode(path)) > _ADDRESS_MAX:
         detail = f"is longer than the {_ADDRESS_MAX} bytes a unix socket's address holds"
-        raise DaemonError(Code.DAEMON_SOCKET, str(path), detail, hint="choose a shorter path with --socket")
+        raise DaemonError(Code.DAEMON_SOCKET, str(path), detail, hint="choose a shorter path")
     lock = path.with_name(path.name + ".lock")
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)

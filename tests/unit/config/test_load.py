@@ -8,9 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushd.config import ConfigError, Limits, Overrides, Registry, Timeouts, load
+from pushd.config import (
+    Access,
+    ConfigError,
+    Credentials,
+    Destinations,
+    Disk,
+    Grant,
+    Limits,
+    Overrides,
+    Registry,
+    Retention,
+    Socket,
+    Spool,
+    Timeouts,
+    load,
+)
 from pushd.errors import Code, DaemonError
 from pushd.oci.upload import Form
+from pushd.principal import Role
 from pushd.registry.profiles import NAMES
 from pushd.telemetry.events import Level
 
@@ -33,6 +49,9 @@ small_uploads_per_registry = 3
 memory = "128MiB"
 deadline = "2d"
 attempts = 4
+jobs_per_user = 50
+streams_per_user = 6
+request_size = "64KiB"
 
 [timeouts]
 connect = 5
@@ -42,6 +61,47 @@ request = 7.5
 
 [credentials]
 docker_config = "/etc/pushd/docker.json"
+
+[[credentials.grants]]
+registry = "*.example.com"
+users = ["ada", 1001, "*"]
+groups = ["ci", "5001"]
+repositories = ["team/*", "mirror/app"]
+
+[[credentials.grants]]
+registry = "localhost:5000"
+users = ["*"]
+
+[access]
+administrators = ["wheel", "pushd-admin"]
+submitters = [5001]
+
+[destinations]
+allow = ["*.example.com", "[::1]:5000", "localhost:*/team/*"]
+deny = ["old.example.com/*"]
+
+[spool]
+directory = "/srv/spool"
+ttl = "2h"
+per_user = "8GiB"
+
+[disk]
+budget = "1T"
+reserve = 0
+
+[retention]
+jobs = "7d"
+job_count = 1000
+events = "1d"
+event_count = 5000
+
+[sockets.containers]
+path = "/run/pushd/containers.sock"
+
+[sockets.ci-2]
+path = "/run/ci.sock"
+role = "administrator"
+paths = true
 
 [registries."localhost:5000"]
 profile = "ecr"
@@ -55,6 +115,8 @@ ca = "/etc/ca.pem"
 upload = "auto"
 plain_http = false
 """
+
+KNOWN = "daemon, limits, timeouts, credentials, access, destinations, spool, disk, retention, registries, sockets"
 
 
 def files(contents: Mapping[Path, str]) -> Callable[[Path], str]:
@@ -78,7 +140,11 @@ def mistakes(text: str) -> list[str]:
         loaded(text)
     assert caught.value.code is Code.DAEMON_CONFIG
     assert caught.value.subject == str(ETC)
-    return [f"{'.'.join(mistake.key)}: {mistake.detail}" for mistake in caught.value.mistakes]
+    return [f"{written(mistake.key)}: {mistake.detail}" for mistake in caught.value.mistakes]
+
+
+def written(key: tuple[str | int, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
 
 
 def test_without_a_file_everything_has_its_default() -> None:
@@ -116,9 +182,34 @@ def test_every_key_is_read() -> None:
         memory=128 << 20,
         deadline=172_800.0,
         attempts=4,
+        jobs_per_user=50,
+        streams_per_user=6,
+        request_size=64 << 10,
     )
     assert config.timeouts == Timeouts(connect=5.0, stall=30.0, commit=3600.0, request=7.5)
-    assert config.credentials.docker_config == Path("/etc/pushd/docker.json")
+    assert config.credentials == Credentials(
+        docker_config=Path("/etc/pushd/docker.json"),
+        grants=(
+            Grant(
+                registry="*.example.com",
+                users=("ada", "1001", "*"),
+                groups=("ci", "5001"),
+                repositories=("team/*", "mirror/app"),
+            ),
+            Grant(registry="localhost:5000", users=("*",), repositories=("*",)),
+        ),
+    )
+    assert config.access == Access(administrators=("wheel", "pushd-admin"), submitters=("5001",))
+    assert config.destinations == Destinations(
+        allow=("*.example.com", "[::1]:5000", "localhost:*/team/*"), deny=("old.example.com/*",)
+    )
+    assert config.spool == Spool(directory=Path("/srv/spool"), ttl=7200.0, per_user=8 << 30)
+    assert config.disk == Disk(budget=1 << 40, reserve=0)
+    assert config.retention == Retention(jobs=7 * 86_400.0, job_count=1000, events=86_400.0, event_count=5000)
+    assert dict(config.sockets) == {
+        "containers": Socket(path=Path("/run/pushd/containers.sock"), role=Role.SUBMITTER, paths=False),
+        "ci-2": Socket(path=Path("/run/ci.sock"), role=Role.ADMINISTRATOR, paths=True),
+    }
     assert dict(config.registries) == {
         "localhost:5000": Registry(
             profile="ecr",
@@ -139,6 +230,8 @@ def test_what_is_configured_does_not_change() -> None:
         config.limits.deliveries = 2  # type: ignore[misc] # that is the point
     with pytest.raises(TypeError):
         config.registries["x"] = Registry()  # type: ignore[index] # the same
+    with pytest.raises(TypeError):
+        config.sockets["x"] = Socket(path=ETC)  # type: ignore[index] # the same
 
 
 @pytest.mark.parametrize(
@@ -178,7 +271,10 @@ def test_the_file_itself_is_named_by_command_line_environment_or_place() -> None
     ("text", "mistake"),
     [
         ("[limit]", "limit: is not known; did you mean limits?"),
-        ("x = 1", "x: is not known; known are daemon, limits, timeouts, credentials, registries"),
+        (
+            "x = 1",
+            f"x: is not known; known are {KNOWN}",
+        ),
         ("limits = 3", "limits: must be a table: [limits]"),
         ("[[limits]]", "limits: must be a table: [limits]"),
         ("registries = 3", 'registries: must be tables: [registries."host:port"]'),
@@ -231,6 +327,108 @@ def test_the_file_itself_is_named_by_command_line_environment_or_place() -> None
         ),
         ("[registries.a.example]\nca = '/x'", 'registries.a.example: must be quoted: [registries."a.example"]'),
         ("[registries]\nx = 1", "registries.x: must be a table: [registries.x]"),
+        (
+            "[limits]\nrequest_size = '1K'",
+            "limits.request_size: must be from 4096 to 67108864 bytes; it is '1K'",
+        ),
+        ("[limits]\njobs_per_user = 0", "limits.jobs_per_user: must be from 1 to 10000000 jobs; it is 0"),
+        ("[spool]\nttl = '367d'", "spool.ttl: must be from 1 to 31622400 seconds; it is '367d'"),
+        ("[disk]\nbudget = 0", "disk.budget: must be from 1048576 to 1125899906842624 bytes; it is 0"),
+        ("[disk]\nreserve = -1", 'disk.reserve: must be a size like 1048576 or "4MiB"; it is -1'),
+        ("[retention]\nevent_count = 0", "retention.event_count: must be from 1 to 1000000000 events; it is 0"),
+        ("[retention]\njob = 1", "retention.job: is not known; did you mean jobs?"),
+        ("access = ['x']", "access: must be a table: [access]"),
+        ("[access]\nsubmitters = 'pushd'", "access.submitters: must be an array of groups; it is 'pushd'"),
+        (
+            "[access]\nsubmitters = ['a', '']",
+            "access.submitters[1]: must be the name or id of a group; it is ''",
+        ),
+        (
+            "[access]\nadministrators = ['*']",
+            "access.administrators[0]: must be the name or id of a group; it is '*'",
+        ),
+        (
+            "[access]\nadministrators = ['a', ['b']]",
+            "access.administrators[1]: must be the name or id of a group; it is an array",
+        ),
+        (
+            "[access]\nadministrators = [-1]",
+            "access.administrators[0]: must be the name or id of a group; it is -1",
+        ),
+        (
+            "[access]\nadministrators = ['4294967295']",
+            "access.administrators[0]: must be the name or id of a group; it is '4294967295'",
+        ),
+        (
+            '[access]\nadministrators = ["\\u001b[2J"]',
+            "access.administrators[0]: must be the name or id of a group; it is '\\x1b[2J'",
+        ),
+        (
+            "[destinations]\nallow = ['https://a.example']",
+            """destinations.allow[0]: must be a pattern like "*.example.com" or "a.example:5000/team/*"; it is 'https://a.example'""",
+        ),
+        (
+            "[destinations]\ndeny = [1]",
+            'destinations.deny[0]: must be a pattern like "*.example.com" or "a.example:5000/team/*"; it is 1',
+        ),
+        ("sockets = 1", "sockets: must be tables: [sockets.NAME]"),
+        ("[sockets]\nci = '/x'", "sockets.ci: must be a table: [sockets.ci]"),
+        ("[sockets.ci]\nrole = 'submitter'", "sockets.ci: has no path: say where it is to be"),
+        (
+            "[sockets.ci]\npath = 'ci.sock'",
+            "sockets.ci.path: must be an absolute path, beginning with /; it is 'ci.sock'",
+        ),
+        (
+            "[sockets.ci]\npath = '/s'\nrole = 'root'",
+            "sockets.ci.role: must be one of submitter, administrator; it is 'root'",
+        ),
+        ("[sockets.ci]\npath = '/s'\npath_s = true", "sockets.ci.path_s: is not known; did you mean paths?"),
+        (
+            "[sockets.CI]\npath = '/s'",
+            "sockets.CI: must be named in 1 to 32 of a-z, 0-9 and -, beginning with a letter",
+        ),
+        (
+            f"[sockets.{'a' * 33}]\npath = '/s'",
+            f"sockets.{'a' * 33}: must be named in 1 to 32 of a-z, 0-9 and -, beginning with a letter",
+        ),
+        (
+            "[sockets.ci]\npath = '/s'\n[sockets.dev]\npath = '/s/'",
+            "sockets.dev.path: is that of [sockets.ci] already",
+        ),
+        ("[sockets.ci]\npath = '/run/pushd/pushd.sock'", "sockets.ci.path: is the main socket's already"),
+        (
+            "[credentials.grants]\nregistry = 'a.example'",
+            "credentials.grants: must be an array of tables, [[credentials.grants]]; it is a table",
+        ),
+        ("[credentials]\ngrants = [1]", "credentials.grants[0]: must be a table: [[credentials.grants]]"),
+        (
+            "[[credentials.grants]]\nusers = ['ada']",
+            "credentials.grants[0]: has no registry: say which it is for",
+        ),
+        (
+            "[[credentials.grants]]\nregistry = 'a.example'\nusers = []",
+            "credentials.grants[0]: grants nobody anything: it has neither users nor groups",
+        ),
+        (
+            "[[credentials.grants]]\nregistry = 'a.example'\nusers = 'ada'\ngroups = ['ci']",
+            "credentials.grants[0].users: must be an array of users; it is 'ada'",
+        ),
+        (
+            "[[credentials.grants]]\nregistry = 'a.example'\nusers = ['ada,bob']",
+            "credentials.grants[0].users[0]: must be the name or id of a user, or \"*\" for everyone; it is 'ada,bob'",
+        ),
+        (
+            "[[credentials.grants]]\nregistry = '/'\nusers = [1]",
+            """credentials.grants[0].registry: must be a pattern like "*.example.com" or "a.example:5000"; it is '/'""",
+        ),
+        (
+            "[[credentials.grants]]\nregistry = '*'\nusers = ['*']\nrepositories = ['Team/*']",
+            """credentials.grants[0].repositories[0]: must be a pattern like "team/*"; it is 'Team/*'""",
+        ),
+        (
+            "[[credentials.grants]]\nregistry='*'\nusers=[1]\n[[credentials.grants]]\nregistry='*'\nuser=[]\ngroups=['x']",
+            "credentials.grants[1].user: is not known; did you mean users?",
+        ),
     ],
 )
 def test_a_mistake_names_its_key_and_what_would_be_right(text: str, mistake: str) -> None:
@@ -248,6 +446,42 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file_with_their_lines
         "  line 6: limits.memry: is not known; did you mean memory?",
         "  line 7: credential: is not known; did you mean credentials?",
     ]
+
+
+def test_a_mistake_in_an_array_is_found_in_its_line() -> None:
+    text = """\
+[access]
+submitters = ["pushd", ""]
+
+[[credentials.grants]]
+registry = "a.example"
+users = ["ada"]
+
+[[credentials.grants]]
+registry = "b.example"
+user = ["bob"]
+groups = [
+    "ci",
+    "*",
+]
+"""
+    with pytest.raises(ConfigError) as caught:
+        loaded(text)
+
+    assert str(caught.value).splitlines() == [
+        "/etc/pushd/pushd.toml: 3 mistakes",
+        "  line 2: access.submitters[1]: must be the name or id of a group; it is ''",
+        "  line 10: credentials.grants[1].user: is not known; did you mean users?",
+        "  line 11: credentials.grants[1].groups[1]: must be the name or id of a group; it is '*'",
+    ]
+
+
+def test_a_socket_is_not_where_the_command_line_puts_the_main_one() -> None:
+    text = "[sockets.ci]\npath = '/s'"
+
+    assert loaded(text).sockets["ci"].path == Path("/s")
+    with pytest.raises(ConfigError, match=r"line 2: sockets\.ci\.path: is the main socket's already"):
+        loaded(text, Overrides(socket=Path("/s")))
 
 
 @pytest.mark.parametrize(

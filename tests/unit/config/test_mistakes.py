@@ -21,6 +21,13 @@ connect = 1
 note = """
 connect = 2
 """
+[[credentials.grants]]
+registry = "a"
+[[credentials.grants]]
+registry = "b"
+users = [
+    "ada",
+]
 '''
 
 
@@ -35,15 +42,27 @@ connect = 2
         (("timeouts", "connect"), None),
         (("limits", "odd = key"), None),
         (("nowhere",), None),
+        (("credentials", "grants", 0), 14),
+        (("credentials", "grants", 0, "registry"), 15),
+        (("credentials", "grants", 1), 16),
+        (("credentials", "grants", 1, "users"), 18),
+        (("credentials", "grants", 1, "users", 0), 18),
+        (("credentials", "grants", 2), None),
+        (("credentials", "grants"), None),
+        ((0,), None),
         ((), None),
     ],
 )
-def test_a_line_is_told_when_it_is_sure(key: tuple[str, ...], line: int | None) -> None:
+def test_a_line_is_told_when_it_is_sure(key: tuple[str | int, ...], line: int | None) -> None:
     assert line_of(key, TEXT) == line
 
 
 def test_a_key_is_written_as_in_the_file() -> None:
     assert dotted(("registries", "a.example:5000", "ca")) == 'registries."a.example:5000".ca'
+
+
+def test_a_place_in_an_array_is_its_number_from_0() -> None:
+    assert dotted(("credentials", "grants", 0, "a.b", 12)) == 'credentials.grants[0]."a.b"[12]'
 
 
 def test_one_mistake_is_one_line() -> None:

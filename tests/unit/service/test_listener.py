@@ -58,7 +58,7 @@ def identity(path: Path) -> tuple[int, int, int]:
 
 
 def refusal(path: Path) -> DaemonError:
-    with pytest.raises(DaemonError) as refused, listening(path, {}):
+    with pytest.raises(DaemonError) as refused, listening(path, {}, {}):
         pass
     assert refused.value.code is Code.DAEMON_SOCKET
     return refused.value
@@ -72,17 +72,17 @@ def test_owner_and_group_may_connect_and_nobody_else_whatever_the_umask(
     path: Path, umask: Callable[[int], int], mask: int
 ) -> None:
     umask(mask)
-    with listening(path, {}):
+    with listening(path, {}, {}):
         assert stat.S_IMODE(path.lstat().st_mode) == 0o660
     assert umask(mask) == mask, "the process has its own umask back"
 
 
 def test_it_listens_and_does_not_block(path: Path) -> None:
-    with listening(path, {}) as listener:
+    with listening(path, {}, {}) as served:
         with pytest.raises(BlockingIOError):
-            listener.accept()
+            served.main.accept()
         assert connected(path)
-        accepted, _ = listener.accept()
+        accepted, _ = served.main.accept()
         accepted.close()
 
 
@@ -91,20 +91,20 @@ def test_directories_that_are_missing_are_made_and_writable_by_the_owner_alone(
 ) -> None:
     umask(0)
     path = place / "run" / "pushd" / "pushd.sock"
-    with listening(path, {}):
+    with listening(path, {}, {}):
         assert connected(path)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o755
 
 
 def test_a_socket_nobody_listens_on_is_replaced(path: Path) -> None:
     leave_stale(path)
-    with listening(path, {}):
+    with listening(path, {}, {}):
         assert connected(path)
 
 
 def test_a_path_of_107_bytes_is_the_longest_and_one_more_is_said_to_be_too_long(place: Path) -> None:
     room = 107 - len(os.fsencode(place)) - 1
-    with listening(place / ("s" * room), {}):
+    with listening(place / ("s" * room), {}, {}):
         assert connected(place / ("s" * room))
     before = sorted(place.iterdir())
     error = refusal(place / ("s" * (room + 1)))
@@ -124,7 +124,7 @@ def test_the_bytes_of_a_path_count_not_its_characters(place: Path) -> None:
 
 
 def test_the_socket_of_a_living_daemon_is_never_taken_over(path: Path) -> None:
-    with listening(path, {}):
+    with listening(path, {}, {}):
         before = identity(path)
         error = refusal(path)
         assert "another daemon serves this socket" in error.detail
@@ -138,7 +138,7 @@ def test_a_daemon_that_holds_only_the_lock_is_respected(path: Path) -> None:
     with path.with_name("pushd.sock.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert "another daemon" in refusal(path).detail
-    with listening(path, {}):
+    with listening(path, {}, {}):
         assert connected(path)
 
 
@@ -153,7 +153,7 @@ def test_a_listener_that_holds_no_lock_is_respected(path: Path) -> None:
 
 
 def test_a_lock_file_somebody_cleaned_up_does_not_cost_the_living_daemon_its_socket(path: Path) -> None:
-    with listening(path, {}):
+    with listening(path, {}, {}):
         path.with_name("pushd.sock.lock").unlink()
         assert "another daemon" in refusal(path).detail
         assert connected(path)
@@ -182,7 +182,7 @@ from pushd.service.listener import listening
 print("here", flush=True)
 sys.stdin.readline()
 try:
-    with listening(pathlib.Path(sys.argv[1]), {}):
+    with listening(pathlib.Path(sys.argv[1]), {}, {}):
         print("serving", flush=True)
         sys.stdin.readline()
 except DaemonError as error:
@@ -353,38 +353,38 @@ def test_a_filesystem_that_cannot_lock_is_one_clear_error(path: Path, monkeypatc
 
 def test_at_the_end_the_socket_is_gone_and_its_path_free(path: Path) -> None:
     for _ in range(2):
-        with listening(path, {}):
+        with listening(path, {}, {}):
             assert connected(path)
         assert not path.exists()
 
 
 def test_a_daemon_that_fails_takes_its_socket_with_it(path: Path) -> None:
-    with pytest.raises(KeyError), listening(path, {}):
+    with pytest.raises(KeyError), listening(path, {}, {}):
         raise KeyError
     assert not path.exists()
 
 
 def test_a_socket_somebody_put_in_its_place_stays(path: Path) -> None:
     with ExitStack() as theirs:
-        with listening(path, {}):
+        with listening(path, {}, {}):
             path.unlink()
             theirs.enter_context(another(path))
         assert connected(path)
 
 
 def test_a_file_somebody_put_in_its_place_stays(path: Path) -> None:
-    with listening(path, {}) as listener:
+    with listening(path, {}, {}) as served:
         path.unlink()
-        listener.close()  # as the server does before the end: from here on its inode's number may be given away
+        served.main.close()  # as the server does before the end: from here on its inode's number may be given away
         path.write_text("somebody's")
     assert path.read_text() == "somebody's"
 
 
 def test_a_socket_that_is_gone_already_is_no_error(place: Path) -> None:
     path = place / "run" / "pushd.sock"
-    with listening(path, {}):
+    with listening(path, {}, {}):
         path.unlink()
-    with listening(path, {}):
+    with listening(path, {}, {}):
         path.unlink()
         path.with_name("pushd.sock.lock").unlink()
         path.parent.rmdir()
@@ -397,8 +397,63 @@ def test_a_socket_that_may_not_be_removed_is_no_error_either(
     place.chmod(0o777)
     with ExitStack() as stopping:
         with powerless():
-            stopping.enter_context(listening(path, {}))
+            stopping.enter_context(listening(path, {}, {}))
         place.chmod(0o555)
         with powerless():
             stopping.close()
     assert not connected(path)
+
+
+# ------------------------------------------------------------------------------------------------- several of them
+
+
+def test_each_of_several_is_listened_on_at_its_path_under_its_name(place: Path, path: Path) -> None:
+    others = {"containers": place / "c.sock", "ci": place / "ci" / "ci.sock"}
+    with listening(path, others, {}) as served:
+        assert served.main.getsockname() == str(path)
+        assert {name: other.getsockname() for name, other in served.others.items()} == {
+            "containers": str(others["containers"]),
+            "ci": str(others["ci"]),
+        }
+        for each in (path, *others.values()):
+            assert connected(each)
+            assert stat.S_IMODE(each.lstat().st_mode) == 0o660
+    assert not any(each.exists() for each in (path, *others.values()))
+
+
+def test_where_one_cannot_be_had_none_is_left_behind(place: Path, path: Path) -> None:
+    others = {"one": place / "one.sock", "two": place / "two.sock", "three": place / "three.sock"}
+    others["two"].write_text("somebody's")
+    descriptors = {link.name for link in Path("/proc/self/fd").iterdir()}
+
+    with pytest.raises(DaemonError) as refused, listening(path, others, {}):
+        pass
+
+    assert (refused.value.code, refused.value.subject) == (Code.DAEMON_SOCKET, str(others["two"]))
+    assert sorted(file.name for file in place.iterdir() if not file.name.endswith(".lock")) == ["two.sock"]
+    assert {link.name for link in Path("/proc/self/fd").iterdir()} == descriptors, "nothing stays open"
+
+
+def test_another_socket_of_a_living_daemon_is_not_taken_over_either(place: Path, path: Path) -> None:
+    with listening(path, {"containers": place / "c.sock"}, {}):
+        with (
+            pytest.raises(DaemonError, match=r"c\.sock: another daemon serves this socket"),
+            listening(place / "mine.sock", {"containers": place / "c.sock"}, {}),
+        ):
+            pass
+        assert connected(path)
+        assert connected(place / "c.sock")
+    assert not (place / "mine.sock").exists()
+
+
+def test_one_path_by_two_names_is_one_socket_too_many(place: Path, path: Path) -> None:
+    """Such as `/run` and `/var/run`: configured apart, they meet here."""
+    (place / "link").symlink_to(place)
+
+    with (
+        pytest.raises(DaemonError, match="another daemon serves this socket"),
+        listening(path, {"containers": place / "link" / path.name}, {}),
+    ):
+        pass
+
+    assert not path.exists()

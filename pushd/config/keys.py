@@ -1,0 +1,109 @@
+"""All keys there are, with how the value of each is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Union
+
+from pushd.config.quantity import duration, size
+from pushd.config.readers import (
+    between,
+    boolean,
+    destination_pattern,
+    group,
+    one_of,
+    path,
+    registry_pattern,
+    repository_pattern,
+    user,
+    whole,
+    word,
+)
+from pushd.oci.upload import Form
+from pushd.principal import Role
+from pushd.registry.profiles import NAMES
+from pushd.telemetry.events import Level
+
+if TYPE_CHECKING:
+    from pushd.config.readers import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """An array of any length.
+
+    Attributes:
+        item: how each of its items is read: as a value, or as a table of keys.
+        items: what they are, for people.
+    """
+
+    item: Kind
+    items: str
+
+
+Kind = Union["Reader", Array, Mapping[str, "Kind"]]
+"""How a value is read: as one, as an array, or as a table with these keys."""
+Keys = Mapping[str, Kind]
+"""The keys of a table, with how their values are read."""
+
+_MIB: Final = 1 << 20
+_TIB: Final = 1 << 40
+_PIB: Final = 1 << 50
+_DAY: Final = 86_400.0
+_YEAR: Final = 366 * _DAY
+
+_SECONDS: Final = between(duration, 0.001, _DAY, "seconds")
+_UP_TO_A_YEAR: Final = between(duration, 1, _YEAR, "seconds")
+_UP_TO_TEN_YEARS: Final = between(duration, 1, 10 * _YEAR, "seconds")
+_PLACES: Final = between(whole, 1, 1000, "at a time")
+_CHUNK: Final = between(size, 1, _TIB, "bytes")
+_SPACE: Final = between(size, _MIB, _PIB, "bytes")
+
+_GRANT: Final[Keys] = {
+    "registry": registry_pattern,
+    "users": Array(user, "users"),
+    "groups": Array(group, "groups"),
+    "repositories": Array(repository_pattern, "patterns"),
+}
+
+TABLES: Final[Mapping[str, Keys]] = {
+    "daemon": {"socket": path, "state_dir": path, "log_level": one_of(Level)},
+    "limits": {
+        "deliveries": _PLACES,
+        "uploads_per_registry": _PLACES,
+        "small_uploads_per_registry": _PLACES,
+        "memory": between(size, _MIB, _TIB, "bytes"),
+        "deadline": _UP_TO_A_YEAR,
+        "attempts": between(whole, 1, 1000, "times"),
+        "jobs_per_user": between(whole, 1, 10_000_000, "jobs"),
+        "streams_per_user": between(whole, 1, 100_000, "streams"),
+        "request_size": between(size, 4 << 10, 64 * _MIB, "bytes"),
+    },
+    "timeouts": {"connect": _SECONDS, "stall": _SECONDS, "commit": _SECONDS, "request": _SECONDS},
+    "credentials": {"docker_config": path, "grants": Array(_GRANT, "tables, [[credentials.grants]]")},
+    "access": {"administrators": Array(group, "groups"), "submitters": Array(group, "groups")},
+    "destinations": {"allow": Array(destination_pattern, "patterns"), "deny": Array(destination_pattern, "patterns")},
+    "spool": {"directory": path, "ttl": _UP_TO_A_YEAR, "per_user": _SPACE},
+    "disk": {"budget": _SPACE, "reserve": between(size, 0, _PIB, "bytes")},
+    "retention": {
+        "jobs": _UP_TO_TEN_YEARS,
+        "job_count": between(whole, 1, 1_000_000_000, "jobs"),
+        "events": _UP_TO_TEN_YEARS,
+        "event_count": between(whole, 1, 1_000_000_000, "events"),
+    },
+}
+"""The tables of one kind each."""
+
+REGISTRY: Final[Keys] = {
+    "profile": word(NAMES),
+    "plain_http": boolean,
+    "upload": one_of(Form, "auto"),
+    "chunk_size": _CHUNK,
+    "max_uploads": _PLACES,
+    "ca": path,
+}
+"""The keys of `[registries."host:port"]`."""
+
+SOCKET: Final[Keys] = {"path": path, "role": one_of(Role), "paths": boolean}
+"""The keys of `[sockets.NAME]`."""
