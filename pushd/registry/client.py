@@ -14,18 +14,20 @@ from pushd.oci.reply import refusal
 from pushd.oci.upload import Cancel, Head, Mount, Open, Patch, Put, Single, Status, Stream
 from pushd.registry.auth import Authorizer
 from pushd.registry.credentials import ANONYMOUS
+from pushd.registry.diagnosis import diagnose
 from pushd.registry.endpoint import base_url, origin
 from pushd.registry.replies import to_reply
 from pushd.registry.wire import trusting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pushd.oci.reply import Reply
     from pushd.oci.upload import Limits, Request
     from pushd.registry.credentials import Credential
     from pushd.registry.settings import Settings
     from pushd.registry.wire import Answer, Body, Wire
+    from pushd.work import Check
 
 _REDIRECTS_MAX = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -75,6 +77,18 @@ class RegistryClient:
     def limits(self) -> Limits:
         """How uploads to it are done."""
         return self._settings.limits
+
+    async def diagnose(self, repository: str | None) -> Sequence[Check]:
+        """Try how it is spoken to; with a repository, whether one may push there, and in which forms of upload."""
+        return await diagnose(self, base=self._base, trust=self._trust, repository=repository)
+
+    async def ping(self) -> Answer:
+        """Ask whether the API is there (spec end-1), as nobody; give the answer, whatever its status.
+
+        Raises:
+            RegistryError: no answer came.
+        """
+        return await self._exchange("", _Call("GET", f"{self._base}/v2/", {}), None, None)
 
     # ----------------------------------------------------------------------------------------------- manifests
 

@@ -1,7 +1,8 @@
-"""Where an image's bytes come from."""
+"""Where an image's bytes come from. On the standard library alone: the client reads images with it as well."""
 
 from __future__ import annotations
 
 from pushd.source.layout import open_source
+from pushd.source.spooled import SpooledSource
 
-__all__ = ["open_source"]
+__all__ = ["SpooledSource", "open_source"]

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Final
 from pushd.errors import Code, SourceError
 from pushd.oci.text import printable
 from pushd.source.extent import Extent, Identity, check_unchanged
-from pushd.source.faults import missing, unreadable
+from pushd.source.faults import IrregularFileError, missing, unreadable
 from pushd.source.handle import Handle
 from pushd.source.name import SHOWN
 from pushd.source.tar import MalformedTarError, read_members
+from pushd.source.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pushd.source.permission import Peer
     from pushd.source.tar import Member
 
 _COMPRESSIONS: Final = (
@@ -47,23 +49,22 @@ class Archive:
 
     __slots__ = ("_handle", "_identity", "_members")
 
-    def __init__(self, path: str, subject: str) -> None:
-        """Open the archive at `path`, which errors name `subject`, and read its headers.
+    def __init__(self, path: str, subject: str, peer: Peer | None) -> None:
+        """Open the archive at `path`, which errors name `subject`, as far as `peer` may, and read its headers.
 
         Raises:
-            SourceError: `source.not_found`, `source.archive_invalid`, `source.unreadable`, `source.changed`.
+            SourceError: `source.not_found`, `source.archive_invalid`, `source.unreadable`, `source.forbidden`,
+                `source.changed`.
         """
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+            fd, status = _opened(path, Walk(peer, subject), subject)
         except FileNotFoundError as error:
             raise missing(subject) from error
         except OSError as error:
             raise unreadable(error, subject) from error
         self._handle = Handle(fd)
+        self._identity = Identity.of(status)
         try:
-            status = os.fstat(fd)
-            _check_file(status, subject)
-            self._identity = Identity.of(status)
             self._members = _table(fd, status.st_size, subject)
             check_unchanged(fd, self._identity, subject)
         except OSError as error:
@@ -98,12 +99,17 @@ class Archive:
         self._handle.close()
 
 
-def _check_file(status: os.stat_result, subject: str) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        hint = "a directory with a layout is named oci:DIR[:REF]"
-        raise SourceError(Code.SOURCE_ARCHIVE_INVALID, subject, "is a directory", hint=hint)
-    if not stat.S_ISREG(status.st_mode):
-        raise SourceError(Code.SOURCE_ARCHIVE_INVALID, subject, "is not a regular file")
+def _opened(path: str, walk: Walk, subject: str) -> tuple[int, os.stat_result]:
+    found, place = walk.to(path)
+    try:
+        return walk.read(found, place)
+    except IrregularFileError as error:
+        if stat.S_ISDIR(os.fstat(found).st_mode):
+            hint = "a directory with a layout is named oci:DIR[:REF]"
+            raise SourceError(Code.SOURCE_ARCHIVE_INVALID, subject, "is a directory", hint=hint) from error
+        raise SourceError(Code.SOURCE_ARCHIVE_INVALID, subject, "is not a regular file") from error
+    finally:
+        os.close(found)
 
 
 def _table(fd: int, total: int, subject: str) -> Mapping[tuple[str, ...], Member]:

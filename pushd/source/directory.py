@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
+import threading
+from typing import TYPE_CHECKING
 
 from pushd.errors import Code, SourceError
 from pushd.source.extent import Extent, Identity
 from pushd.source.faults import IrregularFileError, missing, unreadable
 from pushd.source.handle import Handle
+from pushd.source.walk import Walk
 
-# No link is followed, and a FIFO without a writer does not hold us up.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-# O_PATH asks of a directory no more than passage.
-_DIRECTORY = os.O_PATH | os.O_DIRECTORY
-# What open says of a link, of a way through a link or a file, of a socket, and of a device without a driver.
-_IRREGULAR = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.ENODEV})
+if TYPE_CHECKING:
+    from pushd.source.permission import Peer
 
 
 class Directory:
@@ -25,26 +23,44 @@ class Directory:
     The path to the directory is its owner's to choose and may lead through symbolic links (`/var/run`, a link to
     the newest build). What is inside may not: a link there would lead the daemon to files its submitter never
     named. So below the directory nothing but directories and regular files is opened.
+
+    Directories inside stay open once they were entered. That the peer might search them was seen then, as the
+    kernel sees it for a process that holds a directory; each file is judged anew.
     """
 
-    __slots__ = ("_root",)
+    __slots__ = ("_closed", "_held", "_lock", "_peer", "_place")
 
-    def __init__(self, path: str, subject: str) -> None:
+    def __init__(self, fd: int, place: str, peer: Peer | None) -> None:
+        """Take over `fd`, the directory at `place`, whose files are opened as far as `peer` may.
+
+        With None they are the daemon's own, and opened with its rights.
+        """
+        self._place = place
+        self._peer = peer
+        self._lock = threading.Lock()
+        self._held: dict[tuple[str, ...], Handle] = {(): Handle(fd)}
+        self._closed = False
+
+    @classmethod
+    def at(cls, path: str, subject: str, peer: Peer | None) -> Directory:
         """Open the directory at `path`, which errors name `subject`.
 
         Raises:
-            SourceError: `source.not_found`, `source.layout_invalid` (no directory), `source.unreadable`.
+            SourceError: `source.not_found`, `source.layout_invalid` (no directory), `source.forbidden`,
+                `source.unreadable`.
         """
         try:
-            self._root = Handle(os.open(path, _DIRECTORY))
+            fd, place = Walk(peer, subject).to(path)
         except FileNotFoundError as error:
             raise missing(subject) from error
         except NotADirectoryError as error:
-            detail = "is not a directory"
-            hint = "an archive of a layout is named oci-archive:FILE[:REF]"
-            raise SourceError(Code.SOURCE_LAYOUT_INVALID, subject, detail, hint=hint) from error
+            raise _no_directory(subject) from error
         except OSError as error:
             raise unreadable(error, subject) from error
+        if not stat.S_ISDIR(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise _no_directory(subject)
+        return cls(fd, place, peer)
 
     def open(self, path: tuple[str, ...], subject: str) -> Extent:
         """Open a file by the components of its path; errors in reading it name `subject`.
@@ -52,43 +68,48 @@ class Directory:
         Raises:
             FileNotFoundError: there is none.
             IrregularFileError: something on the way, or at its end, is a link or another thing that is no file.
+            SourceError: `source.forbidden`.
             OSError: whatever else the operating system says.
         """
-        with self._root.use() as root:
-            fd = _descend(root, path)
+        walk = Walk(self._peer, subject)
         try:
-            identity = _regular(fd)
-            return Extent(fd, identity, 0, identity.size, subject)
-        except BaseException:
-            os.close(fd)
-            raise
+            with self._entered(path[:-1], walk).use() as above:
+                found = walk.find(above, path[-1])
+            try:
+                fd, status = walk.read(found, self._below(path))
+            finally:
+                os.close(found)
+        except NotADirectoryError as error:
+            raise IrregularFileError from error
+        identity = Identity.of(status)
+        return Extent(fd, identity, 0, identity.size, subject)
 
     def close(self) -> None:
         """Release the directory. Idempotent."""
-        self._root.close()
+        with self._lock:
+            self._closed = True
+            held = tuple(self._held.values())
+        for handle in held:
+            handle.close()
+
+    def _entered(self, path: tuple[str, ...], walk: Walk) -> Handle:
+        """Give a directory inside, entered now or before."""
+        handle = self._held.get(path)
+        if handle is not None:
+            return handle
+        with self._entered(path[:-1], walk).use() as above:
+            entered = Handle(walk.enter(above, path[-1], self._below(path)))
+        with self._lock:
+            # Another thread may have been here, or closed the house.
+            handle = entered if self._closed else self._held.setdefault(path, entered)
+        if handle is not entered or self._closed:
+            entered.close()
+        return handle
+
+    def _below(self, path: tuple[str, ...]) -> str:
+        return "/".join([self._place.rstrip("/"), *path])
 
 
-def _regular(fd: int) -> Identity:
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
-        raise IrregularFileError
-    return Identity.of(status)
-
-
-def _descend(root: int, path: tuple[str, ...]) -> int:
-    *directories, name = path
-    at = root
-    try:
-        for directory in directories:
-            below = os.open(directory, _DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
-            if at != root:
-                os.close(at)
-            at = below
-        return os.open(name, _FILE, dir_fd=at)
-    except OSError as error:
-        if error.errno in _IRREGULAR:
-            raise IrregularFileError from error
-        raise
-    finally:
-        if at != root:
-            os.close(at)
+def _no_directory(subject: str) -> SourceError:
+    hint = "an archive of a layout is named oci-archive:FILE[:REF]"
+    return SourceError(Code.SOURCE_LAYOUT_INVALID, subject, "is not a directory", hint=hint)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 from dataclasses import dataclass
+from typing import Final
 
 from pushd.errors import Code, SourceError
 from pushd.source.faults import unreadable
 from pushd.source.handle import Handle
 from pushd.work import FileIdentity
+
+_PIECE: Final = 1 << 20
+_RANGE: Final = 1 << 30  # the kernel takes at most 2 GiB at once
+_NO_SENDFILE: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EIO})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +81,7 @@ class Extent:
             SourceError: `source.changed`, the file is not what was opened; `source.unreadable`, the disk failed.
             ValueError: the bytes asked for are not within it, or it is closed.
         """
-        if offset < 0 or length < 0 or offset + length > self._size:
-            raise ValueError(f"bytes {offset} to {offset + length} of {self._size}")
+        self._check_within(offset, length)
         with self._handle.use() as fd:
             try:
                 content = _pread(fd, length, self._start + offset)
@@ -86,9 +92,88 @@ class Extent:
             raise _changed(self._subject)
         return content
 
+    def whole(self) -> bytes:
+        """Read all of it, and close it; for what is known to be small. Raises as `read` does."""
+        try:
+            return self.read(0, self._size)
+        finally:
+            self.close()
+
+    def copy_to(self, target: int) -> None:
+        """Write all of it to the descriptor `target`, from its offset on.
+
+        The kernel copies, and where the filesystem can (XFS, Btrfs) nothing but a reference.
+
+        Raises:
+            SourceError: as in `read`; what was written is worth nothing then.
+            OSError: writing failed.
+            ValueError: it is closed.
+        """
+        self._check()
+        with self._handle.use() as fd:
+            done = _copy_range(fd, target, self._size, self._start)
+        while done < self._size:
+            piece = memoryview(self.read(done, min(_PIECE, self._size - done)))
+            done += len(piece)
+            while piece:
+                piece = piece[os.write(target, piece) :]
+        self._check()
+
+    def send_to(self, connection: int, offset: int, length: int) -> int:
+        """Hand at most `length` bytes at `offset` to the socket `connection`; give how many it took, at least one.
+
+        The kernel moves them; they never come here.
+
+        Raises:
+            SourceError: as in `read`; what was sent is worth nothing then.
+            OSError: sending failed; BlockingIOError, there is no room.
+            ValueError: the bytes asked for are not within it, or it is closed.
+        """
+        self._check_within(offset, length)
+        try:
+            with self._handle.use() as fd:
+                sent = os.sendfile(connection, fd, self._start + offset, length)
+        except OSError as error:
+            if error.errno not in _NO_SENDFILE:
+                raise
+            # This way it goes from every file, and tells whose fault an error is.
+            return os.write(connection, self.read(offset, length))
+        self._check()
+        if not sent:
+            raise _changed(self._subject)
+        return sent
+
     def close(self) -> None:
         """Release the descriptor. Idempotent."""
         self._handle.close()
+
+    def _check_within(self, offset: int, length: int) -> None:
+        if offset < 0 or length < 0 or offset + length > self._size:
+            raise ValueError(f"bytes {offset} to {offset + length} of {self._size}")
+
+    def _check(self) -> None:
+        with self._handle.use() as fd:
+            try:
+                check_unchanged(fd, self._identity, self._subject)
+            except OSError as error:
+                raise unreadable(error, self._subject) from error
+
+
+def _copy_range(fd: int, target: int, size: int, start: int) -> int:
+    """Let the kernel copy as far as it goes; give how many bytes it copied.
+
+    It does not go between some filesystems (EXDEV), nor to some targets (EINVAL, EOPNOTSUPP), nor before Linux 4.5
+    (ENOSYS), and here and there it stops at nothing (0). Reading and writing goes on from there: that also tells
+    whose fault an error is, the source's or the target's.
+    """
+    done = 0
+    with contextlib.suppress(OSError):
+        while done < size:
+            copied = os.copy_file_range(fd, target, min(size - done, _RANGE), start + done)
+            if not copied:
+                break
+            done += copied
+    return done
 
 
 def check_unchanged(fd: int, identity: Identity, subject: str) -> None:

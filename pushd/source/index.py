@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Final
 
 from pushd.errors import Code, RequestError, SourceError
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
+from pushd.oci.json_object import read_object
 from pushd.oci.media_types import MANIFESTS
-from pushd.oci.text import printable
+from pushd.oci.text import printable, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 REF_NAME: Final = "org.opencontainers.image.ref.name"
 CONTAINERD_NAME: Final = "io.containerd.image.name"
@@ -22,8 +21,7 @@ CONTAINERD_NAME: Final = "io.containerd.image.name"
 
 _SHOWN_NAMES: Final = 10
 _SHOWN: Final = 128
-
-_Document = TypeVar("_Document")
+_MAX_SIZE: Final = (1 << 63) - 1  # descriptor.md: size is an int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +38,14 @@ class Entry:
     names: tuple[str, ...]
 
 
-class _Marker(msgspec.Struct, rename={"version": "imageLayoutVersion"}):
-    version: str
-
-
-class _Descriptor(msgspec.Struct, rename={"media_type": "mediaType"}):
-    media_type: str
-    digest: str
-    size: int
-    annotations: dict[str, str] | None = None
-
-
-class _Index(msgspec.Struct):
-    manifests: list[_Descriptor]
-
-
 def check_marker(content: bytes, subject: str) -> None:
     """Check that `oci-layout` announces version 1 of the layout.
 
     Raises:
         SourceError: `source.layout_invalid`; it is malformed, or another version.
     """
-    version = _decode(content, _Marker, f"oci-layout in {subject}").version
+    where = f"oci-layout in {subject}"
+    version = _string(_read(content, where), "imageLayoutVersion", where)
     if version.partition(".")[0] != "1":
         detail = f"is an image layout of version {printable(version, _SHOWN)}; known is 1.0.0"
         raise SourceError(Code.SOURCE_LAYOUT_INVALID, subject, detail)
@@ -74,7 +58,9 @@ def parse_index(content: bytes, subject: str) -> tuple[Entry, ...]:
         SourceError: `source.layout_invalid`; it is malformed.
     """
     where = f"index.json in {subject}"
-    manifests = _decode(content, _Index, where).manifests
+    manifests = _read(content, where).get("manifests")
+    if not isinstance(manifests, list):
+        raise _malformed(where, "`manifests` is no array")
     return tuple(_entry(position, given, where) for position, given in enumerate(manifests))
 
 
@@ -103,25 +89,48 @@ def choose(entries: Sequence[Entry], reference: str, subject: str) -> Descriptor
     return found[0].descriptor
 
 
-def _entry(position: int, given: _Descriptor, where: str) -> Entry:
+def _entry(position: int, given: object, where: str) -> Entry:
+    field = f"manifests[{position}]"
+    if not isinstance(given, dict):
+        raise _malformed(where, f"`{field}` is no object")
+    media_type = _string(given, "mediaType", where, f"{field}.")
     try:
-        digest = Digest.parse(given.digest)
+        digest = Digest.parse(_string(given, "digest", where, f"{field}."))
     except RequestError as error:
-        raise SourceError(Code.SOURCE_LAYOUT_INVALID, where, f"the digest {error}") from error
-    if given.size < 0:
-        raise SourceError(Code.SOURCE_LAYOUT_INVALID, where, f"gives {digest} the size {given.size}")
-    annotations = given.annotations or {}
-    names = (annotations[key] for key in (REF_NAME, CONTAINERD_NAME) if annotations.get(key))
-    return Entry(position, Descriptor(given.media_type, digest, given.size), tuple(dict.fromkeys(names)))
+        raise _malformed(where, f"`{field}.digest` is {error.subject}, which {error.detail}") from error
+    size = given.get("size")
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _MAX_SIZE:
+        raise _malformed(where, f"`{field}.size` is no number of bytes")
+    return Entry(position, Descriptor(media_type, digest, size), _names(given, where, field))
 
 
-def _decode(content: bytes, kind: type[_Document], subject: str) -> _Document:
+def _names(given: Mapping[str, Any], where: str, field: str) -> tuple[str, ...]:
+    annotations = given.get("annotations") or {}  # null is what Go programs write for an empty one
+    if not isinstance(annotations, dict):
+        raise _malformed(where, f"`{field}.annotations` is no object")
+    found = [key for key in (REF_NAME, CONTAINERD_NAME) if annotations.get(key)]
+    return tuple(dict.fromkeys(_string(annotations, key, where, f"{field}.annotations.") for key in found))
+
+
+def _read(content: bytes, where: str) -> Mapping[str, Any]:
     try:
-        return msgspec.json.decode(content, type=kind)
-    # Invalid UTF-8 is a ValueError, nesting without end a RecursionError; msgspec's own are both ValueErrors.
-    except (ValueError, RecursionError) as error:
-        detail = f"cannot be read: {printable(str(error), _SHOWN)}"
-        raise SourceError(Code.SOURCE_LAYOUT_INVALID, subject, detail) from error
+        return read_object(content, where)
+    except SourceError as error:
+        # What is given twice is named in place of the document.
+        detail = error.detail if error.subject == where else f"{error.subject} {error.detail}"
+        raise _malformed(where, detail) from error
+
+
+def _string(fields: Mapping[str, Any], name: str, where: str, within: str = "") -> str:
+    value = fields.get(name)
+    if not isinstance(value, str):
+        found = "is missing" if value is None else f"is {quoted(str(value))}, no text"
+        raise _malformed(where, f"`{within}{name}` {found}")
+    return value
+
+
+def _malformed(where: str, detail: str) -> SourceError:
+    return SourceError(Code.SOURCE_LAYOUT_INVALID, where, detail)
 
 
 def _listed(entries: Sequence[Entry], besides: str = "") -> str:

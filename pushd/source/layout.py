@@ -2,45 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pushd.errors import Code, SourceError
-from pushd.oci.image import read_image
 from pushd.oci.manifest import MAX_SIZE, too_large
 from pushd.source.archive import Archive
+from pushd.source.blobs import Blobs
 from pushd.source.directory import Directory
 from pushd.source.faults import IrregularFileError, unreadable
 from pushd.source.index import check_marker, choose, parse_index
 from pushd.source.name import Kind, SourceName
+from pushd.source.permission import Peer
 
 if TYPE_CHECKING:
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.image import Image
+    from pushd.source.blobs import Files
     from pushd.source.extent import Extent
-
-
-class Files(Protocol):
-    """The files of a layout."""
-
-    def open(self, path: tuple[str, ...], subject: str) -> Extent:
-        """Open a file by the components of its path; errors in reading it name `subject`.
-
-        Raises:
-            OSError: FileNotFoundError and IrregularFileError among others.
-        """
-
-    def close(self) -> None:
-        """Release what is open. Idempotent."""
 
 
 class LayoutSource:
     """One image of a layout. Threads may share it; its methods block."""
 
-    __slots__ = ("_files", "_reference", "_subject")
+    __slots__ = ("_blobs", "_files", "_reference", "_subject")
 
     def __init__(self, files: Files, reference: str, subject: str) -> None:
         """Take over `files`; `reference` is empty for the only image, `subject` is what errors name."""
         self._files = files
+        self._blobs = Blobs(files, subject)
         self._reference = reference
         self._subject = subject
 
@@ -52,42 +41,15 @@ class LayoutSource:
         """
         check_marker(self._document("oci-layout"), self._subject)
         entries = parse_index(self._document("index.json"), self._subject)
-        image = read_image(choose(entries, self._reference, self._subject), self._manifest)
-        for blob in image.blobs:
-            self.open(blob).close()
-        return image
+        return self._blobs.image(choose(entries, self._reference, self._subject))
 
     def open(self, blob: Descriptor) -> Extent:
-        """Open one blob for reading.
-
-        Raises:
-            SourceError: `source.blob_missing`, `source.blob_not_regular`, `source.blob_size` (not `blob.size`),
-                `source.unreadable`, `source.changed`.
-        """
-        subject = f"{blob.digest} in {self._subject}"
-        try:
-            extent = self._files.open(("blobs", blob.digest.algorithm, blob.digest.encoded), subject)
-        except FileNotFoundError as error:
-            raise SourceError(Code.SOURCE_BLOB_MISSING, subject, "is not there") from error
-        except IrregularFileError as error:
-            detail = "is not a regular file, or lies behind a symbolic link"
-            hint = "inside a layout no link is followed: copy it with cp -rL"
-            raise SourceError(Code.SOURCE_BLOB_NOT_REGULAR, subject, detail, hint=hint) from error
-        except OSError as error:
-            raise unreadable(error, subject) from error
-        if extent.size != blob.size:
-            extent.close()
-            detail = f"has {extent.size} bytes; its descriptor says {blob.size}"
-            raise SourceError(Code.SOURCE_BLOB_SIZE, subject, detail)
-        return extent
+        """Open one blob for reading; raises as `Blobs.open` does."""
+        return self._blobs.open(blob)
 
     def close(self) -> None:
         """Release what is open. Idempotent; readers already given stay usable."""
         self._files.close()
-
-    def _manifest(self, descriptor: Descriptor) -> bytes:
-        """Read a manifest or an index; `read_image` asks for none that is too large."""
-        return _whole(self.open(descriptor))
 
     def _document(self, name: str) -> bytes:
         """Read one of the layout's own documents."""
@@ -104,24 +66,18 @@ class LayoutSource:
         if extent.size > MAX_SIZE:
             extent.close()
             raise too_large(subject, extent.size)
-        return _whole(extent)
+        return extent.whole()
 
 
-def open_source(name: str) -> LayoutSource:
+def open_source(name: str, *, uid: int, gids: frozenset[int]) -> LayoutSource:
     """Open the source `name`, `oci:DIR[:REF]` or `oci-archive:FILE[:REF]`. Blocks.
 
+    Nothing is opened, now or later, that the user `uid` in the groups `gids` could not reach and read themselves.
+
     Raises:
-        SourceError: `source.unsupported`, `source.not_found`, `source.unreadable`, `source.layout_invalid`,
-            `source.archive_invalid`, `source.changed`.
+        SourceError: `source.unsupported`, `source.not_found`, `source.unreadable`, `source.forbidden`,
+            `source.layout_invalid`, `source.archive_invalid`, `source.changed`.
     """
     parsed = SourceName.parse(name)
-    files = Directory if parsed.kind is Kind.LAYOUT else Archive
-    return LayoutSource(files(parsed.path, parsed.shown), parsed.reference, parsed.shown)
-
-
-def _whole(extent: Extent) -> bytes:
-    """Read all of it, and release it."""
-    try:
-        return extent.read(0, extent.size)
-    finally:
-        extent.close()
+    files = Directory.at if parsed.kind is Kind.LAYOUT else Archive
+    return LayoutSource(files(parsed.path, parsed.shown, Peer(uid, gids)), parsed.reference, parsed.shown)

@@ -23,6 +23,7 @@ _SIZE_DIGITS: Final = 19
 _LENGTH_DIGITS: Final = 7
 _PAX: Final = frozenset({tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE})
 _EXTENSIONS: Final = _PAX | {tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
+_LINKS: Final = frozenset({tarfile.LNKTYPE, tarfile.SYMTYPE})
 _WITHOUT_DATA: Final = frozenset(
     {tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE}
 )
@@ -41,12 +42,14 @@ class Member:
         kind: its type flag, with sparse files of either format as GNU's.
         offset: where its bytes begin in the archive.
         size: how many there are.
+        target: where a link leads, as written, not to be trusted either; empty for what is no link.
     """
 
     name: str
     kind: bytes
     offset: int
     size: int
+    target: str = ""
 
 
 def read_members(pread: Callable[[int, int], bytes], total: int) -> Iterator[Member]:
@@ -75,7 +78,8 @@ def read_members(pread: Callable[[int, int], bytes], total: int) -> Iterator[Mem
             size = 0 if header.type in _WITHOUT_DATA else _size(known.get("size"), header.size)
             size = _extent(size, position, total, name)
             sparse = any(keyword.startswith("GNU.sparse.") for keyword in known)
-            yield Member(name, tarfile.GNUTYPE_SPARSE if sparse else header.type, position, size)
+            target = known.get("linkpath", header.linkname) if header.type in _LINKS else ""
+            yield Member(name, tarfile.GNUTYPE_SPARSE if sparse else header.type, position, size, target)
             known = {}
         position += -(-size // BLOCK) * BLOCK
     raise MalformedTarError(f"has more than {MAX_HEADERS} headers")
@@ -122,10 +126,9 @@ def _extension(header: tarfile.TarInfo, pread: Callable[[int, int], bytes], posi
     if header.size > MAX_EXTENSION:
         raise MalformedTarError(f"has an extension header of {header.size} bytes at byte {position}")
     content = pread(header.size, position)
-    if header.type == tarfile.GNUTYPE_LONGLINK:
-        return {}
-    if header.type == tarfile.GNUTYPE_LONGNAME:
-        return {"path": _decoded(content.partition(b"\0")[0])}
+    if header.type in (tarfile.GNUTYPE_LONGLINK, tarfile.GNUTYPE_LONGNAME):
+        keyword = "path" if header.type == tarfile.GNUTYPE_LONGNAME else "linkpath"
+        return {keyword: _decoded(content.partition(b"\0")[0])}
     records = dict(_pax_records(content, position))
     if header.type != tarfile.XGLTYPE:
         return records

@@ -7,19 +7,31 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from pushd.errors import Code, RegistryError
+from pushd.errors import Code, RegistryError, RequestError
 from pushd.oci.upload import Form, Limits
+from pushd.principal import User
 from pushd.registry import Registries, Settings
+from pushd.registry.grants import EVERYONE, Grant, Grants
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pushd.registry import Wire
+    from pushd.registry.client import RegistryClient
 
 
 def log_in(path: Path, user: str, password: str = "secret") -> None:
     auth = base64.b64encode(f"{user}:{password}".encode()).decode()
     path.write_text(json.dumps({"auths": {"registry.example": {"auth": auth}}}))
+
+
+USER = User(uid=1001, gids=frozenset({100}), administrator=False)
+ALL = Grants((Grant(registry="*", users=EVERYONE),))
+NONE = Grants()
+
+
+async def connect(registries: Registries, name: str, user: User = USER) -> RegistryClient:
+    return await registries.connect(name, repository="team/app", user=user)
 
 
 @pytest.fixture
@@ -31,33 +43,33 @@ def config(tmp_path: Path) -> Path:
 def registries(wire: Wire, config: Path) -> Registries:
     chunked = Settings(limits=Limits(forms=(Form.CHUNKED,), chunk_size=5 << 20))
     settings = {"registry.example": chunked, "registry.example:5000": Settings()}
-    return Registries(wire, settings=settings.__getitem__, docker_config=config)
+    return Registries(wire, settings=settings.__getitem__, docker_config=config, grants=ALL)
 
 
 async def test_a_registry_is_known_by_its_name_and_its_credential(registries: Registries, config: Path) -> None:
     log_in(config, "alice")
-    client = await registries.connect("registry.example")
+    client = await connect(registries, "registry.example")
     assert client.name == "registry.example"
     assert client.credential == "docker-config:alice"
 
 
 async def test_without_a_credential_it_is_anonymous(registries: Registries) -> None:
-    assert (await registries.connect("registry.example")).credential == "anonymous"
+    assert (await connect(registries, "registry.example")).credential == "anonymous"
 
 
 async def test_without_a_place_for_credentials_it_is_anonymous(wire: Wire) -> None:
-    registries = Registries(wire, settings=lambda _: Settings(), docker_config=None)
-    assert (await registries.connect("registry.example")).credential == "anonymous"
+    registries = Registries(wire, settings=lambda _: Settings(), docker_config=None, grants=NONE)
+    assert (await connect(registries, "registry.example")).credential == "anonymous"
 
 
 async def test_each_registry_is_spoken_to_as_configured_for_it(registries: Registries) -> None:
-    assert (await registries.connect("registry.example")).limits.forms == (Form.CHUNKED,)
-    assert (await registries.connect("registry.example:5000")).limits == Limits()
+    assert (await connect(registries, "registry.example")).limits.forms == (Form.CHUNKED,)
+    assert (await connect(registries, "registry.example:5000")).limits == Limits()
 
 
 async def test_jobs_share_a_client_so_that_tokens_outlive_them(registries: Registries, config: Path) -> None:
     log_in(config, "alice")
-    assert await registries.connect("registry.example") is await registries.connect("registry.example")
+    assert await connect(registries, "registry.example") is await connect(registries, "registry.example")
 
 
 async def test_jobs_that_come_at_once_share_it_as_well(registries: Registries, config: Path) -> None:
@@ -65,7 +77,7 @@ async def test_jobs_that_come_at_once_share_it_as_well(registries: Registries, c
     found = set()
 
     async def ask() -> None:
-        found.add(id(await registries.connect("registry.example")))
+        found.add(id(await connect(registries, "registry.example")))
 
     async with anyio.create_task_group() as group:
         for _ in range(10):
@@ -74,11 +86,11 @@ async def test_jobs_that_come_at_once_share_it_as_well(registries: Registries, c
 
 
 async def test_a_login_between_two_jobs_is_noticed(registries: Registries, config: Path) -> None:
-    before = await registries.connect("registry.example")
+    before = await connect(registries, "registry.example")
     log_in(config, "alice")
-    between = await registries.connect("registry.example")
+    between = await connect(registries, "registry.example")
     log_in(config, "bob")
-    after = await registries.connect("registry.example")
+    after = await connect(registries, "registry.example")
     assert [each.credential for each in (before, between, after)] == [
         "anonymous",
         "docker-config:alice",
@@ -88,13 +100,79 @@ async def test_a_login_between_two_jobs_is_noticed(registries: Registries, confi
 
 async def test_another_password_of_the_same_user_is_another_client(registries: Registries, config: Path) -> None:
     log_in(config, "alice")
-    before = await registries.connect("registry.example")
+    before = await connect(registries, "registry.example")
     log_in(config, "alice", "other")
-    assert await registries.connect("registry.example") is not before
+    assert await connect(registries, "registry.example") is not before
 
 
 async def test_a_credential_that_cannot_be_read_is_told_at_once(wire: Wire, tmp_path: Path) -> None:
-    registries = Registries(wire, settings=lambda _: Settings(), docker_config=tmp_path)
+    registries = Registries(wire, settings=lambda _: Settings(), docker_config=tmp_path, grants=NONE)
     with pytest.raises(RegistryError) as caught:
-        await registries.connect("registry.example")
+        await connect(registries, "registry.example")
     assert caught.value.code is Code.REGISTRY_CREDENTIALS
+
+
+# ---------------------------------------------------------------------------------------- whose use credentials are
+
+
+@pytest.mark.parametrize(
+    ("grant", "allowed"),
+    [
+        (Grant(registry="registry.example", repositories=("team/*",), users=frozenset({1001})), True),
+        (Grant(registry="registry.example", repositories=("team/*",), groups=frozenset({100})), True),
+        (Grant(registry="registry.example", repositories=("other/*",), users=frozenset({1001})), False),
+        (Grant(registry="other.example", users=EVERYONE), False),
+        (Grant(registry="registry.example", users=frozenset({1002}), groups=frozenset({101})), False),
+    ],
+)
+async def test_a_credential_is_used_for_whom_it_was_granted(
+    wire: Wire, config: Path, grant: Grant, *, allowed: bool
+) -> None:
+    log_in(config, "alice")
+    registries = Registries(wire, settings=lambda _: Settings(), docker_config=config, grants=Grants((grant,)))
+    if allowed:
+        assert (await connect(registries, "registry.example")).credential == "docker-config:alice"
+    else:
+        with pytest.raises(RequestError):
+            await connect(registries, "registry.example")
+
+
+async def test_administrators_need_no_grant(wire: Wire, config: Path) -> None:
+    log_in(config, "alice")
+    registries = Registries(wire, settings=lambda _: Settings(), docker_config=config, grants=NONE)
+    administrator = User(uid=1001, gids=frozenset(), administrator=True)
+    assert (await connect(registries, "registry.example", administrator)).credential == "docker-config:alice"
+
+
+async def test_root_that_came_as_less_than_an_administrator_does_need_one(wire: Wire, config: Path) -> None:
+    log_in(config, "alice")
+    registries = Registries(wire, settings=lambda _: Settings(), docker_config=config, grants=NONE)
+    with pytest.raises(RequestError):
+        await connect(registries, "registry.example", User(uid=0, gids=frozenset({0}), administrator=False))
+
+
+async def test_whoever_may_not_use_the_credential_is_refused_and_not_made_anonymous(wire: Wire, config: Path) -> None:
+    log_in(config, "alice")
+    registries = Registries(wire, settings=lambda _: Settings(), docker_config=config, grants=NONE)
+    with pytest.raises(RequestError) as caught:
+        await connect(registries, "registry.example")
+    assert caught.value.code is Code.REQUEST_FORBIDDEN
+    assert str(caught.value) == (
+        "registry.example: the daemon's credential for it may not be used by uid 1001 for team/app; "
+        "ask its administrator for a grant in [credentials]"
+    )
+
+
+async def test_that_somebody_else_was_given_a_client_gives_it_to_nobody_else(wire: Wire, config: Path) -> None:
+    log_in(config, "alice")
+    grants = Grants((Grant(registry="*", users=frozenset({1001})),))
+    registries = Registries(wire, settings=lambda _: Settings(), docker_config=config, grants=grants)
+    await connect(registries, "registry.example")
+    with pytest.raises(RequestError):
+        await connect(registries, "registry.example", User(uid=1002, gids=frozenset(), administrator=False))
+
+
+async def test_where_there_is_no_credential_anybody_is_anonymous(wire: Wire, config: Path) -> None:
+    log_in(config, "alice")
+    registries = Registries(wire, settings=lambda _: Settings(), docker_config=config, grants=NONE)
+    assert (await connect(registries, "other.example")).credential == "anonymous"

@@ -13,11 +13,13 @@ import pytest
 
 from pushd.errors import Code, SourceError
 from pushd.source.archive import Archive
+from pushd.source.permission import Peer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 BLOB = ("blobs", "sha256", "00")
+ROOT = Peer(0, frozenset())
 Entry = tuple[str, bytes | tarfile.TarInfo]
 
 
@@ -40,7 +42,7 @@ def of_kind(kind: bytes, linkname: str = "") -> tarfile.TarInfo:
 
 
 def content(path: Path, wanted: tuple[str, ...] = BLOB) -> bytes:
-    archive = Archive(str(path), "app.tar")
+    archive = Archive(str(path), "app.tar", ROOT)
     try:
         extent = archive.open(wanted, "subject")
     finally:
@@ -53,7 +55,7 @@ def content(path: Path, wanted: tuple[str, ...] = BLOB) -> bytes:
 
 def refusal(path: Path) -> SourceError:
     with pytest.raises(SourceError) as caught:
-        Archive(str(path), "app.tar")
+        Archive(str(path), "app.tar", ROOT)
     return caught.value
 
 
@@ -218,7 +220,7 @@ def test_a_disk_that_fails_under_the_headers_is_told_as_one(tar: Path, monkeypat
 
 
 def test_an_archive_that_changed_after_its_headers_were_read_opens_no_member(tar: Path) -> None:
-    archive = Archive(str(write(tar, ("blobs/sha256/00", b"x"))), "app.tar")
+    archive = Archive(str(write(tar, ("blobs/sha256/00", b"x"))), "app.tar", ROOT)
     os.truncate(tar, 512)
 
     with pytest.raises(SourceError) as caught:
@@ -244,7 +246,7 @@ def test_an_archive_that_changes_while_its_headers_are_read_is_refused(
 
 
 def test_a_reader_outlives_the_archive(tar: Path) -> None:
-    archive = Archive(str(write(tar, ("blobs/sha256/00", b"content"))), "app.tar")
+    archive = Archive(str(write(tar, ("blobs/sha256/00", b"content"))), "app.tar", ROOT)
     extent = archive.open(BLOB, "subject")
     archive.close()
 

@@ -11,12 +11,14 @@ import pytest
 from pushd.errors import Code, SourceError
 from pushd.source.directory import Directory
 from pushd.source.faults import IrregularFileError
+from pushd.source.permission import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 FILE = ("blobs", "sha256", "00")
+ROOT = Peer(0, frozenset())
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def root(tmp_path: Path) -> Path:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Directory]:
-    directory = Directory(str(path), "app")
+    directory = Directory.at(str(path), "app", ROOT)
     try:
         yield directory
     finally:
@@ -47,7 +49,7 @@ def content(root: Path, path: tuple[str, ...] = FILE) -> bytes:
 
 def refusal(path: Path | str) -> SourceError:
     with pytest.raises(SourceError) as caught:
-        Directory(str(path), "app")
+        Directory.at(str(path), "app", ROOT)
     return caught.value
 
 
@@ -139,6 +141,12 @@ def test_a_path_to_a_file_is_no_layout_and_points_to_archives(tmp_path: Path) ->
     assert "oci-archive:FILE" in str(error)
 
 
+def test_a_path_through_a_file_is_no_layout_either(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    assert refusal(tmp_path / "file" / "below").code is Code.SOURCE_LAYOUT_INVALID
+
+
 def test_a_path_too_long_for_the_filesystem_is_told_as_one(tmp_path: Path) -> None:
     assert "longer name" in str(refusal(tmp_path / ("x" * 300)))
     assert refusal(tmp_path / ("x" * 300)).code is Code.SOURCE_UNREADABLE
@@ -170,6 +178,38 @@ def test_nothing_stays_open_whatever_happens(root: Path) -> None:
             except OSError:
                 continue
 
+    assert open_descriptors() == before
+
+
+def test_closing_while_a_directory_is_entered_leaves_nothing_open(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = open_descriptors()
+    directory = Directory.at(str(root), "app", ROOT)
+    real = os.open
+
+    def close_meanwhile(path: str, *args: int, **kwargs: int) -> int:
+        if path == "sha256":
+            directory.close()
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", close_meanwhile)
+    with pytest.raises(ValueError, match="closed"):
+        directory.open(FILE, "subject")
+    assert open_descriptors() == before
+
+
+def test_two_who_enter_a_directory_at_once_hold_it_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = open_descriptors()
+    real = os.open
+
+    def open_meanwhile(path: str, *args: int, **kwargs: int) -> int:
+        if path == "sha256":
+            monkeypatch.setattr(os, "open", real)
+            directory.open(FILE, "subject").close()
+        return real(path, *args, **kwargs)
+
+    with opened(root) as directory:
+        monkeypatch.setattr(os, "open", open_meanwhile)
+        directory.open(FILE, "subject").close()
     assert open_descriptors() == before
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
 
 
+WHERE = "index.json in /srv/app"
+
+
 def listed(content: str, name: str | None = None, media_type: str = MANIFEST, **more: object) -> dict[str, Any]:
     entry: dict[str, Any] = {"mediaType": media_type, "digest": str(Digest.of(content.encode())), "size": 7}
     annotations = {REF_NAME: name} if name is not None else {}
@@ -147,20 +150,42 @@ def test_a_malformed_index_is_refused_by_name(content: bytes) -> None:
     assert str(caught.value).startswith("index.json in /srv/app: ")
 
 
+def test_a_field_given_twice_is_refused_for_two_readers_would_read_two_things() -> None:
+    with pytest.raises(SourceError) as caught:
+        parse_index(b'{"manifests":[],"manifests":[]}', "/srv/app")
+
+    assert caught.value.code is Code.SOURCE_LAYOUT_INVALID
+    assert str(caught.value) == f"{WHERE}: 'manifests' is given twice in one object"
+
+
 @pytest.mark.parametrize(
-    "entry",
+    ("entry", "words"),
     [
-        listed("a", digest="sha256:../../etc/passwd"),
-        listed("a", digest="md5:d41d8cd98f00b204e9800998ecf8427e"),
-        listed("a", size=-1),
-        listed("a", size="7"),
-        listed("a", size=True),
-        listed("a", annotations={REF_NAME: 1}),
-        listed("a", mediaType=None),
+        (listed("a", digest="sha256:../x"), "`manifests[0].digest` is 'sha256:../x', which is not algorithm:hex"),
+        (listed("a", digest="md5:00"), "`manifests[0].digest` is 'md5:00', which has the algorithm md5"),
+        (listed("a", digest=None), "`manifests[0].digest` is missing"),
+        (listed("a", size=-1), "`manifests[0].size` is no number of bytes"),
+        (listed("a", size="7"), "`manifests[0].size` is no number of bytes"),
+        (listed("a", size=7.0), "`manifests[0].size` is no number of bytes"),
+        (listed("a", size=True), "`manifests[0].size` is no number of bytes"),
+        (listed("a", size=1 << 63), "`manifests[0].size` is no number of bytes"),
+        (listed("a", annotations=[1]), "`manifests[0].annotations` is no object"),
+        (listed("a", annotations={REF_NAME: 1}), f"`manifests[0].annotations.{REF_NAME}` is '1', no text"),
+        (listed("a", mediaType=None), "`manifests[0].mediaType` is missing"),
+        (listed("a", mediaType=["\x1b[2J"]), "`manifests[0].mediaType` is "),
     ],
 )
-def test_an_index_with_a_malformed_descriptor_is_refused(entry: dict[str, Any]) -> None:
-    assert refusal("", entry).code is Code.SOURCE_LAYOUT_INVALID
+def test_an_index_with_a_malformed_descriptor_is_refused_by_its_field(entry: dict[str, Any], words: str) -> None:
+    error = refusal("", entry)
+    assert error.code is Code.SOURCE_LAYOUT_INVALID
+    assert str(error).startswith(f"{WHERE}: {words}")
+    assert str(error).isprintable()
+
+
+@pytest.mark.parametrize("annotations", [None, {}, {"more": 1}, {REF_NAME: "", CONTAINERD_NAME: None}])
+def test_an_image_may_have_no_name_at_all(annotations: object) -> None:
+    (entry,) = parse_index(json.dumps({"manifests": [listed("a", annotations=annotations)]}).encode(), "/srv/app")
+    assert entry.names == ()
 
 
 @given(st.binary(max_size=200) | st.text(alphabet='{}[]":,manifests0', max_size=60).map(str.encode))

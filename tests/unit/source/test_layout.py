@@ -44,7 +44,7 @@ def name(request: pytest.FixtureRequest, tmp_path: Path) -> Name:
 
 def read(source_name: str) -> Image:
     opener: OpenSource = open_source  # what the engine asks for is what is given
-    source = opener(source_name)
+    source = opener(source_name, uid=0, gids=frozenset())
     try:
         return source.image()
     finally:
@@ -85,7 +85,7 @@ def test_the_image_is_chosen_by_the_reference(tmp_path: Path, name: Name) -> Non
 
 def test_every_blob_can_be_opened_and_is_what_its_digest_names(tmp_path: Path, name: Name) -> None:
     layout = build_layout(tmp_path / "app", [ImageSpec(layers=[300, 5000, 200_000])])
-    source = open_source(name(layout, ""))
+    source = open_source(name(layout, ""), uid=0, gids=frozenset())
     for blob in layout.image.blobs:
         reader = source.open(blob)
         assert reader.size == blob.size
@@ -97,7 +97,7 @@ def test_every_blob_can_be_opened_and_is_what_its_digest_names(tmp_path: Path, n
 def test_blobs_can_be_opened_without_the_image_having_been_read(tmp_path: Path, name: Name) -> None:
     layout = build_layout(tmp_path / "app")
     (layout.path / "index.json").unlink()
-    source = open_source(name(layout, ""))
+    source = open_source(name(layout, ""), uid=0, gids=frozenset())
 
     source.open(layout.image.config).close()
     source.close()
@@ -106,7 +106,7 @@ def test_blobs_can_be_opened_without_the_image_having_been_read(tmp_path: Path, 
 def test_an_empty_blob_and_another_algorithm_are_blobs_too(tmp_path: Path, name: Name) -> None:
     layout = build_layout(tmp_path / "app")
     blobs = [layout.put(b""), layout.put(b"content", algorithm="sha512")]
-    source = open_source(name(layout, ""))
+    source = open_source(name(layout, ""), uid=0, gids=frozenset())
     for blob in blobs:
         reader = source.open(blob)
         assert blob.digest.matches(reader.read(0, blob.size))
@@ -235,7 +235,7 @@ def test_a_blob_that_changes_while_it_is_read_is_noticed(tmp_path: Path, name: N
     layout = build_layout(tmp_path / "app", [ImageSpec(layers=[100_000])])
     (layer,) = layout.image.layers
     given = name(layout, "")
-    source = open_source(given)
+    source = open_source(given, uid=0, gids=frozenset())
     reader = source.open(layer)
     reader.read(0, 50_000)
     kind, path, _ = given.split(":")
@@ -277,7 +277,7 @@ def test_a_source_the_daemon_may_not_read_names_who_needs_the_permission(tmp_pat
 
 def test_a_blob_the_daemon_may_not_read_is_named(tmp_path: Path) -> None:
     layout = build_layout(tmp_path / "app")
-    source = open_source(f"oci:{layout.path}")
+    source = open_source(f"oci:{layout.path}", uid=0, gids=frozenset())
     blob = layout.image.config
     with no_permission(layout.blob_path(blob.digest)), pytest.raises(SourceError) as caught:
         source.open(blob)
@@ -289,7 +289,7 @@ def test_a_blob_the_daemon_may_not_read_is_named(tmp_path: Path) -> None:
 
 def test_an_index_the_daemon_may_not_read_is_named(tmp_path: Path) -> None:
     layout = build_layout(tmp_path / "app")
-    source = open_source(f"oci:{layout.path}")
+    source = open_source(f"oci:{layout.path}", uid=0, gids=frozenset())
     with no_permission(layout.path / "index.json"), pytest.raises(SourceError) as caught:
         source.image()
 
@@ -300,7 +300,7 @@ def test_an_index_the_daemon_may_not_read_is_named(tmp_path: Path) -> None:
 
 def test_threads_share_one_source(tmp_path: Path, name: Name) -> None:
     layout = build_layout(tmp_path / "app", [ImageSpec(layers=[5000] * 8)])
-    source = open_source(name(layout, ""))
+    source = open_source(name(layout, ""), uid=0, gids=frozenset())
     wrong: list[Descriptor] = []
 
     def read_all() -> None:
@@ -322,7 +322,7 @@ def test_threads_share_one_source(tmp_path: Path, name: Name) -> None:
 
 def test_closing_twice_is_harmless_and_readers_stay_usable(tmp_path: Path, name: Name) -> None:
     layout = build_layout(tmp_path / "app")
-    source = open_source(name(layout, ""))
+    source = open_source(name(layout, ""), uid=0, gids=frozenset())
     reader = source.open(layout.image.config)
     source.close()
     source.close()

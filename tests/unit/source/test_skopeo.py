@@ -32,7 +32,7 @@ def skopeo(*arguments: str) -> bytes:
 
 
 def read(name: str) -> Image:
-    source = open_source(name)
+    source = open_source(name, uid=0, gids=frozenset())
     try:
         image = source.image()
         for blob in image.blobs:

@@ -52,6 +52,17 @@ def pax(records: bytes, kind: bytes = tarfile.XHDTYPE) -> bytes:
     return block(info("pax", len(records), kind), records)
 
 
+@pytest.mark.parametrize("form", FORMATS[1:])
+@pytest.mark.parametrize("target", ["../a/layer.tar", LONG])
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_a_link_says_where_it_leads_however_far_that_is(form: Form, target: str, kind: bytes) -> None:
+    link = info("link", kind=kind)
+    link.linkname = target
+    after = info("after")
+    content = block(link, form=form) + block(after, form=form) + bytes(1024)
+    assert [(member.name, member.target) for member in members(content)] == [("link", target), ("after", "")]
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_members_are_found_where_tarfile_finds_them(form: Form) -> None:
     content = packed(("a", b""), ("./b/c", b"x" * 511), ("d", b"y" * 512), ("e", b"z" * 513), form=form)

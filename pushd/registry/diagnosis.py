@@ -1,0 +1,221 @@
+"""How a registry is spoken to, found out step by step: the first one that fails tells what to mend.
+
+What is begun at the registry is taken back, and nothing is left there: an upload that is to prove the monolithic form
+announces a digest its bytes do not have, and a registry that says so has taken and hashed them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from pushd.errors import RegistryError
+from pushd.oci.digest import Digest
+from pushd.oci.reply import refusal
+from pushd.oci.upload import Cancel, Open, Patch, Single, Stream
+from pushd.work import Check
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from pushd.oci.upload import Request
+    from pushd.registry.client import RegistryClient
+    from pushd.registry.wire import Answer
+
+_PATIENCE: Final = 10.0
+"""Seconds for a name to resolve, and for a connection."""
+_SKEW: Final = 60.0
+"""Seconds two clocks may differ: tokens and certificates live for minutes at least."""
+_EXPIRING: Final = 14
+"""Days before the end of a certificate in which it is worth a word."""
+_WORD: Final = b"pushd\n"
+_OPENED: Final = 202
+_OK: Final = frozenset({200, 401})
+_NETWORK: Final = "check the name, and the network and firewalls on the way to it"
+
+
+async def diagnose(
+    client: RegistryClient, *, base: str, trust: Callable[[], ssl.SSLContext | None], repository: str | None
+) -> Sequence[Check]:
+    """Try how a registry is spoken to.
+
+    Args:
+        client: of the registry.
+        base: its base URL.
+        trust: gives its TLS context, or None for the system's.
+        repository: where the right to push, and the forms of upload, are tried; None tries neither.
+
+    Returns:
+        What was tried, in order, up to what makes everything after it pointless.
+    """
+    checks = [Check(check="credential", ok=True, detail=f"{client.credential} is used")]
+    for step in (partial(_resolve, base), partial(_connect, base), partial(_tls, base, trust)):
+        checks.append(await step())
+        if checks[-1].ok is False:
+            return checks
+    checks += await _api(client, base)
+    if checks[-1].ok is False:
+        return checks
+    if repository is None:
+        hint = "name a repository, as in HOST/team/app"
+        return [*checks, Check(check="push", ok=None, detail="was not tried: no repository is named", hint=hint)]
+    return [*checks, *await _Uploads(client, repository).checks()]
+
+
+async def _resolve(base: str) -> Check:
+    host, port = _place(base)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError, UnicodeError) as error:
+        return Check(check="resolve", ok=False, detail=f"{host} does not resolve{_why(error)}", hint=_NETWORK)
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    return Check(check="resolve", ok=True, detail=f"{host} is {', '.join(addresses[:4])}")
+
+
+async def _connect(base: str) -> Check:
+    host, port = _place(base)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError) as error:
+        return Check(check="connect", ok=False, detail=f"no connection to port {port}{_why(error)}", hint=_NETWORK)
+    writer.close()
+    return Check(check="connect", ok=True, detail=f"port {port} is open")
+
+
+async def _tls(base: str, trust: Callable[[], ssl.SSLContext | None]) -> Check:
+    if base.startswith("http:"):
+        return Check(
+            check="tls", ok=None, detail="is spoken to in plain HTTP, as loopback is and what is configured so"
+        )
+    host, port = _place(base)
+    try:
+        context = trust() or ssl.create_default_context()
+        async with asyncio.timeout(_PATIENCE):
+            _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
+    except ssl.SSLCertVerificationError as error:
+        hint = "for a private authority set `ca` for this registry in the configuration"
+        return Check(
+            check="tls", ok=False, detail=f"its certificate is not trusted ({error.verify_message})", hint=hint
+        )
+    except (OSError, TimeoutError, RegistryError) as error:
+        hint = "for a registry without TLS set `plain_http` for it in the configuration"
+        return Check(check="tls", ok=False, detail=f"no TLS connection{_why(error)}", hint=hint)
+    connection: ssl.SSLObject = writer.get_extra_info("ssl_object")
+    certificate, version = connection.getpeercert() or {}, connection.version()
+    with suppress(OSError):
+        writer.close()
+    days = int((ssl.cert_time_to_seconds(str(certificate["notAfter"])) - datetime.now(UTC).timestamp()) // 86_400)
+    detail = f"{version}, and its certificate is good for {days} days"
+    hint = "have it renewed" if days < _EXPIRING else ""
+    return Check(check="tls", ok=None if hint else True, detail=detail, hint=hint)
+
+
+async def _api(client: RegistryClient, base: str) -> Sequence[Check]:
+    try:
+        answer = await client.ping()
+    except RegistryError as error:
+        return [Check(check="api", ok=False, detail=error.detail, hint=error.hint)]
+    if answer.status not in _OK:
+        hint = "check that the address is a registry and not a web site or proxy in front of it"
+        return [Check(check="api", ok=False, detail=f"{base}/v2/ answers {answer.status}", hint=hint)]
+    asks = answer.headers.get("WWW-Authenticate", "").partition(" ")[0]
+    detail = f"speaks the distribution API{f', and asks for {asks} authorisation' if asks else ''}"
+    return [*_clock(answer), Check(check="api", ok=True, detail=detail)]
+
+
+def _clock(answer: Answer) -> Sequence[Check]:
+    try:
+        theirs = parsedate_to_datetime(answer.headers["Date"])
+    except (KeyError, ValueError):
+        return []
+    skew = (datetime.now(UTC) - theirs.replace(tzinfo=theirs.tzinfo or UTC)).total_seconds()
+    if abs(skew) <= _SKEW:
+        return [Check(check="clock", ok=True, detail="agrees with the registry's")]
+    detail = f"is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the registry's"
+    return [Check(check="clock", ok=False, detail=detail, hint="tokens and certificates depend on it: see to NTP")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Uploads:
+    """Uploads that are begun and taken back, each in one form."""
+
+    client: RegistryClient
+    repository: str
+
+    async def checks(self) -> Sequence[Check]:
+        """Try the right to push, and if there is one each form."""
+        try:
+            location = await self._open()
+        except RegistryError as error:
+            return [Check(check="push", ok=False, detail=error.detail, hint=error.hint)]
+        found = [Check(check="push", ok=True, detail=f"an upload to {self.repository} may be begun")]
+        sizes = len(_WORD)
+        forms: tuple[tuple[str, Callable[[str], Request]], ...] = (
+            ("chunked", lambda location: Patch(location, 0, sizes)),
+            ("streamed", lambda location: Stream(location, 0, sizes)),
+            ("monolithic", lambda location: Single(location, Digest.of(b"something else"), sizes)),
+        )
+        for name, request in forms:
+            found.append(await self._form(name, request(location)))
+            with suppress(RegistryError):
+                location = await self._open()
+        await self._cancel(location)
+        return found
+
+    async def _form(self, name: str, request: Request) -> Check:
+        try:
+            reply = await self.client.perform(self.repository, request, _Word())
+        except RegistryError as error:
+            return Check(check=name, ok=None, detail=error.detail, hint=error.hint)
+        location = reply.location or getattr(request, "location", None)
+        if location is not None:
+            await self._cancel(location)
+        # A monolithic one that is refused for its digest was taken, and read to its end. ECR answers 201 to a chunk.
+        taken = "DIGEST_INVALID" in reply.codes if name == "monolithic" else 200 <= reply.status < 300  # noqa: PLR2004
+        if taken:
+            return Check(check=name, ok=True, detail=f"{name} uploads are taken")
+        return Check(check=name, ok=None, detail=f"{name} uploads are answered with {reply.status}")
+
+    async def _open(self) -> str:
+        reply = await self.client.perform(self.repository, Open())
+        if reply.status != _OPENED or reply.location is None:
+            raise refusal(reply, f"{self.client.name}/{self.repository}", "to open an upload")
+        return reply.location
+
+    async def _cancel(self, location: str) -> None:
+        with suppress(RegistryError):  # one that stays is removed by the registry's own purge
+            await self.client.perform(self.repository, Cancel(location))
+
+
+class _Word:
+    """A few bytes as the body of a request."""
+
+    @property
+    def length(self) -> int:
+        """Bytes it will give."""
+        return len(_WORD)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield _WORD
+
+
+def _place(base: str) -> tuple[str, int]:
+    parts = urlsplit(base)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f" within {_PATIENCE:g} s"
+    reason = getattr(error, "reason", None) or getattr(error, "strerror", None)
+    return f" ({reason})" if reason else ""

@@ -1,0 +1,65 @@
+"""An entry of the daemon's spool as a source: blobs and nothing else."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pushd.errors import Code, SourceError
+from pushd.source.blobs import Blobs
+from pushd.source.directory import Directory
+from pushd.source.faults import unreadable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pushd.oci.descriptor import Descriptor
+    from pushd.oci.image import Image
+    from pushd.source.extent import Extent
+
+
+class SpooledSource:
+    """One image in a spool entry. Threads may share it; its methods block.
+
+    The entry is the daemon's own, so nobody's rights but the daemon's are asked for. What was brought to it is as
+    little trusted as any layout: no link is followed, nothing but regular files is opened.
+    """
+
+    __slots__ = ("_blobs", "_files", "_root")
+
+    def __init__(self, directory: Path, root: Descriptor | None) -> None:
+        """Open the entry in `directory`, whose last component is its id; `root` is what `image` reads.
+
+        Raises:
+            SourceError: `source.not_found`, the entry is gone; `source.unreadable`.
+        """
+        subject = f"spool entry {directory.name}"
+        try:
+            fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError as error:
+            hint = "its time was up, or its job had ended: push the image again"
+            raise SourceError(Code.SOURCE_NOT_FOUND, subject, "is gone", hint=hint) from error
+        except OSError as error:
+            raise unreadable(error, subject) from error
+        self._files = Directory(fd, str(directory), None)
+        self._blobs = Blobs(self._files, subject)
+        self._root = root
+
+    def image(self) -> Image:
+        """Read and check the root and all manifests below it, and that each blob is there with its size.
+
+        Raises:
+            SourceError: with the code of what is wrong and the name of where.
+            ValueError: it was opened without a root.
+        """
+        if self._root is None:
+            raise ValueError("opened without the root of an image")
+        return self._blobs.image(self._root)
+
+    def open(self, blob: Descriptor) -> Extent:
+        """Open one blob for reading; raises as `Blobs.open` does."""
+        return self._blobs.open(blob)
+
+    def close(self) -> None:
+        """Release what is open. Idempotent; readers already given stay usable."""
+        self._files.close()

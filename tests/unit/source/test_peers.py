@@ -1,0 +1,134 @@
+"""Layouts and archives opened with somebody else's rights."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pushd.errors import Code, SourceError
+from pushd.source import open_source
+from tests.fakes.images import ImageSpec, build_layout, pack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pushd.oci.image import Image
+    from pushd.source.layout import LayoutSource
+    from tests.fakes.images import Layout
+
+ALICE = 4_000_001
+
+
+def opened(name: str) -> LayoutSource:
+    return open_source(name, uid=ALICE, gids=frozenset({ALICE}))
+
+
+def read(name: str) -> Image:
+    source = opened(name)
+    try:
+        return source.image()
+    finally:
+        source.close()
+
+
+def refusal(name: str) -> SourceError:
+    with pytest.raises(SourceError) as caught:
+        read(name)
+    return caught.value
+
+
+@pytest.fixture
+def layout(passable: Path) -> Layout:
+    """Give a layout that everybody may read."""
+    layout = build_layout(passable / "app", [ImageSpec(layers=[300, 400])])
+    for each in (layout.path, *layout.path.rglob("*")):
+        each.chmod(0o755 if each.is_dir() else 0o644)
+    return layout
+
+
+def test_what_the_peer_may_read_is_read_whole(layout: Layout) -> None:
+    source = opened(f"oci:{layout.path}")
+    assert source.image().root.descriptor == layout.image.root
+    for blob in layout.image.blobs:
+        assert blob.digest.matches(source.open(blob).whole())
+    source.close()
+
+
+@pytest.mark.parametrize("closed", ["", "blobs", "blobs/sha256"])
+def test_a_directory_of_a_layout_that_is_closed_to_the_peer_ends_it(layout: Layout, closed: str) -> None:
+    (layout.path / closed).chmod(0o700)
+
+    error = refusal(f"oci:{layout.path}")
+    assert error.code is Code.SOURCE_FORBIDDEN
+    assert error.hint == f"let uid {ALICE} search the directory {layout.path / closed}"
+
+
+@pytest.mark.parametrize("closed", ["oci-layout", "index.json"])
+def test_a_document_that_is_closed_to_the_peer_ends_it(layout: Layout, closed: str) -> None:
+    (layout.path / closed).chmod(0o600)
+
+    error = refusal(f"oci:{layout.path}")
+    assert error.code is Code.SOURCE_FORBIDDEN
+    assert error.subject == f"{closed} in {layout.path}"
+
+
+def test_one_blob_that_is_closed_to_the_peer_is_found_before_anything_is_pushed(layout: Layout) -> None:
+    blob = layout.image.layers[1]
+    layout.blob_path(blob.digest).chmod(0o600)
+
+    error = refusal(f"oci:{layout.path}")
+    assert error.code is Code.SOURCE_FORBIDDEN
+    assert error.subject == f"{blob.digest} in {layout.path}"
+    assert error.hint == f"let uid {ALICE} read the file {layout.blob_path(blob.digest)}"
+
+
+def test_a_blob_that_was_closed_meanwhile_is_forbidden_too(layout: Layout) -> None:
+    source = opened(f"oci:{layout.path}")
+    source.image()
+    blob = layout.image.layers[0]
+    layout.blob_path(blob.digest).chmod(0o600)
+
+    with pytest.raises(SourceError) as caught:
+        source.open(blob)
+    source.close()
+    assert caught.value.code is Code.SOURCE_FORBIDDEN
+
+
+def test_an_archive_is_the_peers_to_read_or_it_is_not(layout: Layout, passable: Path) -> None:
+    archive = pack(layout.path, passable / "app.tar")
+    archive.chmod(0o644)
+    assert read(f"oci-archive:{archive}").blobs == layout.image.blobs
+
+    archive.chmod(0o600)
+    error = refusal(f"oci-archive:{archive}")
+    assert error.code is Code.SOURCE_FORBIDDEN
+    assert error.hint == f"let uid {ALICE} read the file {archive}"
+
+
+def test_the_peer_is_judged_before_the_daemon(layout: Layout) -> None:
+    layout.path.chmod(0o000)  # closed to a daemon that is not root as well
+    error = refusal(f"oci:{layout.path}")
+    layout.path.chmod(0o700)
+
+    assert error.code is Code.SOURCE_FORBIDDEN
+
+
+def test_directories_inside_are_entered_once(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = opened(f"oci:{layout.path}")
+    source.image()
+    names: list[str] = []
+    real = os.open
+
+    def watched(path: str, *args: int, **kwargs: int) -> int:
+        names.append(path)
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", watched)
+    blob = layout.image.layers[0]
+    source.open(blob).close()
+    source.close()
+
+    assert names[0] == blob.digest.encoded
+    assert all(name.startswith("/proc/self/fd/") for name in names[1:])
