@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
-from pushd.errors import Code, PushdError, RegistryError
+from pushd.errors import Code, RegistryError
 from pushd.job import DeliveryState, TransferState, Verify
-from pushd.oci.media_types import INDEXES
 from pushd.oci.reference import Reference
-from pushd.oci.reply import refusal
-from pushd.oci.upload import Head
+from pushd.push import survey
 from pushd.push.gate import Gated
 from pushd.push.locks import KeyedLocks
-from pushd.push.plan import Plan, make_plan
+from pushd.push.plan import Plan, check_tag, make_plan
 from pushd.push.progress import Progress
 from pushd.push.run import DrainedError, Run
 from pushd.push.transfer import bring
@@ -34,14 +33,10 @@ if TYPE_CHECKING:
     from pushd.oci.digest import Digest
     from pushd.oci.image import Document, Image
     from pushd.push.gate import Gates
-    from pushd.push.ports import OpenSource, Registries, Registry
+    from pushd.push.ports import OpenSource, OpenSpooled, Registries, Registry, Source
     from pushd.push.run import Means, Stop
     from pushd.telemetry.events import Kind, Value
     from pushd.work import Claim
-
-
-_HEADS = 8
-"""Blobs asked for at once when each is to be read back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +52,7 @@ class Deliverer:
     registries: Registries
     gates: Gates
     open_source: OpenSource
+    open_spooled: OpenSpooled
     tags: KeyedLocks[str] = field(default_factory=KeyedLocks)
 
     async def deliver(self, claim: Claim, stop: Stop) -> Outcome:
@@ -70,8 +66,22 @@ class Deliverer:
         """
         reference = Reference.parse(claim.destination)
         image = await self.means.store.image(claim.job_id)
-        registry = Gated(await self.registries.connect(reference.registry), self.gates.of(reference.registry))
+        connected = await self.registries.connect(
+            reference.registry, repository=reference.repository, user=claim.user
+        )
+        registry = Gated(connected, self.gates.of(reference.registry))
         return await _Delivery(self, claim, stop, reference, image, registry).run()
+
+    async def open(self, claim: Claim) -> Source:
+        """Open the bytes of a claim, with the rights of who submitted them, or where the spool keeps them.
+
+        Raises:
+            SourceError: they are gone, or not theirs to read any more.
+        """
+        if claim.spool is not None:
+            return await anyio.to_thread.run_sync(self.open_spooled, claim.spool)
+        opened = partial(self.open_source, claim.source, uid=claim.uid, gids=claim.gids)
+        return await anyio.to_thread.run_sync(opened)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +97,11 @@ class _Delivery:
 
     async def run(self) -> Outcome:
         """Ask, plan, transfer, put, verify."""
-        plan = make_plan(self.image, await self._present())
+        found, present = await survey.manifests(self.registry, self.reference, self.image)
+        self._check_tag(found)
+        plan = make_plan(self.image, present)
         if not plan.documents and self.claim.verify is Verify.BLOBS:
-            missing = await self._missing()
+            missing = await survey.missing(self.registry, self.reference, self.image.blobs)
             plan = Plan(missing, self.image.documents) if missing else plan
         if plan.documents:
             await self._plan(plan)
@@ -104,19 +116,8 @@ class _Delivery:
         await self.deliverer.means.store.tagging(self.claim)
         return self._succeeded()
 
-    async def _present(self) -> frozenset[Digest]:
-        """Ask which of the image's manifests the repository has: by the tag first, no further if that differs."""
-        root = self.image.root.descriptor
-        repository = self.reference.repository
-        if await self.registry.head_manifest(repository, self.reference.target) != root.digest:
-            return frozenset()
-        present = {root.digest}
-        if root.media_type in INDEXES:
-            for document in self.image.documents[:-1]:
-                digest = document.descriptor.digest
-                if await self.registry.head_manifest(repository, str(digest)) == digest:
-                    present.add(digest)
-        return frozenset(present)
+    def _check_tag(self, found: Digest | None) -> None:
+        check_tag(self.reference, found, wanted=self.image.root.descriptor.digest, if_tag=self.claim.if_tag)
 
     async def _plan(self, plan: Plan) -> None:
         await self.deliverer.means.store.plan(
@@ -135,11 +136,19 @@ class _Delivery:
             return landed
         entries = [
             means.board.enter(
-                Progress(claim.job_id, claim.delivery_id, claim.destination, str(blob.digest), size=blob.size)
+                Progress(
+                    claim.job_id,
+                    claim.delivery_id,
+                    claim.destination,
+                    str(blob.digest),
+                    size=blob.size,
+                    registry=claim.registry,
+                    uid=claim.uid,
+                )
             )
             for blob in blobs
         ]
-        source = await anyio.to_thread.run_sync(self.deliverer.open_source, claim.source)
+        source = await self.deliverer.open(claim)
         run = Run(claim, self.registry, self.reference.repository, source, self.stop)
 
         async def one(blob: Descriptor, progress: Progress) -> None:
@@ -153,7 +162,7 @@ class _Delivery:
                     transfers.start_soon(one, blob, progress)
         except BaseExceptionGroup as group:
             # The first failure ended the others; it alone is what happened.
-            raise _first(group) from None
+            raise survey.first(group) from None
         finally:
             source.close()
         if len(landed) < len(blobs):
@@ -185,6 +194,9 @@ class _Delivery:
         ):
             if self.reference.tag is not None and not await self.deliverer.means.store.tagging(self.claim):
                 return Outcome(state=DeliveryState.SUPERSEDED)
+            if self.claim.if_tag is not None:
+                # Asked again at the last moment: registries offer nothing that would make the two steps one.
+                self._check_tag(await self.registry.head_manifest(self.reference.repository, self.reference.target))
             await self._put(root, self.reference.target)
             await self._verify(root.descriptor.digest)
         if self.claim.verify is Verify.BLOBS:
@@ -220,32 +232,11 @@ class _Delivery:
             raise _mismatch(self.reference, digest, detail)
 
     async def _verify_blobs(self) -> None:
-        missing = await self._missing()
+        missing = await survey.missing(self.registry, self.reference, self.image.blobs)
         if missing:
             names = ", ".join(str(blob.digest) for blob in missing[:3])
             detail = f"read back, {len(missing)} of its blobs are not there: {names}"
             raise RegistryError(Code.REGISTRY_BLOB_UNKNOWN, str(self.reference), detail)
-
-    async def _missing(self) -> tuple[Descriptor, ...]:
-        """Ask for each blob of the image; give those the repository does not have."""
-        missing: list[Descriptor] = []
-        places = anyio.CapacityLimiter(_HEADS)
-
-        async def ask(blob: Descriptor) -> None:
-            async with places:
-                reply = await self.registry.perform(self.reference.repository, Head(blob.digest))
-            if reply.status == 404 or (reply.status == 200 and reply.length not in (None, blob.size)):  # noqa: PLR2004
-                missing.append(blob)
-            elif reply.status != 200:  # noqa: PLR2004
-                raise refusal(reply, f"{blob.digest} at {self.reference}", "whether it has the blob")
-
-        try:
-            async with anyio.create_task_group() as asking:
-                for blob in self.image.blobs:
-                    asking.start_soon(ask, blob)
-        except BaseExceptionGroup as group:
-            raise _first(group) from None
-        return tuple(missing)
 
     def _tell(self, kind: Kind, **fields: Value) -> None:
         claim = self.claim
@@ -254,17 +245,3 @@ class _Delivery:
 
 def _mismatch(reference: Reference, digest: Digest, detail: str) -> RegistryError:
     return RegistryError(Code.REGISTRY_DIGEST_MISMATCH, f"{digest} at {reference}", detail, hint="push again")
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Give the error that ended a group: one of ours if there is one."""
-    leaves = list(_leaves(group))
-    return next((leaf for leaf in leaves if isinstance(leaf, PushdError)), leaves[0])
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    return [
-        leaf
-        for error in group.exceptions
-        for leaf in (_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
-    ]

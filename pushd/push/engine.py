@@ -1,219 +1,216 @@
-"""The engine as the API sees it: jobs in, jobs and events out."""
+"""The engine as the API sees it: jobs in, jobs and events out, each caller in their own circle."""
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import anyio
 
-from pushd.errors import Code, RequestError
+from pushd.errors import Code, PushdError, RequestError
 from pushd.oci.reference import Reference
-from pushd.telemetry.events import JOB_FINISHED, TRANSFER_PROGRESS, Event
-from pushd.work import Submission
+from pushd.oci.text import printable
+from pushd.push.gate import Gated
+from pushd.work import Check
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from pushd.job import Delivery, Job, JobSpec, JobState
-    from pushd.oci.image import Image
+    from pushd.job import Delivery, Job, JobSpec
+    from pushd.principal import Principal
+    from pushd.push.feed import Feed
+    from pushd.push.gate import Gates
     from pushd.push.hub import Hub
-    from pushd.push.places import Places
-    from pushd.push.ports import JobStore, OpenSource
-    from pushd.push.progress import Board, Progress
+    from pushd.push.intake import Intake
+    from pushd.push.policy import Policy
+    from pushd.push.ports import JobStore, Registries
+    from pushd.push.progress import Board
     from pushd.push.scheduler import Scheduler
-    from pushd.telemetry.events import Value
+    from pushd.push.status import Overview
+    from pushd.telemetry.events import Event
+    from pushd.work import JobQuery
 
-_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
-"""Of job ids: 32 characters that are hard to confuse when read aloud or typed."""
-_PAGE = 500
-_TICK = 0.25
-"""Seconds between two looks at what moves, for a reader of events."""
-_KEEP_ALIVE = 15.0
-"""Seconds of silence after which a reader is told that there is nothing to tell."""
+_TRIAL = "pushd/doctor"
+"""Stands for the repository where only the registry is asked about."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """Takes jobs, and answers questions about them.
+    """Takes jobs, and answers questions about them: what `api.ports.Jobs` asks for."""
 
-    Args:
-        deadline: seconds from its submission in which a job that names no deadline must be done.
-        facts: what `status` tells that never changes: version, socket, limits.
-    """
+    store: JobStore
+    intake: Intake
+    scheduler: Scheduler
+    registries: Registries
+    gates: Gates
+    policy: Policy
+    board: Board
+    hub: Hub
+    feed: Feed
+    overview: Overview
 
-    def __init__(
-        self,
-        *,
-        store: JobStore,
-        open_source: OpenSource,
-        scheduler: Scheduler,
-        places: Places,
-        board: Board,
-        hub: Hub,
-        deadline: float,
-        facts: Mapping[str, object],
-    ) -> None:
-        self._store = store
-        self._open_source = open_source
-        self._scheduler = scheduler
-        self._places = places
-        self._board = board
-        self._hub = hub
-        self._deadline = deadline
-        self._facts = facts
-        self._started = anyio.current_time()
+    # ------------------------------------------------------------------------------------------------- taking in
 
     async def submit(
-        self, spec: JobSpec, *, uid: int, idempotency_key: str | None = None, fingerprint: bytes = b""
+        self, spec: JobSpec, *, caller: Principal, idempotency_key: str | None = None, fingerprint: bytes = b""
     ) -> Job:
         """Take a job: check it to the last blob's size, store it, and have it run.
 
         Returns only once it is on the disk. From then on exactly this image, by digest, will be delivered.
-
-        Raises:
-            RequestError: a destination is no reference, or names another digest than the image has; the
-                idempotency key was used with another body.
-            SourceError: the source is not a complete image.
-            StoreError: it could not be stored, and was not taken.
         """
-        references = [Reference.parse(destination) for destination in spec.destinations]
-        source = await anyio.to_thread.run_sync(self._open_source, spec.source)
-        try:
-            image = await anyio.to_thread.run_sync(source.image)
-        finally:
-            source.close()
-        for reference in references:
-            _check_digest(reference, image)
-        registries = {str(reference): reference.registry for reference in references}
-        now = datetime.now(UTC)
-        job = await self._store.submit(
-            Submission(
-                job_id="".join(secrets.choice(_ALPHABET) for _ in range(12)),
-                spec=replace(spec, destinations=tuple(registries)),
-                registries=tuple(registries.values()),
-                image=image,
-                uid=uid,
-                created_at=now,
-                deadline_at=now + timedelta(seconds=self._deadline if spec.deadline is None else spec.deadline),
-                idempotency_key=idempotency_key,
-                fingerprint=fingerprint,
-            )
-        )
-        self._scheduler.wake()
+        job = await self.intake.submit(spec, caller=caller, idempotency_key=idempotency_key, fingerprint=fingerprint)
+        self.scheduler.wake()
         return job
 
-    async def get(self, job_id: str) -> Job:
-        """Give a job, with what moves as it stands now.
+    async def plan(self, spec: JobSpec, *, caller: Principal) -> Mapping[str, object]:
+        """Tell what submitting this would do, without changing anything anywhere."""
+        return await self.intake.plan(spec, caller=caller)
 
-        Raises:
-            RequestError: `request.not_found`.
-        """
-        job = await self._store.get(job_id)
-        if job is None:
+    # --------------------------------------------------------------------------------------------------- looking
+
+    async def get(self, job_id: str, *, caller: Principal) -> Job:
+        """Give a job, with what moves as it stands now."""
+        job = await self.store.get(job_id)
+        if job is None or caller.sees not in (None, job.uid):
             raise RequestError(Code.REQUEST_NOT_FOUND, job_id, "there is no such job", hint="`pushctl jobs` lists them")
         return replace(job, deliveries=tuple(self._live(delivery) for delivery in job.deliveries))
 
     def _live(self, delivery: Delivery) -> Delivery:
         transfers = []
         for transfer in delivery.transfers:
-            now = self._board.find(delivery.id, transfer.digest)
+            now = self.board.find(delivery.id, transfer.digest)
             if now is not None and not transfer.state.landed:
                 transfers.append(replace(transfer, state=now.state, done=now.done, sent=now.sent))
             else:
                 transfers.append(transfer)
         return replace(delivery, transfers=tuple(transfers))
 
-    async def list(self, *, states: Collection[JobState], after: str | None, limit: int) -> Sequence[Job]:
-        """Give jobs, newest first; `after` is the last id of the page before."""
-        return await self._store.list(states=states, after=after, limit=limit)
+    async def list(self, query: JobQuery, *, caller: Principal) -> Sequence[Job]:
+        """Give jobs, newest first, of those the caller may see."""
+        return await self.store.list(replace(query, uid=caller.sees))
 
-    async def wait(self, job_id: str, timeout: float) -> Job:  # noqa: ASYNC109 (the caller gets the job, not an error)
-        """Give the job when it is finished, or as it is after `timeout` seconds."""
-        finished = self._hub.finish_of(job_id)
-        job = await self.get(job_id)
-        if not job.state.terminal and timeout > 0:
-            with anyio.move_on_after(timeout):
+    async def wait(self, job_id: str, seconds: float, /, *, caller: Principal) -> Job:
+        """Give the job when it is finished, or as it is after `seconds`."""
+        finished = self.hub.finish_of(job_id)
+        job = await self.get(job_id, caller=caller)
+        if not job.state.terminal and seconds > 0:
+            with anyio.move_on_after(seconds):
                 await finished.wait()
-            job = await self.get(job_id)
+            job = await self.get(job_id, caller=caller)
         return job
 
-    async def cancel(self, job_id: str) -> Job:
+    async def position(self, after: int, *, stream: str | None) -> None:
+        """Check that a reader may go on after an event."""
+        await self.feed.check_position(after, stream=stream)
+
+    def events(
+        self, *, after: int, job_id: str | None, follow: bool, caller: Principal
+    ) -> AsyncIterator[Sequence[Event]]:
+        """Give the events after a number, a few at a time, and between them what moves."""
+
+        async def ended() -> bool:
+            job = None if job_id is None else await self.store.get(job_id)
+            return job is None or job.state.terminal
+
+        return self.feed.read(after=after, job_id=job_id, uid=caller.sees, follow=follow, ended=ended)
+
+    async def status(self, *, caller: Principal) -> Mapping[str, object]:
+        """Give what the daemon is doing, as far as it concerns the caller."""
+        return await self.overview.document(caller)
+
+    # ---------------------------------------------------------------------------------------------------- control
+
+    async def cancel(self, job_id: str, *, caller: Principal) -> Job:
         """End what is not ended of a job; give it as it is then. What runs ends within seconds."""
-        await self.get(job_id)
-        for delivery_id in await self._store.cancel(job_id, datetime.now(UTC)):
-            self._scheduler.cancel(delivery_id)
-        return await self.get(job_id)
+        await self.get(job_id, caller=caller)
+        for delivery_id in await self.store.cancel(job_id, datetime.now(UTC)):
+            self.scheduler.cancel(delivery_id)
+        return await self.get(job_id, caller=caller)
 
-    async def events(self, *, after: int, job_id: str | None, follow: bool) -> AsyncIterator[Event | None]:
-        """Give durable events numbered above `after`, in order, and between them what moves, coalesced.
+    async def pause(self, job_id: str, *, caller: Principal) -> Job:
+        """Begin nothing more of a job; what runs of it stops at its next boundary."""
+        await self.get(job_id, caller=caller)
+        for delivery_id in await self.store.pause(job_id, datetime.now(UTC), by=caller.uid):
+            self.scheduler.interrupt(delivery_id)
+        return await self.get(job_id, caller=caller)
 
-        Without `follow` it ends at the present; with `job_id` after that job's end. None is a keep-alive.
-        """
-        if job_id is not None:
-            await self.get(job_id)
-        seen = 0
-        silent_since = anyio.current_time()
-        while True:
-            news = self._hub.news()
-            batch = await self._store.events(after, job_id=job_id, limit=_PAGE)
-            for event in batch:
-                yield event
-                after = event.seq or after
-                if job_id is not None and event.kind is JOB_FINISHED:
-                    return
-            if len(batch) == _PAGE:
-                continue
-            if not follow or (job_id is not None and not batch and (await self.get(job_id)).state.terminal):
-                return
-            moved = list(self._board.since(seen, job_id=job_id))
-            seen = self._board.version
-            for entry in moved:
-                yield _progress(entry)
-            if batch or moved:
-                silent_since = anyio.current_time()
-            elif anyio.current_time() - silent_since >= _KEEP_ALIVE:
-                silent_since = anyio.current_time()
-                yield None
-            with anyio.move_on_after(_TICK if self._places.running else _KEEP_ALIVE):
-                await news.wait()
+    async def resume(self, job_id: str, *, caller: Principal) -> Job:
+        """Let a paused job go on, where it stood."""
+        await self.get(job_id, caller=caller)
+        await self.store.resume(job_id, datetime.now(UTC), by=caller.uid)
+        self.scheduler.wake()
+        return await self.get(job_id, caller=caller)
 
-    async def status(self) -> Mapping[str, object]:
-        """Give what the daemon is and does."""
-        running = self._scheduler.running
-        registries = sorted({*running, *self._board.sent})
-        return {
-            **self._facts,
-            "epoch": self._store.epoch,
-            "uptime": round(anyio.current_time() - self._started, 3),
-            "queue": dict(await self._store.queue()),
-            "uploads": {"running": self._places.running, "waiting": self._places.waiting},
-            "registries": {
-                name: {"running": running.get(name, 0), "sent": self._board.sent.get(name, 0)} for name in registries
-            },
-        }
+    async def retry(self, job_id: str, *, caller: Principal) -> Job:
+        """Try again what failed or was cancelled of a job."""
+        await self.get(job_id, caller=caller)
+        await self.store.retry(job_id, datetime.now(UTC), by=caller.uid)
+        self.scheduler.wake()
+        return await self.get(job_id, caller=caller)
 
+    async def pause_registry(self, registry: str, *, caller: Principal) -> Mapping[str, object]:
+        """Send nothing more to a registry; what runs to it stops at its next boundary and waits in the queue."""
+        name = _registry_for(registry, caller)
+        for delivery_id in await self.store.pause_registry(name, datetime.now(UTC), by=caller.uid):
+            self.scheduler.interrupt(delivery_id)
+        return await self._pausing(name)
 
-def _check_digest(reference: Reference, image: Image) -> None:
-    """A destination that names a digest can only ever hold that image."""
-    root = image.root.descriptor.digest
-    if reference.digest is not None and reference.digest != root:
-        raise RequestError(
-            Code.REQUEST_INVALID_REFERENCE,
-            str(reference),
-            f"names another digest than the image, which is {root}",
-            hint="leave the digest out, or name the image's",
-        )
+    async def resume_registry(self, registry: str, *, caller: Principal) -> Mapping[str, object]:
+        """Serve a registry again."""
+        name = _registry_for(registry, caller)
+        await self.store.resume_registry(name, datetime.now(UTC), by=caller.uid)
+        self.scheduler.wake()
+        return await self._pausing(name)
+
+    async def _pausing(self, name: str) -> Mapping[str, object]:
+        return {"registry": name, "paused_since": (await self.store.paused_registries()).get(name)}
+
+    # -------------------------------------------------------------------------------------------------- diagnosis
+
+    async def diagnose(self, target: str, *, caller: Principal) -> Mapping[str, object]:
+        """Try how a registry is spoken to, with the rights of the caller."""
+        registry, _, repository = target.partition("/")
+        reference = Reference.parse(f"{target}:latest") if repository else _anywhere_at(registry)
+        checks = await self._diagnosed(reference, repository or None, caller)
+        return {"target": target, "checks": checks}
+
+    async def _diagnosed(self, reference: Reference, repository: str | None, caller: Principal) -> Sequence[Check]:
+        try:
+            self.policy.check(reference)
+        except PushdError as error:
+            return [Check(check="destination", ok=False, detail=error.detail, hint=error.hint)]
+        taken = Check(check="destination", ok=True, detail="jobs may go there")
+        try:
+            connected = await self.registries.connect(
+                reference.registry, repository=reference.repository, user=caller.user
+            )
+        except PushdError as error:
+            return [taken, Check(check="credential", ok=False, detail=str(error), hint=error.hint)]
+        gated = Gated(connected, self.gates.of(reference.registry))
+        return [taken, *await gated.diagnose(repository)]
 
 
-def _progress(entry: Progress) -> Event:
-    fields: dict[str, Value] = {
-        "digest": entry.digest,
-        "destination": entry.destination,
-        "size": entry.size,
-        "done": entry.done,
-        "sent": entry.sent,
-        "state": str(entry.state),
-    }
-    return Event(TRANSFER_PROGRESS, datetime.now(UTC), entry.job_id, entry.delivery_id, fields)
+def _registry_for(registry: str, caller: Principal) -> str:
+    """Give the registry's name as references have it, for an administrator.
+
+    Raises:
+        RequestError: `request.forbidden`, `request.invalid_reference`.
+    """
+    if not caller.administrator:
+        detail = "may only be held back, or let go on, by an administrator"
+        raise RequestError(Code.REQUEST_FORBIDDEN, registry, detail, hint="pause your own jobs instead")
+    return _anywhere_at(registry).registry
+
+
+def _anywhere_at(registry: str) -> Reference:
+    """Give a reference that is at the registry `host[:port]`.
+
+    Raises:
+        RequestError: `request.invalid_reference`; it is no registry. A bare word would be a name on Docker Hub.
+    """
+    reference = Reference.parse(f"{registry}/{_TRIAL}:latest")
+    if reference.repository != _TRIAL:
+        hint = "write host or host:port, as in references"
+        raise RequestError(Code.REQUEST_INVALID_REFERENCE, printable(registry, 100), "is no registry", hint=hint)
+    return reference

@@ -14,12 +14,13 @@ import anyio
 from pushd.errors import Code, RegistryError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from pushd.oci.digest import Digest
     from pushd.oci.reply import Reply
     from pushd.oci.upload import Limits, Request
     from pushd.push.ports import Body, Registry
+    from pushd.work import Check
 
 _PATIENCE = 15.0
 """Seconds a request waits before the door. Whoever would wait longer goes away, and gives its place to others."""
@@ -164,6 +165,10 @@ class Gated:
             else:
                 self._gate.answered()
             return reply
+
+    async def diagnose(self, repository: str | None) -> Sequence[Check]:
+        """As the registry does."""
+        return await self._registry.diagnose(repository)
 
     @asynccontextmanager
     async def _watched(self) -> AsyncIterator[None]:

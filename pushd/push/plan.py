@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pushd.errors import Code, RegistryError
+from pushd.job import ABSENT
+
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.digest import Digest
     from pushd.oci.image import Document, Image
+    from pushd.oci.reference import Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +48,27 @@ def make_plan(image: Image, present: AbstractSet[Digest]) -> Plan:
             for blob in document.manifest.blobs:
                 blobs.pop(blob.digest, None)
     return Plan(tuple(blobs.values()), tuple(missing))
+
+
+def check_tag(destination: Reference, found: Digest | None, *, wanted: Digest, if_tag: str | None) -> None:
+    """Refuse to move a tag that names something else than the job allows.
+
+    Args:
+        destination: with the tag.
+        found: what it names now, or None where there is none.
+        wanted: the image to be pushed: a tag that names it already is right, whatever the job says.
+        if_tag: as in `JobSpec`.
+
+    Raises:
+        RegistryError: `registry.tag_exists`.
+    """
+    if if_tag is None or found == wanted or (if_tag == ABSENT if found is None else if_tag == str(found)):
+        return
+    stands = "does not exist" if found is None else f"names {found} already"
+    only = "where there is none" if if_tag == ABSENT else f"where it names {if_tag}"
+    raise RegistryError(
+        Code.REGISTRY_TAG_EXISTS,
+        str(destination),
+        f"{stands}, and the job puts it only {only}",
+        hint="nothing was overwritten; push to another tag, or say what else may be overwritten",
+    )

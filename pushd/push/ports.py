@@ -9,16 +9,29 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from pushd.job import Failure, Job, JobState
+    from pushd.job import Failure, Job
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.digest import Digest
     from pushd.oci.image import Image
     from pushd.oci.reply import Reply
     from pushd.oci.upload import Checkpoint, Limits, Request
+    from pushd.principal import User
     from pushd.telemetry.events import Event
-    from pushd.work import Claim, FileIdentity, Outcome, Submission, TransferKey, TransferResult
+    from pushd.work import (
+        Check,
+        Claim,
+        FileIdentity,
+        JobQuery,
+        Outcome,
+        Pruned,
+        Retention,
+        Submission,
+        TransferKey,
+        TransferResult,
+    )
 
 
 class Emit(Protocol):
@@ -53,6 +66,14 @@ class BlobReader(Protocol):
             SourceError: `source.changed`, the file is not what was opened; `source.unreadable`, the disk failed.
         """
 
+    def copy_to(self, fd: int, /) -> None:
+        """Write all of it to a file, from its current offset on.
+
+        Raises:
+            SourceError: as in `read`.
+            OSError: writing failed.
+        """
+
     def close(self) -> None:
         """Release the descriptor. Idempotent."""
 
@@ -79,14 +100,59 @@ class Source(Protocol):
 
 
 class OpenSource(Protocol):
-    """Open a source by its name, `oci:DIR[:REF]` or `oci-archive:FILE[:REF]`. Blocks."""
+    """Open a source by its name, `oci:DIR[:REF]` or `oci-archive:FILE[:REF]`, with somebody's rights. Blocks."""
 
-    def __call__(self, name: str, /) -> Source:
-        """Open it.
+    def __call__(self, name: str, /, *, uid: int, gids: frozenset[int]) -> Source:
+        """Open it, as far as the user `uid` in the groups `gids` may read it.
 
         Raises:
-            SourceError: `source.unsupported`, `source.not_found`, `source.unreadable`, ...
+            SourceError: `source.unsupported`, `source.not_found`, `source.unreadable`, `source.forbidden`, ...
         """
+
+
+class OpenSpooled(Protocol):
+    """Open an entry of the spool as a source. Blocks."""
+
+    def __call__(self, entry: str, /, *, root: Descriptor | None = None) -> Source:
+        """Open it; `root` is needed only to read its image.
+
+        Raises:
+            SourceError: `source.not_found`, the entry is gone.
+        """
+
+
+class Spool(Protocol):
+    """Bytes the daemon keeps itself until a job has ended, each entry of one owner."""
+
+    async def keep(self, source: Source, image: Image, *, uid: int) -> str:
+        """Copy an image into a fresh entry; give the entry's id. It is durable.
+
+        Raises:
+            SourceError: the source cannot be read, or changed.
+            StoreError: `store.full`, `store.budget`.
+            RequestError: `request.limit`, the owner's quota is used up.
+        """
+
+    def using(self, entry: str, *, uid: int) -> AbstractContextManager[None]:
+        """Keep an entry of `uid` from expiring while the context lasts.
+
+        Raises:
+            RequestError: `request.not_found`, there is no such entry, or it is somebody else's.
+        """
+
+    async def discard(self, entry: str, reason: str) -> None:
+        """Remove an entry. Idempotent."""
+
+    async def sweep(self, now: datetime, bound: Collection[str]) -> None:
+        """Remove what has expired, but for what is in use and the entries in `bound`, which jobs need."""
+
+    @property
+    def entries(self) -> Collection[str]:
+        """The ids of all entries."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all entries, those reserved and not yet arrived included."""
 
 
 # -------------------------------------------------------------------------------------------------- registry
@@ -150,15 +216,22 @@ class Registry(Protocol):
                 or credentials that could not be had.
         """
 
+    async def diagnose(self, repository: str | None) -> Sequence[Check]:
+        """Try how it is spoken to: name, connection, TLS, clock, API; and the right to push to `repository`, if given.
+
+        What that begins at the registry is taken back. No failure of the registry is an error here.
+        """
+
 
 class Registries(Protocol):
     """All registries."""
 
-    async def connect(self, name: str) -> Registry:
-        """Give the registry `host[:port]`. No request is made.
+    async def connect(self, name: str, *, repository: str, user: User) -> Registry:
+        """Give the registry `host[:port]`, as the user may use it. No request is made.
 
         Raises:
             RegistryError: `registry.credentials`, its configured credential cannot be read.
+            RequestError: `request.forbidden`, the daemon's credential for it is not for this user and repository.
         """
 
 
@@ -177,8 +250,16 @@ class JobStore(Protocol):
     def epoch(self) -> int:
         """The number of this life of the daemon, larger than any before."""
 
-    async def submit(self, submission: Submission) -> Job:
+    async def submit(self, submission: Submission, *, limit: int) -> Job:
         """Store a new job, or give the one already stored under the same uid and idempotency key.
+
+        Raises:
+            RequestError: `request.idempotency_conflict`, the key was used with another body; `request.limit`, the
+                user has `limit` jobs already that have not ended.
+        """
+
+    async def repeated(self, uid: int, idempotency_key: str, fingerprint: bytes) -> Job | None:
+        """Give the job stored under this uid and key, if there is one.
 
         Raises:
             RequestError: `request.idempotency_conflict`, the key was used with another body.
@@ -187,10 +268,12 @@ class JobStore(Protocol):
     async def get(self, job_id: str) -> Job | None:
         """Give one job with its deliveries and their transfers."""
 
-    async def list(
-        self, *, states: Collection[JobState] = (), after: str | None = None, limit: int = 100, uid: int | None = None
-    ) -> Sequence[Job]:
-        """Give jobs, newest first, without their transfers; `after` is the last id of the page before."""
+    async def list(self, query: JobQuery) -> Sequence[Job]:
+        """Give jobs, newest first, without their transfers.
+
+        Raises:
+            RequestError: `request.not_found`, there is no job `after`, or it is not of the query's `uid`.
+        """
 
     async def image(self, job_id: str) -> Image:
         """Give the image of a job, the manifests' original bytes included."""
@@ -198,8 +281,9 @@ class JobStore(Protocol):
     async def claim(self, now: datetime, *, free: Mapping[str, int], default: int) -> Claim | None:
         """Take the next delivery that may run, marking it running.
 
-        Larger priority first, then older first. Held ones whose `not_before` has passed count as queued. `free` is
-        how many more may run for a registry named in it, `default` for any other.
+        Larger priority first, then the user whose turn is longest ago, then older first. Held ones whose
+        `not_before` has passed count as queued; what goes to a paused registry is passed over. `free` is how many more
+        may run for a registry named in it, `default` for any other.
         """
 
     async def due(self, now: datetime) -> datetime | None:
@@ -223,7 +307,10 @@ class JobStore(Protocol):
         """Put a delivery back until `until`. That was a try; `failure` joins its history."""
 
     async def release(self, claim: Claim) -> None:
-        """Put a delivery back into the queue at once, because the daemon stops: neither a try nor a crash."""
+        """Put a delivery back at once, because the daemon stops or its job or registry is paused: no try, no crash.
+
+        It is paused where its job is, and queued elsewhere.
+        """
 
     async def tagging(self, claim: Claim) -> bool:
         """Say, right before it is done, that this delivery puts its tag; give whether it may.
@@ -260,11 +347,69 @@ class JobStore(Protocol):
     async def cancel(self, job_id: str, now: datetime) -> Sequence[int]:
         """End the deliveries of a job that wait; give the ids of those that run and are to be stopped by the caller."""
 
-    async def events(self, after: int, *, job_id: str | None = None, limit: int = 500) -> Sequence[Event]:
-        """Give durable events numbered above `after`, in order."""
+    async def pause(self, job_id: str, now: datetime, *, by: int) -> Sequence[int]:
+        """Pause a job; give the ids of its deliveries that run and are to be stopped by the caller. Idempotent.
 
-    async def last_event(self) -> int:
-        """Give the number of the newest durable event, 0 when there is none."""
+        Raises:
+            RequestError: `request.not_found`; `request.state`, it has ended.
+        """
 
-    async def queue(self) -> Mapping[str, int]:
-        """Count the deliveries that are not terminal, by state."""
+    async def resume(self, job_id: str, now: datetime, *, by: int) -> None:
+        """Let a paused job go on, its deadline later by the time it was paused. Idempotent.
+
+        Raises:
+            RequestError: `request.not_found`; `request.state`, it has ended.
+        """
+
+    async def retry(self, job_id: str, now: datetime, *, by: int) -> int:
+        """Queue the deliveries of a job again that failed or were cancelled, as if new; give how many. Idempotent.
+
+        Raises:
+            RequestError: `request.not_found`; `request.state`, its bytes were in the spool and are gone.
+        """
+
+    async def pause_registry(self, registry: str, now: datetime, *, by: int) -> Sequence[int]:
+        """Claim nothing more that goes to `host[:port]`; give the ids of the deliveries that run. Idempotent."""
+
+    async def resume_registry(self, registry: str, now: datetime, *, by: int) -> None:
+        """Let a paused registry be served again. Idempotent."""
+
+    async def paused_registries(self) -> Mapping[str, datetime]:
+        """Give the registries that are paused, and since when."""
+
+    async def expire(self, now: datetime) -> int:
+        """Fail the deliveries that wait past their job's deadline; give how many. Paused ones wait on."""
+
+    async def prune(self, now: datetime, retention: Retention) -> Pruned:
+        """Take away a bounded number of jobs and events whose time is over, and what only they needed."""
+
+    async def spooled(self) -> Collection[str]:
+        """Give the ids of the spool entries that jobs need which have not ended."""
+
+    async def unneeded(self, entries: Collection[str]) -> Collection[str]:
+        """Give those of these spool entries whose job has ended."""
+
+    async def events(
+        self, after: int, *, job_id: str | None = None, uid: int | None = None, limit: int = 500
+    ) -> Sequence[Event]:
+        """Give durable events numbered above `after`, in order; those of one job, or of one user's jobs, or all."""
+
+    async def told(self) -> tuple[int, int]:
+        """Give the numbers of the oldest durable event that is left, and of the newest there ever was.
+
+        With none left the oldest is one more than the newest; the newest is 0 when there never was any.
+        """
+
+    @property
+    def stream(self) -> str:
+        """The id of the stream the events are numbered in: another one after a backup was restored."""
+
+    async def queue(self, uid: int | None = None) -> Mapping[str, Mapping[str, int]]:
+        """Count the deliveries that are not terminal, by registry and state; those of one user, or all."""
+
+    async def oldest(self, uid: int | None = None) -> datetime | None:
+        """Give when the oldest job that has not ended was submitted."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the database on the disk."""

@@ -2,33 +2,63 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass
+from collections import OrderedDict, defaultdict
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import anyio
 
 from pushd.job import TransferState
-from pushd.telemetry.events import JOB_PROGRESS, Event
+from pushd.telemetry.events import JOB_PROGRESS, TRANSFER_PROGRESS, Event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pushd.push.ports import Emit
 
 _REPORT = 30.0
 """Seconds between two lines about one job: enough to see that it moves, far from what floods a journal."""
 
 
-@dataclass(slots=True)
+class Meter:
+    """Bytes in a second, over the last few of them."""
+
+    __slots__ = ("_at", "_counts")
+
+    _SECONDS = 5
+
+    def __init__(self) -> None:
+        self._counts = [0] * (self._SECONDS + 1)
+        self._at = 0
+
+    def add(self, count: int, now: float) -> None:
+        """Count bytes that were sent at `now`, seconds on any clock that does not go back."""
+        self._turn(int(now))
+        self._counts[self._at % len(self._counts)] += count
+
+    def rate(self, now: float) -> int:
+        """Bytes a second over the last five whole seconds before `now`."""
+        self._turn(int(now))
+        return (sum(self._counts) - self._counts[self._at % len(self._counts)]) // self._SECONDS
+
+    def _turn(self, second: int) -> None:
+        for passed in range(self._at + 1, min(second, self._at + len(self._counts)) + 1):
+            self._counts[passed % len(self._counts)] = 0
+        if second - self._at > len(self._counts):
+            self._counts = [0] * len(self._counts)
+        self._at = max(self._at, second)
+
+
+@dataclass(slots=True, eq=False)
 class Progress:
     """One transfer of one delivery.
 
     Attributes:
+        uid: whose job it is.
         done: bytes the registry is known or believed to hold.
         sent: bytes that went over the wire, retries included.
         version: of the board when this was last touched.
+        started: when it was given a place, on the event loop's clock; None before.
+        meter: its pace.
     """
 
     job_id: str
@@ -36,10 +66,37 @@ class Progress:
     destination: str
     digest: str
     size: int
+    registry: str = ""
+    uid: int = 0
     state: TransferState = TransferState.PENDING
     done: int = 0
     sent: int = 0
     version: int = 0
+    started: float | None = None
+    meter: Meter = field(default_factory=Meter)
+    _event: Event | None = None
+    _told: int = 0
+
+    def event(self) -> Event:
+        """Give the event that tells how it stands: the same one to all who ask before it changes again."""
+        if self._event is None or self._told != self.version:
+            self._told = self.version
+            self._event = Event(
+                TRANSFER_PROGRESS,
+                datetime.now(UTC),
+                self.job_id,
+                self.delivery_id,
+                {
+                    "digest": self.digest,
+                    "destination": self.destination,
+                    "size": self.size,
+                    "done": self.done,
+                    "sent": self.sent,
+                    "state": str(self.state),
+                },
+                uid=self.uid,
+            )
+        return self._event
 
 
 class Board:
@@ -53,7 +110,9 @@ class Board:
     def __init__(self) -> None:
         self.version = 0
         self.sent: dict[str, int] = {}
-        self._entries: dict[tuple[int, str], Progress] = {}
+        self._meters: dict[str, Meter] = {}
+        # In the order of their last change: what is new since a version is at the end.
+        self._entries: OrderedDict[tuple[int, str], Progress] = OrderedDict()
 
     def enter(self, entry: Progress) -> Progress:
         """Put a transfer on the board."""
@@ -65,6 +124,22 @@ class Board:
         """Mark a transfer as changed."""
         self.version += 1
         entry.version = self.version
+        key = entry.delivery_id, entry.digest
+        if key in self._entries:
+            self._entries.move_to_end(key)
+
+    def count(self, entry: Progress, length: int, now: float) -> None:
+        """Count bytes of a transfer that went over the wire at `now`."""
+        entry.sent += length
+        entry.done += length
+        entry.meter.add(length, now)
+        self.sent[entry.registry] = self.sent.get(entry.registry, 0) + length
+        self._meters.setdefault(entry.registry, Meter()).add(length, now)
+        self.touch(entry)
+
+    def rate(self, registry: str, now: float) -> int:
+        """Bytes a second that go to a registry."""
+        return self._meters[registry].rate(now) if registry in self._meters else 0
 
     def clear(self, delivery_id: int) -> None:
         """Take a delivery off the board: what it came to is in the store."""
@@ -75,11 +150,16 @@ class Board:
         """Give one transfer, if its delivery runs."""
         return self._entries.get((delivery_id, digest))
 
-    def since(self, version: int, *, job_id: str | None = None) -> Iterator[Progress]:
-        """Give the transfers that changed after `version`."""
-        for entry in tuple(self._entries.values()):
-            if entry.version > version and job_id in (None, entry.job_id):
-                yield entry
+    def since(self, version: int, *, job_id: str | None = None, uid: int | None = None) -> list[Progress]:
+        """Give the transfers that changed after `version`, of one job, of one user's jobs, or all; the latest last."""
+        found = []
+        for entry in reversed(self._entries.values()):
+            if entry.version <= version:
+                break
+            if job_id in (None, entry.job_id) and uid in (None, entry.uid):
+                found.append(entry)
+        found.reverse()
+        return found
 
 
 async def report(board: Board, emit: Emit, interval: float = _REPORT) -> None:

@@ -26,7 +26,8 @@ class Stop:
     Attributes:
         abandoned: it is over, and no upload session is left at the registry; otherwise they stay as they are, to
             be taken up again.
-        draining: the daemon is to stop: uploads end at their next boundary, and nothing new begins.
+        draining: the daemon is to stop, or the delivery to be paused: uploads end at their next boundary, and
+            nothing new begins.
     """
 
     abandoned: bool = False
@@ -34,7 +35,7 @@ class Stop:
 
 
 class DrainedError(Exception):
-    """Work stopped at a boundary because the daemon is to stop; where it stands is on the disk."""
+    """Work stopped at a boundary because it was asked to; where it stands is on the disk."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

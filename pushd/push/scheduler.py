@@ -37,6 +37,8 @@ _STORE_PAUSE = 2.0
 """Seconds between tries to write down how a delivery ended, while the disk is full."""
 _STILL = 3.0
 """Seconds without a byte after which a drain waits no longer."""
+_INTERRUPT = 15.0
+"""Seconds an interrupted delivery gets to reach a boundary, before it is cut short where it stands."""
 _LOOK = 30.0
 """Seconds after which the queue is looked at though nobody called."""
 
@@ -99,6 +101,13 @@ class Scheduler:
         if running is not None:
             running.stop.abandoned = True
             running.scope.cancel()
+
+    def interrupt(self, delivery_id: int) -> None:
+        """Stop a running delivery at its next boundary: the store says whether it is paused then, or queued."""
+        running = self._running.get(delivery_id)
+        if running is not None and not running.stop.draining:
+            running.stop.draining = True
+            running.scope.deadline = min(running.scope.deadline, anyio.current_time() + _INTERRUPT)
 
     async def drain(self, patience: float) -> None:
         """Claim no more, and wait for what runs to reach a boundary and the queue.
@@ -164,7 +173,7 @@ class Scheduler:
         """Run a delivery; give how it ended, until when it is held, or None when it is to go on in another life."""
         claim, scope = running.claim, running.scope
         left = (claim.deadline_at - datetime.now(UTC)).total_seconds()
-        scope.deadline = anyio.current_time() + left
+        scope.deadline = min(scope.deadline, anyio.current_time() + left)
         try:
             with scope:
                 return await self._deliverer.deliver(claim, running.stop)
@@ -174,6 +183,8 @@ class Scheduler:
             return await self._failed(claim, error)
         if running.stop.abandoned:
             return Outcome(state=DeliveryState.CANCELLED)
+        if running.stop.draining:
+            return None  # no boundary came in time; what stands on the disk is where it goes on
         return Outcome(state=DeliveryState.FAILED, failure=past_deadline())
 
     async def _failed(self, claim: Claim, error: Exception) -> Outcome | Hold:

@@ -120,7 +120,7 @@ class _Transfer:
 
     async def drive(self, *, insist: bool) -> TransferResult:
         """Drive the session to its end."""
-        self._started = anyio.current_time()
+        self._started = self._progress.started = anyio.current_time()
         store = self._means.store
         checkpoint = await store.recall(self._key)
         mount_from = None if insist or checkpoint else await store.mount_candidate(self._key)
@@ -308,11 +308,7 @@ class _Transfer:
             self._reader.close()
 
     def _sent(self, length: int) -> None:
-        progress, board = self._progress, self._means.board
-        progress.sent += length
-        progress.done += length
-        board.sent[self._key.registry] = board.sent.get(self._key.registry, 0) + length
-        board.touch(progress)
+        self._means.board.count(self._progress, length, anyio.current_time())
 
     def _advance(self, *, state: TransferState, done: int | None = None) -> None:
         self._progress.state = state

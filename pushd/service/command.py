@@ -55,13 +55,14 @@ def _run(config: Config) -> None:
     # Unbuffered: what a full disk did not take must not be tried again at the end, and turn a good exit code into 120.
     emit = EventLog(config.daemon.log_level, open(2, "wb", buffering=0, closefd=False))  # noqa: SIM115 (never closed)
     hear_libraries(emit)
-    with listening(config.daemon.socket, os.environ) as listener:
-        asyncio.run(serve(_serving(config, listener), listener, emit=emit, environ=os.environ))
+    others = {name: it.path for name, it in config.sockets.items()}
+    with listening(config.daemon.socket, others, os.environ) as listeners:
+        asyncio.run(serve(_serving(config, listeners.main), listeners, emit=emit, environ=os.environ))
 
 
-def _serving(config: Config, listener: socket.socket) -> Config:
+def _serving(config: Config, main: socket.socket) -> Config:
     """Give the configuration with the socket that is really served: a service manager may have passed another."""
-    name = os.fsdecode(listener.getsockname()).replace("\0", "@", 1)
+    name = os.fsdecode(main.getsockname()).replace("\0", "@", 1)
     return replace(config, daemon=replace(config.daemon, socket=Path(name)))
 
 

@@ -17,26 +17,39 @@ import anyio
 
 from pushd import __version__
 from pushd.config import Registry
+from pushd.push.budget import Budget, Disk
 from pushd.push.delivery import Deliverer
 from pushd.push.engine import Engine
+from pushd.push.feed import Feed
 from pushd.push.gate import Gates
+from pushd.push.housekeeping import Housekeeping
 from pushd.push.hub import Hub
+from pushd.push.intake import Intake
 from pushd.push.places import Places
+from pushd.push.policy import Policy as Destinations
 from pushd.push.progress import Board
 from pushd.push.retry import Policy
 from pushd.push.run import Means
 from pushd.push.scheduler import Scheduler
+from pushd.push.status import Overview
 from pushd.registry import Registries, Settings, Timeouts, Wire
 from pushd.registry.profiles import PROFILES, profile_for, profile_named
+from pushd.service.access import grants
 from pushd.source import open_source
+from pushd.source.spooled import SpooledSource
+from pushd.spool import open_spool
 from pushd.store import open_store
+from pushd.work import Retention
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
 
     from pushd.config import Config
+    from pushd.oci.descriptor import Descriptor
     from pushd.push.ports import Emit
     from pushd.registry.profiles import Profile
+    from pushd.spool import Spool
     from pushd.store import Store
 
 
@@ -45,7 +58,9 @@ class House:
     """A daemon without its front door: what is served, what is run, and what is underneath."""
 
     engine: Engine
+    spool: Spool
     scheduler: Scheduler
+    housekeeping: Housekeeping
     board: Board
     store: Store
 
@@ -71,6 +86,12 @@ async def compose(config: Config, *, emit: Emit, profiles: Sequence[Profile] = P
         threads = stack.enter_context(ThreadPoolExecutor((os.cpu_count() or 1) + 2, "blobs"))
         wire = Wire(_timeouts(config))
         stack.push_async_callback(wire.close)
+        registries = Registries(
+            wire,
+            settings=partial(_settings, config, profiles),
+            docker_config=config.credentials.docker_config,
+            grants=grants(config),
+        )
         places = Places(
             large=limits.uploads_per_registry,
             small=limits.small_uploads_per_registry,
@@ -78,6 +99,26 @@ async def compose(config: Config, *, emit: Emit, profiles: Sequence[Profile] = P
             per_registry={name: it.max_uploads for name, it in config.registries.items() if it.max_uploads},
         )
         gates = Gates(random.random)
+        directory = config.spool.directory or config.daemon.state_dir / "spool"
+        # The spool asks the budget what fits, and the budget the spool how much there is.
+        budget = Budget(
+            measure=lambda: _disk((config.daemon.state_dir, directory), store.size + spool.size),
+            budget=config.disk.budget,
+            reserve=config.disk.reserve,
+            emit=emit,
+        )
+        spool = await open_spool(
+            directory,
+            per_user=config.spool.per_user,
+            ttl=config.spool.ttl,
+            admit=budget.admit_spool,
+            bound=store.spooled,
+            validated=store.vouch,
+            emit=emit,
+            threads=threads,
+        )
+        stack.callback(spool.close)
+        open_spooled = partial(_open_spooled, directory)
         deliverer = Deliverer(
             gates=gates,
             means=Means(
@@ -89,12 +130,9 @@ async def compose(config: Config, *, emit: Emit, profiles: Sequence[Profile] = P
                 rng=random.random,
                 rehashing=anyio.CapacityLimiter(os.cpu_count() or 1),
             ),
-            registries=Registries(
-                wire,
-                settings=partial(_settings, config, profiles),
-                docker_config=config.credentials.docker_config,
-            ),
+            registries=registries,
             open_source=open_source,
+            open_spooled=open_spooled,
         )
         scheduler = Scheduler(
             store=store,
@@ -106,17 +144,58 @@ async def compose(config: Config, *, emit: Emit, profiles: Sequence[Profile] = P
             policy=Policy(attempts=limits.attempts),
             rng=random.random,
         )
+        destinations = Destinations(allow=config.destinations.allow, deny=config.destinations.deny)
         engine = Engine(
             store=store,
-            open_source=open_source,
+            intake=Intake(
+                store=store,
+                open_source=open_source,
+                open_spooled=open_spooled,
+                spool=spool,
+                registries=registries,
+                gates=gates,
+                policy=destinations,
+                budget=budget,
+                deadline=limits.deadline,
+                jobs_per_user=limits.jobs_per_user,
+            ),
             scheduler=scheduler,
-            places=places,
+            registries=registries,
+            gates=gates,
+            policy=destinations,
             board=board,
             hub=hub,
-            deadline=limits.deadline,
-            facts=_facts(config),
+            feed=Feed(store=store, hub=hub, board=board, moving=lambda: places.running > 0),
+            overview=Overview(
+                store=store,
+                spool=spool,
+                places=places,
+                gates=gates,
+                board=board,
+                budget=budget,
+                facts=_facts(config),
+                started=anyio.current_time(),
+            ),
         )
-        yield House(engine, scheduler, board, store)
+        housekeeping = Housekeeping(
+            store=store, spool=spool, hub=hub, budget=budget, emit=emit, retention=_retention(config)
+        )
+        yield House(engine, spool, scheduler, housekeeping, board, store)
+
+
+def _open_spooled(directory: Path, entry: str, *, root: Descriptor | None = None) -> SpooledSource:
+    return SpooledSource(directory / entry, root)
+
+
+def _disk(directories: Sequence[Path], used: int) -> Disk:
+    """Look at the fuller one of the filesystems that directories are on."""
+    status = min(map(os.statvfs, directories), key=lambda one: one.f_bavail * one.f_frsize)
+    return Disk(free=status.f_bavail * status.f_frsize, total=status.f_blocks * status.f_frsize, used=used)
+
+
+def _retention(config: Config) -> Retention:
+    it = config.retention
+    return Retention(job_age=it.jobs, job_count=it.job_count, event_age=it.events, event_count=it.event_count)
 
 
 def _timeouts(config: Config) -> Timeouts:

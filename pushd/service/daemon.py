@@ -13,17 +13,18 @@ from aiohttp import web
 from pushd import __version__
 from pushd.api import make_app
 from pushd.push.progress import report
+from pushd.service.access import doors
 from pushd.service.compose import compose
 from pushd.service.listener import BACKLOG
 from pushd.service.notify import notify
 from pushd.telemetry.events import DAEMON_STARTED, DAEMON_STOPPED, DAEMON_STOPPING, Event
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Mapping
 
     from pushd.config import Config
     from pushd.push.ports import Emit
+    from pushd.service.listener import Listeners
     from pushd.telemetry.events import Kind, Value
 
 _DRAIN = 20.0
@@ -32,14 +33,21 @@ _SHUTDOWN = 5.0
 """Seconds requests under way get to end when the daemon stops."""
 
 
-async def serve(config: Config, listener: socket.socket, *, emit: Emit, environ: Mapping[str, str]) -> None:
+async def serve(config: Config, listeners: Listeners, *, emit: Emit, environ: Mapping[str, str]) -> None:
     """Serve until SIGTERM or SIGINT. A second signal ends the process where it stands.
 
     Raises:
         StoreError: the state cannot be used.
     """
     async with compose(config, emit=emit) as house:
-        app = make_app(house.engine, emit=emit, own_uid=os.geteuid())
+        app = make_app(
+            house.engine,
+            house.spool,
+            emit=emit,
+            doors=doors(config, {name: other.getsockname() for name, other in listeners.others.items()}),
+            streams_per_user=config.limits.streams_per_user,
+            request_size=config.limits.request_size,
+        )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN, handle_signals=False)
         await runner.setup()
         try:
@@ -47,7 +55,9 @@ async def serve(config: Config, listener: socket.socket, *, emit: Emit, environ:
                 with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
                     running.start_soon(house.scheduler.run)
                     running.start_soon(report, house.board, emit)
-                    await web.SockSite(runner, listener, backlog=BACKLOG).start()
+                    running.start_soon(house.housekeeping.run)
+                    for listener in (listeners.main, *listeners.others.values()):
+                        await web.SockSite(runner, listener, backlog=BACKLOG).start()
                     emit(
                         _event(
                             DAEMON_STARTED,

@@ -18,6 +18,7 @@ from pushd.config import Config, Credentials, Daemon, Timeouts
 from pushd.config import Registry as RegistryConfig
 from pushd.job import JobSpec, JobState, TransferState
 from pushd.service.compose import compose
+from tests.fakes.callers import ROOT
 from tests.fakes.faults import CutBody
 from tests.fakes.images import ImageSpec, build_layout
 from tests.fakes.registry import FakeRegistry
@@ -52,8 +53,8 @@ class Lane:
     async def push(self, layout: Path, repository: str) -> Job:
         """Push an image and wait for the end."""
         spec = JobSpec(source=f"oci:{layout}", destinations=(f"{self.registry.address}/{repository}:1",))
-        job = await self.house.engine.submit(spec, uid=0)
-        return await self.house.engine.wait(job.id, 60)
+        job = await self.house.engine.submit(spec, caller=ROOT)
+        return await self.house.engine.wait(job.id, 60, caller=ROOT)
 
     def image(self, name: str, *, size: int = LAYER) -> tuple[Path, BuiltImage]:
         """Build an image of one layer that no other has; its config is at the registry, in the repository `name`."""

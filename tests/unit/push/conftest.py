@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -13,13 +15,14 @@ from pushd.config import Config, Credentials, Daemon, Limits, Timeouts
 from pushd.config import Registry as RegistryConfig
 from pushd.job import JobSpec
 from pushd.service.compose import compose
+from tests.fakes.callers import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from contextlib import AbstractAsyncContextManager
-    from pathlib import Path
 
     from pushd.job import Job
+    from pushd.principal import Principal
     from pushd.service.compose import House
     from pushd.telemetry.events import Event, Kind
     from tests.fakes.images import Layout
@@ -35,12 +38,19 @@ class Pushed:
     async def push(self, source: str, *destinations: str, deadline: float | None = None) -> Job:
         """Submit a job and wait for its end."""
         job = await self.submit(source, *destinations, deadline=deadline)
-        return await self.house.engine.wait(job.id, 60)
+        return await self.ended(job)
 
     async def submit(self, source: str, *destinations: str, deadline: float | None = None) -> Job:
         """Submit a job."""
-        spec = JobSpec(source=source, destinations=destinations, deadline=deadline)
-        return await self.house.engine.submit(spec, uid=0)
+        return await self.take(JobSpec(source=source, destinations=destinations, deadline=deadline))
+
+    async def take(self, spec: JobSpec, *, caller: Principal = ROOT) -> Job:
+        """Submit a job as it is."""
+        return await self.house.engine.submit(spec, caller=caller)
+
+    async def ended(self, job: Job) -> Job:
+        """Wait for the end of a job."""
+        return await self.house.engine.wait(job.id, 60, caller=ROOT)
 
     def events(self, kind: Kind) -> list[Event]:
         """Give the events of one kind told so far."""
@@ -71,6 +81,7 @@ class Builder:
         told: list[Event] = []
         async with compose(self.config, emit=told.append) as house, anyio.create_task_group() as running:
             running.start_soon(house.scheduler.run)
+            running.start_soon(house.housekeeping.run)
             yield Pushed(house, told)
             running.cancel_scope.cancel()
 
@@ -90,6 +101,14 @@ def house(tmp_path: Path) -> Builder:
             credentials=Credentials(docker_config=tmp_path / "config.json"),
         )
     )
+
+
+@pytest.fixture
+def commons() -> Iterator[Path]:
+    """Give a directory that everybody may search: pytest's own are their maker's alone."""
+    with tempfile.TemporaryDirectory(prefix="pushd-") as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
 
 
 def source_of(layout: Layout, tag: str = "latest") -> str:

@@ -10,8 +10,11 @@ from pushd.errors import Code, RegistryError
 from pushd.oci.reply import Reply
 from pushd.oci.upload import Limits, Open
 from pushd.push.gate import Gate, Gated, Gates
+from pushd.work import Check
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pushd.oci.digest import Digest
     from pushd.oci.upload import Request
     from pushd.push.ports import Body
@@ -157,6 +160,9 @@ class Scripted:
         self._fail()
         raise AssertionError
 
+    async def diagnose(self, repository: str | None) -> Sequence[Check]:
+        return [Check(check="api", ok=True, detail=str(repository))]
+
     def _fail(self) -> None:
         answer = self._answers.pop(0)
         if isinstance(answer, RegistryError):
@@ -171,6 +177,13 @@ async def test_a_reply_shuts_the_door_when_it_asks_for_patience(reply: Reply, se
     it = gate()
     assert await Gated(Scripted(reply), it).perform("app", Open()) is reply
     assert it.shut_for == pytest.approx(seconds, abs=0.1)
+
+
+async def test_a_diagnosis_is_made_though_the_door_is_shut() -> None:
+    it = gate()
+    it.refused(60)
+    (check,) = await Gated(Scripted(), it).diagnose("team/app")
+    assert check.detail == "team/app"
 
 
 async def test_a_refused_manifest_shuts_it_too() -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pushd.job import TransferState
-from pushd.push.progress import Board, Progress, report
+from pushd.push.progress import Board, Meter, Progress, report
 from pushd.telemetry.events import JOB_PROGRESS
 
 if TYPE_CHECKING:
@@ -19,19 +19,19 @@ def entry(job: str = "a", delivery: int = 1, digest: str = "d", size: int = 100)
 def test_a_reader_is_told_only_what_changed_since_it_looked() -> None:
     board = Board()
     first, second = board.enter(entry(digest="d1")), board.enter(entry(digest="d2"))
-    assert list(board.since(0)) == [first, second]
+    assert board.since(0) == [first, second]
     seen = board.version
-    assert list(board.since(seen)) == []
+    assert board.since(seen) == []
     second.done = 50
     board.touch(second)
-    assert list(board.since(seen)) == [second]
+    assert board.since(seen) == [second]
 
 
 def test_a_reader_of_one_job_is_not_told_of_others() -> None:
     board = Board()
     mine = board.enter(entry(job="a"))
     board.enter(entry(job="b", delivery=2))
-    assert list(board.since(0, job_id="a")) == [mine]
+    assert board.since(0, job_id="a") == [mine]
 
 
 def test_a_delivery_that_ended_leaves_the_board() -> None:
@@ -40,7 +40,7 @@ def test_a_delivery_that_ended_leaves_the_board() -> None:
     other = board.enter(entry(delivery=2))
     board.clear(1)
     assert board.find(1, "d") is None
-    assert list(board.since(0)) == [other]
+    assert board.since(0) == [other]
 
 
 async def test_each_job_that_moves_is_reported_once_an_interval() -> None:
@@ -68,3 +68,46 @@ async def test_where_nothing_moves_nothing_is_said() -> None:
     with anyio.move_on_after(0.05):
         await report(Board(), told.append, 0.01)
     assert told == []
+
+
+def test_a_reader_of_one_user_is_not_told_of_others() -> None:
+    board = Board()
+    mine = board.enter(Progress("a", 1, "r/app:1", "d", size=1, registry="r", uid=1000))
+    board.enter(Progress("b", 2, "r/app:1", "d", size=1, registry="r", uid=1001))
+    assert board.since(0, uid=1000) == [mine]
+
+
+def test_the_same_state_is_the_same_event_for_everyone_who_asks() -> None:
+    board = Board()
+    moving = board.enter(entry())
+    before = moving.event()
+    assert moving.event() is before
+    board.count(moving, 10, now=0.0)
+    assert moving.event() is not before
+    assert moving.event().fields["sent"] == 10
+
+
+def test_a_meter_tells_the_pace_of_the_last_five_seconds() -> None:
+    meter = Meter()
+    for second in range(100, 105):
+        meter.add(1000, second + 0.5)
+    assert meter.rate(105.0) == 1000
+    assert meter.rate(107.0) == 600
+    assert meter.rate(110.0) == 0
+
+
+def test_a_meter_that_rested_for_long_begins_anew() -> None:
+    meter = Meter()
+    meter.add(1000, 10.0)
+    meter.add(500, 10_000.0)
+    assert meter.rate(10_001.0) == 100
+
+
+def test_bytes_are_counted_for_the_transfer_and_its_registry() -> None:
+    board = Board()
+    one = board.enter(Progress("a", 1, "r/app:1", "d1", size=9, registry="r", uid=1))
+    two = board.enter(Progress("b", 2, "r/app:2", "d2", size=9, registry="r", uid=1))
+    board.count(one, 5, 1.0)
+    board.count(two, 10, 1.0)
+    assert board.sent == {"r": 15}
+    assert (board.rate("r", 2.0), one.meter.rate(2.0), board.rate("elsewhere", 2.0)) == (3, 1, 0)

@@ -22,6 +22,7 @@ from pushd.telemetry.events import (
     UPLOAD_RESTARTED,
 )
 from tests.fakes.behaviour import DISTRIBUTION_2, Basic, Bearer, Broken
+from tests.fakes.callers import ROOT
 from tests.fakes.faults import Answer, Cut, CutBody, SlowBody, Stall, StallBody, When
 from tests.fakes.images import ImageSpec, build_layout
 from tests.fakes.traffic import Kind
@@ -322,7 +323,7 @@ async def test_a_registry_that_comes_back_finds_the_job_waiting(
         job = await pushd.submit(f"oci:{layout.path}", f"{registry.address}/team/app:1.4")
         await until(lambda: pushd.events(DELIVERY_HELD))
         await registry.start()
-        job = await pushd.house.engine.wait(job.id, 60)
+        job = await pushd.house.engine.wait(job.id, 60, caller=ROOT)
     assert job.state is JobState.SUCCEEDED
 
 
@@ -354,7 +355,7 @@ async def test_a_daemon_that_stops_midway_goes_on_where_it_was(
         job = await pushd.submit(f"oci:{layout.path}", f"{registry.address}/team/app:1.4")
         await until(lambda: stall.acted)
     async with configured.run() as pushd:
-        job = await pushd.house.engine.wait(job.id, 60)
+        job = await pushd.house.engine.wait(job.id, 60, caller=ROOT)
     assert job.state is JobState.SUCCEEDED
     assert set(registry.repository("team/app").blobs) == blobs_of(layout.images["latest"])
     if behaviour == "distribution 3":
@@ -371,8 +372,8 @@ async def test_a_cancelled_job_stops_at_once_and_leaves_no_session_behind(
     async with house.run() as pushd:
         job = await pushd.submit(f"oci:{layout.path}", f"{registry.address}/team/app:1.4")
         await until(lambda: stall.acted)
-        await pushd.house.engine.cancel(job.id)
-        job = await pushd.house.engine.wait(job.id, 20)
+        await pushd.house.engine.cancel(job.id, caller=ROOT)
+        job = await pushd.house.engine.wait(job.id, 20, caller=ROOT)
     assert job.state is JobState.CANCELLED
     assert registry.count(Kind.CANCEL) >= 1
     assert not registry.repository("team/app").sessions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from pushd.job import DeliveryState, JobSpec, JobState, TransferState, Verify
 from pushd.push.tape import Tape
 from pushd.telemetry.events import DELIVERY_HEALING, DELIVERY_HELD, DELIVERY_REQUEUED, TRANSFER_FINISHED
 from tests.fakes.behaviour import DISTRIBUTION_2
+from tests.fakes.callers import ROOT
 from tests.fakes.faults import Answer, Delay, SlowBody, StallBody
 from tests.fakes.images import ImageSpec, build_layout
 from tests.fakes.registry import FakeRegistry
@@ -41,7 +43,7 @@ async def test_one_429_holds_back_the_whole_registry_and_no_other(
         refused_at = next(seen.finished for seen in registry.requests if seen.status == 429)
         elsewhere = await pushd.push(f"oci:{layout.path}", f"{other.address}/team/app:1")
         elsewhere_at = time.monotonic()
-        job = await pushd.house.engine.wait(job.id, 60)
+        job = await pushd.house.engine.wait(job.id, 60, caller=ROOT)
     assert refused_at is not None
     assert job.state is elsewhere.state is JobState.SUCCEEDED
     assert elsewhere_at - refused_at < 2, "the other registry did not notice"
@@ -61,8 +63,8 @@ async def test_a_registry_that_asks_for_a_minute_gets_it_and_its_jobs_wait_outsi
         count = registry.count()
         await asyncio.sleep(0.3)
         assert registry.count() == count, "not a request more"
-        waiting = await pushd.house.engine.get(first.id)
-        assert (await pushd.house.engine.get(second.id)).state is JobState.QUEUED
+        waiting = await pushd.house.engine.get(first.id, caller=ROOT)
+        assert (await pushd.house.engine.get(second.id, caller=ROOT)).state is JobState.QUEUED
     delivery = waiting.deliveries[0]
     assert delivery.state is DeliveryState.HELD
     assert delivery.failure is not None
@@ -82,7 +84,7 @@ async def test_a_registry_once_reached_is_tried_until_the_deadline(
         job = await pushd.submit(f"oci:{layout.path}", f"{registry.address}/team/app:2", deadline=30)
         await until(lambda: pushd.events(DELIVERY_HELD))
         await registry.start()
-        job = await pushd.house.engine.wait(job.id, 40)
+        job = await pushd.house.engine.wait(job.id, 40, caller=ROOT)
     assert job.state is JobState.SUCCEEDED
     assert [one.code for one in job.deliveries[0].history] == [Code.REGISTRY_UNREACHABLE] * len(
         job.deliveries[0].history
@@ -108,9 +110,9 @@ async def test_a_drained_upload_loses_nothing_it_had_sent(
         await until(lambda: registry.count(Kind.CHUNK) >= 2)
         await pushd.house.scheduler.drain(10)
         assert pushd.house.scheduler.running.total() == 0
-        assert (await pushd.house.engine.get(job.id)).deliveries[0].state is DeliveryState.QUEUED
+        assert (await pushd.house.engine.get(job.id, caller=ROOT)).deliveries[0].state is DeliveryState.QUEUED
     async with configured.run() as pushd:
-        job = await pushd.house.engine.wait(job.id, 60)
+        job = await pushd.house.engine.wait(job.id, 60, caller=ROOT)
         assert pushd.events(TRANSFER_FINISHED)[-1].fields["resumed"]
     assert job.state is JobState.SUCCEEDED
     assert sum(seen.received for seen in registry.seen(Kind.CHUNK)) == layer.size
@@ -129,7 +131,7 @@ async def test_a_drain_ends_in_time_though_a_registry_stalls(
         assert time.monotonic() - began < 10, "nothing moved, so nothing was waited for"
     async with house.run() as pushd:
         assert not pushd.events(DELIVERY_REQUEUED), "it was put back before the daemon ended, as after no crash"
-        job = await pushd.house.engine.wait(job.id, 60)
+        job = await pushd.house.engine.wait(job.id, 60, caller=ROOT)
     assert job.state is JobState.SUCCEEDED
 
 
@@ -139,7 +141,7 @@ async def test_nothing_is_claimed_while_it_drains(house: Builder, registry: Fake
         await pushd.house.scheduler.drain(1)
         job = await pushd.submit(f"oci:{layout.path}", f"{registry.address}/team/app:1.4")
         await asyncio.sleep(0.1)
-        assert (await pushd.house.engine.get(job.id)).state is JobState.QUEUED
+        assert (await pushd.house.engine.get(job.id, caller=ROOT)).state is JobState.QUEUED
     assert registry.count() == 0
 
 
@@ -234,14 +236,14 @@ async def test_a_mount_that_is_refused_is_an_upload(
 
 
 async def test_nobody_mounts_what_only_somebody_else_pushed(
-    house: Builder, registry: FakeRegistry, tmp_path: Path
+    house: Builder, registry: FakeRegistry, commons: Path
 ) -> None:
-    layout = build_layout(tmp_path / "image", [ImageSpec(layers=[1000])])
+    layout = build_layout(commons / "image", [ImageSpec(layers=[1000])])
     async with house.run() as pushd:
         await pushd.push(f"oci:{layout.path}", f"{registry.address}/team/app:1")
         spec = JobSpec(source=f"oci:{layout.path}", destinations=(f"{registry.address}/other/app:1",))
-        job = await pushd.house.engine.submit(spec, uid=4711)
-        job = await pushd.house.engine.wait(job.id, 30)
+        job = await pushd.house.engine.submit(spec, caller=replace(ROOT, uid=4711))
+        job = await pushd.house.engine.wait(job.id, 30, caller=ROOT)
     assert {transfer.state for transfer in job.deliveries[0].transfers} == {TransferState.UPLOADED}
     assert registry.count(Kind.MOUNT) == 0
 
@@ -258,7 +260,7 @@ async def test_an_older_job_that_comes_late_does_not_overwrite_a_newer_one(
     async with house.run() as pushd:
         old = await pushd.submit(f"oci:{layout.path}:old", f"{registry.address}/team/app:1")
         new = await pushd.push(f"oci:{layout.path}:new", f"{registry.address}/team/app:1")
-        old = await pushd.house.engine.wait(old.id, 30)
+        old = await pushd.house.engine.wait(old.id, 30, caller=ROOT)
     assert new.state is JobState.SUCCEEDED
     assert old.deliveries[0].state is DeliveryState.SUPERSEDED
     assert registry.repository("team/app").tags == {"1": str(layout.images["new"].root.digest)}
@@ -300,8 +302,8 @@ async def test_cancelled_at_any_request_the_job_ends_and_leaves_no_session(
     async with house.run() as pushd:
         job = await pushd.submit(f"oci:{layout.path}", f"{registry.address}/team/app:1")
         await until(lambda: delay.acted)
-        await pushd.house.engine.cancel(job.id)
-        job = await pushd.house.engine.wait(job.id, 20)
+        await pushd.house.engine.cancel(job.id, caller=ROOT)
+        job = await pushd.house.engine.wait(job.id, 20, caller=ROOT)
         assert job.state is JobState.CANCELLED
         await until(lambda: pushd.house.scheduler.running.total() == 0)
         await asyncio.sleep(0.6)
@@ -323,8 +325,8 @@ async def test_with_verify_blobs_a_blob_that_vanished_is_noticed_and_put_back(
         del registry.repository("team/app").blobs[lost]
         job = await pushd.push(f"oci:{layout.path}", f"{registry.address}/team/app:1")
         assert lost not in registry.repository("team/app").blobs, "by the tag alone it is not noticed"
-        job = await pushd.house.engine.submit(spec, uid=0)
-        job = await pushd.house.engine.wait(job.id, 30)
+        job = await pushd.house.engine.submit(spec, caller=ROOT)
+        job = await pushd.house.engine.wait(job.id, 30, caller=ROOT)
     assert job.state is JobState.SUCCEEDED
     assert lost in registry.repository("team/app").blobs
     assert [transfer.digest for transfer in job.deliveries[0].transfers] == [lost]
@@ -337,7 +339,7 @@ async def test_with_verify_blobs_a_blob_that_is_not_read_back_is_sent_again(
     spec = JobSpec(source=f"oci:{layout.path}", destinations=(f"{registry.address}/team/app:1",), verify=Verify.BLOBS)
     registry.misbehave(Answer(status=404), kind=Kind.BLOB, method="HEAD", nth=3)
     async with house.run() as pushd:
-        job = await pushd.house.engine.submit(spec, uid=0)
-        job = await pushd.house.engine.wait(job.id, 30)
+        job = await pushd.house.engine.submit(spec, caller=ROOT)
+        job = await pushd.house.engine.wait(job.id, 30, caller=ROOT)
     assert job.state is JobState.SUCCEEDED
     assert len(pushd.events(DELIVERY_HEALING)) == 1

@@ -39,6 +39,9 @@ class Reader:
         self.read_bytes += length
         return self.content[offset : offset + length]
 
+    def copy_to(self, fd: int, /) -> None:
+        raise AssertionError("a tape only reads")
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -26,6 +26,7 @@ from pushd.service.compose import compose
 from pushd.store import open_store
 from pushd.telemetry.events import DELIVERY_HELD, DELIVERY_STARTED, UPLOAD_INTERRUPTED
 from tests.fakes.behaviour import Basic
+from tests.fakes.callers import ROOT
 from tests.fakes.faults import Delay, Stall, StallBody
 from tests.fakes.images import ImageSpec, build_layout
 from tests.fakes.traffic import Kind
@@ -54,10 +55,10 @@ class Pushed:
     told: list[Event] = field(default_factory=list)
 
     async def submit(self, *destinations: str) -> Job:
-        return await self.house.engine.submit(JobSpec(source=self.source, destinations=destinations), uid=0)
+        return await self.house.engine.submit(JobSpec(source=self.source, destinations=destinations), caller=ROOT)
 
     async def push(self, destination: str) -> Job:
-        return await self.house.engine.wait((await self.submit(destination)).id, 30)
+        return await self.house.engine.wait((await self.submit(destination)).id, 30, caller=ROOT)
 
     async def heard(self, kind: EventKind) -> Event:
         """Wait for the first event of one kind."""
@@ -271,7 +272,9 @@ async def test_so_many_deliveries_to_one_registry_run_at_once(house: Builder, re
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
         assert registry.count() == 2
-        assert (await pushd.house.engine.status())["queue"] == {"running": 2, "queued": 3, "held": 0}
+        assert (await pushd.house.engine.status(caller=ROOT))["queue"] == {
+            "running": 2, "queued": 3, "held": 0, "paused": 0,
+        }  # fmt: skip
 
 
 @pytest.mark.parametrize("attempts", [1, 3])
@@ -358,7 +361,7 @@ async def test_a_connection_is_waited_for_so_long(house: Builder, deaf: str) -> 
 async def test_the_status_tells_what_is_configured(house: Builder) -> None:
     limits = Limits(deliveries=3, uploads_per_registry=4, small_uploads_per_registry=5, memory=6 * MIB)
     async with house.with_limits(limits).run() as pushd:
-        status = await pushd.house.engine.status()
+        status = await pushd.house.engine.status(caller=ROOT)
     assert status["limits"] == {
         "deliveries": 3,
         "uploads_per_registry": 4,
@@ -405,5 +408,5 @@ async def test_the_next_life_finishes_what_this_one_could_not(house: Builder, re
                 await asyncio.sleep(0.01)
     async with house.run() as pushd:
         assert pushd.house.store.epoch == 2
-        ended = await pushd.house.engine.wait(job.id, 30)
+        ended = await pushd.house.engine.wait(job.id, 30, caller=ROOT)
     assert ended.deliveries[0].state is DeliveryState.SUCCEEDED

@@ -100,7 +100,7 @@ async def service(config: Config, place: Path) -> AsyncIterator[Service]:
         manager.setblocking(False)
         stream = io.BytesIO()
         emit = EventLog(Level.INFO, stream)
-        with listening(config.daemon.socket, {}) as listener:
+        with listening(config.daemon.socket, {}, {}) as listener:
             task = asyncio.create_task(
                 serve(config, listener, emit=emit, environ={"NOTIFY_SOCKET": str(place / "notify")})
             )
@@ -322,9 +322,9 @@ async def test_the_socket_a_manager_passed_outlives_the_daemon(
         kept.bind(str(theirs))
         kept.listen()
         descriptor = os.dup(kept.fileno())
-        monkeypatch.setattr("pushd.service.listener._FIRST", descriptor)
+        monkeypatch.setattr("pushd.service.inherited._FIRST", descriptor)
         environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
-        with listening(config.daemon.socket, environ) as listener:
+        with listening(config.daemon.socket, {}, environ) as listener:
             task = asyncio.create_task(serve(config, listener, emit=EventLog(Level.INFO, stream), environ={}))
             connector = aiohttp.UnixConnector(str(theirs))
             async with aiohttp.ClientSession(connector=connector) as http, http.get("http://pushd/v1/status") as answer:
@@ -340,7 +340,7 @@ async def test_the_socket_a_manager_passed_outlives_the_daemon(
 
 async def test_it_serves_whoever_knows_nothing_of_a_manager(config: Config) -> None:
     stream = io.BytesIO()
-    with listening(config.daemon.socket, {}) as listener:
+    with listening(config.daemon.socket, {}, {}) as listener:
         task = asyncio.create_task(serve(config, listener, emit=EventLog(Level.INFO, stream), environ={}))
         connector = aiohttp.UnixConnector(str(config.daemon.socket))
         async with aiohttp.ClientSession(connector=connector) as http, http.get("http://pushd/v1/jobs") as answer:

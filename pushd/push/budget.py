@@ -1,0 +1,129 @@
+"""The disk: how much the daemon may use of it, and what is refused first when that is short.
+
+First bytes for the spool, then new jobs; never the work in hand, which frees what it uses when it ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pushd.errors import Code, StoreError
+from pushd.telemetry.events import DISK_RELIEVED, DISK_SHORT, Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pushd.push.ports import Emit
+
+SPOOL = "spool"
+JOBS = "jobs"
+
+_SPOOL_SHARE = 0.9
+"""Of the budget: the rest is for the database, without which nothing goes on."""
+_LARGEST_RESERVE = 1 / 20
+"""Of the disk: a reserve meant for a large one would leave nothing of a small one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """How things stand, in bytes.
+
+    Attributes:
+        free: on the filesystem of the state directory, for us.
+        total: of that filesystem.
+        used: by the spool, what is reserved there included, and the database.
+    """
+
+    free: int
+    total: int
+    used: int
+
+
+def refusals(disk: Disk, *, budget: int | None, reserve: int, more: int = 0) -> tuple[str, ...]:
+    """Give what is to be refused: nothing, `SPOOL`, or `SPOOL` and `JOBS`.
+
+    Args:
+        disk: how things stand.
+        budget: bytes the daemon may use, or None for what the disk has.
+        reserve: bytes to be left free.
+        more: bytes that would be added.
+    """
+    reserve = min(reserve, int(disk.total * _LARGEST_RESERVE))
+    free, used = disk.free - more, disk.used + more
+    if free < reserve or (budget is not None and used > budget):
+        return (SPOOL, JOBS)
+    # The spool stops a reserve's width before the jobs do: their own records must still find room.
+    if free < 2 * reserve or (budget is not None and used > budget * _SPOOL_SHARE):
+        return (SPOOL,)
+    return ()
+
+
+class Budget:
+    """Says what still fits.
+
+    Args:
+        measure: looks at the disk.
+        budget: bytes for spool and database, or None.
+        reserve: bytes to be left free.
+    """
+
+    def __init__(self, *, measure: Callable[[], Disk], budget: int | None, reserve: int, emit: Emit) -> None:
+        self._measure = measure
+        self._budget = budget
+        self._reserve = reserve
+        self._emit = emit
+        self._refusing: tuple[str, ...] = ()
+
+    def admit_spool(self, size: int) -> None:
+        """Refuse `size` more bytes in the spool when they do not fit.
+
+        Raises:
+            StoreError: `store.budget`.
+        """
+        disk = self._measure()
+        if SPOOL in refusals(disk, budget=self._budget, reserve=self._reserve, more=size):
+            raise self._refused(f"{size} bytes more do not fit into the spool", disk)
+
+    def admit_job(self) -> None:
+        """Refuse a new job when there is no room for its records.
+
+        Raises:
+            StoreError: `store.budget`.
+        """
+        disk = self._measure()
+        if JOBS in refusals(disk, budget=self._budget, reserve=self._reserve):
+            raise self._refused("no new jobs are taken", disk)
+
+    def watch(self) -> None:
+        """Tell when it begins to refuse, and when it ends."""
+        disk = self._measure()
+        refusing = refusals(disk, budget=self._budget, reserve=self._reserve)
+        if refusing != self._refusing:
+            self._refusing = refusing
+            if refusing:
+                facts = {"refused": ", ".join(refusing), "detail": self._stands(disk)}
+                kind = DISK_SHORT
+            else:
+                facts, kind = {}, DISK_RELIEVED
+            self._emit(Event(kind, datetime.now(UTC), fields={**facts, "free": disk.free, "used": disk.used}))
+
+    def document(self) -> dict[str, object]:
+        """Give how things stand, in JSON's types."""
+        disk = self._measure()
+        return {
+            "free": disk.free,
+            "used": disk.used,
+            "budget": self._budget,
+            "reserve": self._reserve,
+            "refusing": list(refusals(disk, budget=self._budget, reserve=self._reserve)),
+        }
+
+    def _refused(self, detail: str, disk: Disk) -> StoreError:
+        hint = "jobs that end make room; else free some space, or see [disk] in the configuration"
+        return StoreError(Code.STORE_BUDGET, "disk", f"{detail}: {self._stands(disk)}", hint=hint)
+
+    def _stands(self, disk: Disk) -> str:
+        budget = "" if self._budget is None else f" of {self._budget}"
+        return f"{disk.free} bytes are free, and {disk.used}{budget} are used by the daemon"

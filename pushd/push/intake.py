@@ -1,0 +1,217 @@
+"""Taking a job in: what is asked for is checked to the last blob's size, and only then accepted."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+
+from pushd.errors import Code, PushdError, RegistryError, RequestError
+from pushd.job import Retain
+from pushd.oci.descriptor import Descriptor
+from pushd.oci.digest import Digest
+from pushd.oci.reference import Reference
+from pushd.push import forecast
+from pushd.push.gate import Gated
+from pushd.work import Submission
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from pushd.job import Job, JobSpec
+    from pushd.oci.image import Image
+    from pushd.principal import Principal
+    from pushd.push.budget import Budget
+    from pushd.push.gate import Gates
+    from pushd.push.policy import Policy
+    from pushd.push.ports import JobStore, OpenSource, OpenSpooled, Registries, Source, Spool
+
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
+"""Of job ids: 32 characters that are hard to confuse when read aloud or typed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """Takes jobs in.
+
+    Attributes:
+        deadline: seconds from its submission in which a job that names no deadline must be done.
+        jobs_per_user: jobs of one user that have not ended.
+    """
+
+    store: JobStore
+    open_source: OpenSource
+    open_spooled: OpenSpooled
+    spool: Spool
+    registries: Registries
+    gates: Gates
+    policy: Policy
+    budget: Budget
+    deadline: float
+    jobs_per_user: int
+
+    async def submit(self, spec: JobSpec, *, caller: Principal, idempotency_key: str | None, fingerprint: bytes) -> Job:
+        """Store a job, durably, or give the one that was stored for the same request before.
+
+        Raises:
+            RequestError, SourceError, StoreError: as `api.ports.Jobs.submit` says; nothing was taken.
+        """
+        if idempotency_key is not None:
+            # Before anything is looked at: what was accepted once stays accepted, though its source may be gone.
+            known = await self.store.repeated(caller.uid, idempotency_key, fingerprint)
+            if known is not None:
+                return known
+        references = await self._destinations(spec, caller)
+        self.budget.admit_job()
+        async with self._opened(spec, caller) as (source, image):
+            _check_digests(references, image)
+            submission = self._submission(spec, references, image, caller, idempotency_key, fingerprint)
+            if spec.spooled is None and spec.retain is Retain.SPOOL:
+                return await self._keep(submission, source)
+            return await self.store.submit(submission, limit=self.jobs_per_user)
+
+    async def plan(self, spec: JobSpec, *, caller: Principal) -> dict[str, object]:
+        """Tell what `submit` and the deliveries after it would do (`POST /v1/plan`).
+
+        Raises:
+            RequestError, SourceError: as `submit` does.
+        """
+        references = await self._destinations(spec, caller)
+        async with self._opened(spec, caller) as (_, image):
+            _check_digests(references, image)
+        root = image.root.descriptor
+        return {
+            "source": spec.source,
+            "digest": str(root.digest),
+            "media_type": root.media_type,
+            "size": image.size,
+            "destinations": [await self._forecast(reference, image, spec, caller) for reference in references],
+        }
+
+    async def _forecast(
+        self, reference: Reference, image: Image, spec: JobSpec, caller: Principal
+    ) -> dict[str, object]:
+        try:
+            registry = await self.registries.connect(
+                reference.registry, repository=reference.repository, user=caller.user
+            )
+            gated = Gated(registry, self.gates.of(reference.registry))
+            return await forecast.forecast(self.store, gated, reference, image, uid=caller.uid, if_tag=spec.if_tag)
+        except PushdError as error:
+            return forecast.failed(reference, error)
+
+    async def _destinations(self, spec: JobSpec, caller: Principal) -> tuple[Reference, ...]:
+        """Give the destinations, each once, that the caller may push to."""
+        references = {str(reference): reference for reference in map(Reference.parse, spec.destinations)}
+        for reference in references.values():
+            self.policy.check(reference)
+            if spec.if_tag is not None and reference.tag is None:
+                detail = "has no tag that could be looked at, as if_tag says"
+                raise RequestError(Code.REQUEST_INVALID_REFERENCE, str(reference), detail, hint="name the tag")
+            try:
+                await self.registries.connect(
+                    reference.registry, repository=reference.repository, user=caller.user
+                )
+            except RegistryError:
+                continue  # a credential that cannot be read is the delivery's trouble, and told with it
+        return tuple(references.values())
+
+    @asynccontextmanager
+    async def _opened(self, spec: JobSpec, caller: Principal) -> AsyncIterator[tuple[Source, Image]]:
+        """Open the source as the caller and read its image; a spool entry is kept for as long as this lasts."""
+        if spec.spooled is not None:
+            root = Descriptor(spec.spooled.media_type, Digest.parse(spec.spooled.digest), spec.spooled.size)
+            with self.spool.using(spec.spooled.entry, uid=caller.uid):
+                async with _reading(partial(self.open_spooled, spec.spooled.entry, root=root)) as opened:
+                    yield opened
+            return
+        if not caller.paths:
+            raise RequestError(
+                Code.REQUEST_PATH_REFUSED,
+                "source",
+                "names a path, and the caller does not see the daemon's files under the same names",
+                hint="bring the bytes to the spool, as pushctl does by itself",
+            )
+        async with _reading(partial(self.open_source, spec.source, uid=caller.uid, gids=caller.gids)) as opened:
+            yield opened
+
+    def _submission(  # noqa: PLR0917 (one caller, right above)
+        self,
+        spec: JobSpec,
+        references: Sequence[Reference],
+        image: Image,
+        caller: Principal,
+        idempotency_key: str | None,
+        fingerprint: bytes,
+    ) -> Submission:
+        now = datetime.now(UTC)
+        begins = now if spec.not_before is None else max(now, spec.not_before)
+        seconds = self.deadline if spec.deadline is None else spec.deadline
+        return Submission(
+            job_id="".join(secrets.choice(_ALPHABET) for _ in range(12)),
+            spec=replace(
+                spec,
+                destinations=tuple(map(str, references)),
+                not_before=begins if begins > now else None,
+            ),
+            registries=tuple(reference.registry for reference in references),
+            image=image,
+            uid=caller.uid,
+            gids=caller.gids,
+            administrator=caller.administrator,
+            spool=None if spec.spooled is None else spec.spooled.entry,
+            created_at=now,
+            deadline_at=begins + timedelta(seconds=seconds),
+            idempotency_key=idempotency_key,
+            fingerprint=fingerprint,
+        )
+
+    async def _keep(self, submission: Submission, source: Source) -> Job:
+        """Store a job whose bytes are copied to the spool first; what is not needed after all goes."""
+        entry = await self.spool.keep(source, submission.image, uid=submission.uid)
+        with self.spool.using(entry, uid=submission.uid):
+            try:
+                job = await self.store.submit(replace(submission, spool=entry), limit=self.jobs_per_user)
+            except Exception:  # not one that is cancelled: it may be stored all the same
+                await self.spool.discard(entry, "its job was not taken")
+                raise
+        if job.id != submission.job_id:
+            await self.spool.discard(entry, "its job was there already")
+        return job
+
+
+@asynccontextmanager
+async def _reading(open_: partial[Source]) -> AsyncIterator[tuple[Source, Image]]:
+    """Open a source and read its image, in one hop to a thread."""
+
+    def read() -> tuple[Source, Image]:
+        source = open_()
+        try:
+            return source, source.image()
+        except BaseException:
+            source.close()
+            raise
+
+    source, image = await anyio.to_thread.run_sync(read)
+    try:
+        yield source, image
+    finally:
+        source.close()
+
+
+def _check_digests(references: Sequence[Reference], image: Image) -> None:
+    """A destination that names a digest can only ever hold that image."""
+    root = image.root.descriptor.digest
+    for reference in references:
+        if reference.digest is not None and reference.digest != root:
+            raise RequestError(
+                Code.REQUEST_INVALID_REFERENCE,
+                str(reference),
+                f"names another digest than the image, which is {root}",
+                hint="leave the digest out, or name the image's",
+            )

@@ -1,0 +1,64 @@
+"""Where jobs may go: pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from pushd.errors import Code, RequestError
+
+if TYPE_CHECKING:
+    from pushd.oci.reference import Reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Which destinations are taken.
+
+    A pattern without a slash is for `host[:port]`, one with a slash for `host[:port]/repository`; `*` fits anything,
+    slashes included.
+
+    Attributes:
+        allow: a destination must fit one of these,
+        deny: and none of these.
+    """
+
+    allow: tuple[str, ...]
+    deny: tuple[str, ...]
+
+    def check(self, destination: Reference) -> None:
+        """Refuse a destination that is not to be pushed to.
+
+        A link-local address is none unless a pattern names it to the letter: what answers there is the cloud's
+        metadata service, which no submitter is to reach through the daemon.
+
+        Raises:
+            RequestError: `request.forbidden`.
+        """
+        if any(_fits(pattern, destination) for pattern in self.deny):
+            raise _refused(destination, "is denied by the daemon's configuration")
+        if not any(_fits(pattern, destination) for pattern in self.allow):
+            raise _refused(destination, "is not among the destinations the daemon's configuration allows")
+        if _is_link_local(destination.registry) and destination.registry not in self.allow:
+            raise _refused(destination, "is a link-local address, which is no destination unless it is allowed by name")
+
+
+def _fits(pattern: str, destination: Reference) -> bool:
+    name = f"{destination.registry}/{destination.repository}" if "/" in pattern else destination.registry
+    # Brackets are those of an IPv6 address, never a class of characters.
+    return fnmatchcase(name.lower(), pattern.lower().replace("[", "[[]"))
+
+
+def _is_link_local(registry: str) -> bool:
+    host = registry[1 : registry.index("]")] if registry.startswith("[") else registry.partition(":")[0]
+    try:
+        return ip_address(host).is_link_local
+    except ValueError:
+        return False
+
+
+def _refused(destination: Reference, detail: str) -> RequestError:
+    hint = "[destinations] in its configuration says where jobs may go: ask its administrator"
+    return RequestError(Code.REQUEST_FORBIDDEN, str(destination), detail, hint=hint)

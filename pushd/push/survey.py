@@ -1,0 +1,87 @@
+"""What a repository holds already of an image: asked, never changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+from pushd.errors import PushdError
+from pushd.oci.media_types import INDEXES
+from pushd.oci.reply import refusal
+from pushd.oci.upload import Head
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pushd.oci.descriptor import Descriptor
+    from pushd.oci.digest import Digest
+    from pushd.oci.image import Image
+    from pushd.oci.reference import Reference
+    from pushd.push.ports import Registry
+
+_HEADS = 8
+"""Blobs asked for at once."""
+
+
+async def manifests(registry: Registry, reference: Reference, image: Image) -> tuple[Digest | None, frozenset[Digest]]:
+    """Ask which of the image's manifests the repository has: by the tag first, no further if that differs.
+
+    Returns:
+        What the destination names now, None when it is not there, and the digests of the manifests that are.
+
+    Raises:
+        RegistryError: the registry did not answer that.
+    """
+    root = image.root.descriptor
+    found = await registry.head_manifest(reference.repository, reference.target)
+    if found != root.digest:
+        return found, frozenset()
+    present = {root.digest}
+    if root.media_type in INDEXES:
+        for document in image.documents[:-1]:
+            digest = document.descriptor.digest
+            if await registry.head_manifest(reference.repository, str(digest)) == digest:
+                present.add(digest)
+    return found, frozenset(present)
+
+
+async def missing(registry: Registry, reference: Reference, blobs: Iterable[Descriptor]) -> tuple[Descriptor, ...]:
+    """Ask for each blob; give those the repository does not have, in the order given.
+
+    Raises:
+        RegistryError: the registry did not answer that.
+    """
+    blobs = tuple(blobs)
+    absent: set[Digest] = set()
+    places = anyio.CapacityLimiter(_HEADS)
+
+    async def ask(blob: Descriptor) -> None:
+        async with places:
+            reply = await registry.perform(reference.repository, Head(blob.digest))
+        if reply.status == 404 or (reply.status == 200 and reply.length not in (None, blob.size)):  # noqa: PLR2004
+            absent.add(blob.digest)
+        elif reply.status != 200:  # noqa: PLR2004
+            raise refusal(reply, f"{blob.digest} at {reference}", "whether it has the blob")
+
+    try:
+        async with anyio.create_task_group() as asking:
+            for blob in blobs:
+                asking.start_soon(ask, blob)
+    except BaseExceptionGroup as group:
+        raise first(group) from None
+    return tuple(blob for blob in blobs if blob.digest in absent)
+
+
+def first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Give the error that ended a group: one of ours if there is one."""
+    leaves = list(_leaves(group))
+    return next((leaf for leaf in leaves if isinstance(leaf, PushdError)), leaves[0])
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    return [
+        leaf
+        for error in group.exceptions
+        for leaf in (_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    ]

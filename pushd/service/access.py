@@ -1,0 +1,58 @@
+"""Who may do what, out of the configuration: names become numbers here, once, when the daemon starts."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from pushd.api.access import Cap, Doors, group_ids
+from pushd.registry.grants import EVERYONE, Grant, Grants
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pushd.config import Config
+
+
+def doors(config: Config, addresses: Mapping[str, str | bytes]) -> Doors:
+    """Give who is served, and by which socket as what.
+
+    Args:
+        config: what is configured.
+        addresses: the address of each socket of `[sockets]`, by its name, as `getsockname` gives it.
+    """
+    return Doors(
+        own_uid=os.geteuid(),
+        administrators=group_ids(config.access.administrators),
+        submitters=group_ids(config.access.submitters),
+        caps={addresses[name]: Cap(it.role, it.paths) for name, it in config.sockets.items()},
+    )
+
+
+def grants(config: Config) -> Grants:
+    """Give who besides administrators may use the daemon's credentials."""
+    return Grants(
+        tuple(
+            Grant(
+                registry=it.registry,
+                repositories=it.repositories,
+                users=EVERYONE if "*" in it.users else _user_ids(it.users),
+                groups=group_ids(it.groups),
+            )
+            for it in config.credentials.grants
+        )
+    )
+
+
+def _user_ids(names: Iterable[str]) -> frozenset[int]:
+    """Give the ids of users. A number is one; a name the system does not know is left out: nobody has it."""
+    found = set()
+    for name in names:
+        if name.isascii() and name.isdigit():
+            found.add(int(name))
+        else:
+            with suppress(KeyError):
+                found.add(pwd.getpwnam(name).pw_uid)
+    return frozenset(found)
