@@ -66,9 +66,7 @@ class Deliverer:
         """
         reference = Reference.parse(claim.destination)
         image = await self.means.store.image(claim.job_id)
-        connected = await self.registries.connect(
-            reference.registry, repository=reference.repository, user=claim.user
-        )
+        connected = await self.registries.connect(reference.registry, repository=reference.repository, user=claim.user)
         registry = Gated(connected, self.gates.of(reference.registry))
         return await _Delivery(self, claim, stop, reference, image, registry).run()
 

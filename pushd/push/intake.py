@@ -71,7 +71,7 @@ class Intake:
         async with self._opened(spec, caller) as (source, image):
             _check_digests(references, image)
             submission = self._submission(spec, references, image, caller, idempotency_key, fingerprint)
-            if spec.spooled is None and spec.retain is Retain.SPOOL:
+            if _copies(spec):
                 return await self._keep(submission, source)
             return await self.store.submit(submission, limit=self.jobs_per_user)
 
@@ -114,9 +114,7 @@ class Intake:
                 detail = "has no tag that could be looked at, as if_tag says"
                 raise RequestError(Code.REQUEST_INVALID_REFERENCE, str(reference), detail, hint="name the tag")
             try:
-                await self.registries.connect(
-                    reference.registry, repository=reference.repository, user=caller.user
-                )
+                await self.registries.connect(reference.registry, repository=reference.repository, user=caller.user)
             except RegistryError:
                 continue  # a credential that cannot be read is the delivery's trouble, and told with it
         return tuple(references.values())
@@ -127,7 +125,7 @@ class Intake:
         if spec.spooled is not None:
             root = Descriptor(spec.spooled.media_type, Digest.parse(spec.spooled.digest), spec.spooled.size)
             with self.spool.using(spec.spooled.entry, uid=caller.uid):
-                async with _reading(partial(self.open_spooled, spec.spooled.entry, root=root)) as opened:
+                async with _reading(partial(self.open_spooled, spec.spooled.entry, root=root), keep=False) as opened:
                     yield opened
             return
         if not caller.paths:
@@ -137,7 +135,8 @@ class Intake:
                 "names a path, and the caller does not see the daemon's files under the same names",
                 hint="bring the bytes to the spool, as pushctl does by itself",
             )
-        async with _reading(partial(self.open_source, spec.source, uid=caller.uid, gids=caller.gids)) as opened:
+        open_source = partial(self.open_source, spec.source, uid=caller.uid, gids=caller.gids)
+        async with _reading(open_source, keep=_copies(spec)) as opened:
             yield opened
 
     def _submission(  # noqa: PLR0917 (one caller, right above)
@@ -153,7 +152,7 @@ class Intake:
         begins = now if spec.not_before is None else max(now, spec.not_before)
         seconds = self.deadline if spec.deadline is None else spec.deadline
         return Submission(
-            job_id="".join(secrets.choice(_ALPHABET) for _ in range(12)),
+            job_id=_fresh_id(),
             spec=replace(
                 spec,
                 destinations=tuple(map(str, references)),
@@ -185,23 +184,36 @@ class Intake:
         return job
 
 
+def _fresh_id() -> str:
+    """Make up a job's id. Its bytes are asked for at once: the system takes microseconds for each question."""
+    return "".join(_ALPHABET[octet % len(_ALPHABET)] for octet in secrets.token_bytes(12))
+
+
 @asynccontextmanager
-async def _reading(open_: partial[Source]) -> AsyncIterator[tuple[Source, Image]]:
-    """Open a source and read its image, in one hop to a thread."""
+async def _reading(open_: partial[Source], *, keep: bool) -> AsyncIterator[tuple[Source, Image]]:
+    """Open a source and read its image, in one hop to a thread; with `keep` the source stays open meanwhile."""
 
     def read() -> tuple[Source, Image]:
         source = open_()
         try:
-            return source, source.image()
+            image = source.image()
         except BaseException:
             source.close()
             raise
+        if not keep:
+            source.close()  # a few system calls that need not be the loop's
+        return source, image
 
     source, image = await anyio.to_thread.run_sync(read)
     try:
         yield source, image
     finally:
         source.close()
+
+
+def _copies(spec: JobSpec) -> bool:
+    """Whether the bytes are copied before the job is accepted. Those that were brought are in the spool already."""
+    return spec.spooled is None and spec.retain is Retain.SPOOL
 
 
 def _check_digests(references: Sequence[Reference], image: Image) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +23,10 @@ ANONYMOUS = "anonymous"
 
 _TOKENS = ("identitytoken", "registrytoken")
 _MEND = "mend it, or log in again"
+_SETTLED = 2.0
+"""Seconds after which a further change shows in a file's times: the coarsest, FAT's, count in two seconds."""
+
+_Identity = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +54,47 @@ class Credential:
         return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
 
 
-async def docker_config(path: str, registry: str) -> Credential | None:
-    """Look `registry` up in the Docker configuration at `path`; None when neither speaks of the other.
+class DockerConfig:
+    """Docker's `config.json`, read again whenever it has changed: every job asks, and few change it.
 
-    Raises:
-        RegistryError: `registry.credentials`, the file cannot be read, or its entry cannot be used.
+    Args:
+        path: of the file, which need not be there.
     """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._read: tuple[_Identity, dict[str, Any]] | None = None
+
+    async def find(self, registry: str) -> Credential | None:
+        """Look `registry` up; None when the file does not speak of it, or is not there.
+
+        Raises:
+            RegistryError: `registry.credentials`, the file cannot be read, or its entry cannot be used.
+        """
+        try:
+            status = os.stat(self._path)  # noqa: PTH116 (a hop to a thread would take longer than it does)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
+        identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        if self._read is None or self._read[0] != identity:
+            document = await _load(self._path)
+            if time.time() - max(status.st_mtime, status.st_ctime) < _SETTLED:
+                self._read = None  # another change could still look the same
+                return _find(document, self._path, registry)
+            self._read = identity, document
+        return _find(self._read[1], self._path, registry)
+
+
+async def _load(path: str) -> dict[str, Any]:
     try:
         async with aiofiles.open(path, "rb") as file:
             content = await file.read()
     except FileNotFoundError:
-        return None
+        return {}
     except OSError as error:
-        raise _unusable(path, f"cannot be read ({error.strerror})", "let the daemon's user read it") from error
+        raise _unreadable(path, error) from error
     try:
         document: Any = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -68,7 +102,7 @@ async def docker_config(path: str, registry: str) -> Credential | None:
         raise _unusable(path, f"is not JSON ({error})", _MEND) from None
     if not isinstance(document, dict):
         raise _unusable(path, "is no Docker configuration", _MEND)
-    return _find(document, path, registry)
+    return document
 
 
 def _find(document: dict[str, Any], path: str, registry: str) -> Credential | None:
@@ -121,6 +155,10 @@ def _decode(auth: str, path: str, key: str) -> Credential:
     if not colon or not username:
         raise _unusable(path, f"has an `auth` for {quoted(key)} that is not base64 of user:password", "log in again")
     return Credential("docker-config", username, password.rstrip("\0"))
+
+
+def _unreadable(path: str, error: OSError) -> RegistryError:
+    return _unusable(path, f"cannot be read ({error.strerror})", "let the daemon's user read it")
 
 
 def _unusable(path: str, detail: str, hint: str) -> RegistryError:

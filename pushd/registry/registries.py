@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pushd.errors import Code, RequestError
 from pushd.registry.client import RegistryClient
-from pushd.registry.credentials import docker_config
+from pushd.registry.credentials import DockerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ class Registries:
     ) -> None:
         self._wire = wire
         self._settings = settings
-        self._docker_config = docker_config
+        self._docker_config = None if docker_config is None else DockerConfig(str(docker_config))
         self._grants = grants
         self._clients: dict[tuple[str, Credential | None], RegistryClient] = {}
 
@@ -48,7 +48,7 @@ class Registries:
             RegistryError: `registry.credentials`, the file or its entry cannot be used.
             RequestError: `request.forbidden`, there is a credential, and it is not for this user and repository.
         """
-        credential = None if self._docker_config is None else await docker_config(str(self._docker_config), name)
+        credential = None if self._docker_config is None else await self._docker_config.find(name)
         if credential is not None and not self._may_use(name, repository, user):
             detail = f"the daemon's credential for it may not be used by uid {user.uid} for {repository}"
             hint = "ask its administrator for a grant in [credentials]"

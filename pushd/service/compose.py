@@ -17,7 +17,7 @@ import anyio
 
 from pushd import __version__
 from pushd.config import Registry
-from pushd.push.budget import Budget, Disk
+from pushd.push.budget import Budget
 from pushd.push.delivery import Deliverer
 from pushd.push.engine import Engine
 from pushd.push.feed import Feed
@@ -35,6 +35,7 @@ from pushd.push.status import Overview
 from pushd.registry import Registries, Settings, Timeouts, Wire
 from pushd.registry.profiles import PROFILES, profile_for, profile_named
 from pushd.service.access import grants
+from pushd.service.disk import Gauge
 from pushd.source import open_source
 from pushd.source.spooled import SpooledSource
 from pushd.spool import open_spool
@@ -102,7 +103,7 @@ async def compose(config: Config, *, emit: Emit, profiles: Sequence[Profile] = P
         directory = config.spool.directory or config.daemon.state_dir / "spool"
         # The spool asks the budget what fits, and the budget the spool how much there is.
         budget = Budget(
-            measure=lambda: _disk((config.daemon.state_dir, directory), store.size + spool.size),
+            measure=Gauge([config.daemon.state_dir, directory], database=lambda: store.size, spool=lambda: spool.size),
             budget=config.disk.budget,
             reserve=config.disk.reserve,
             emit=emit,
@@ -185,12 +186,6 @@ async def compose(config: Config, *, emit: Emit, profiles: Sequence[Profile] = P
 
 def _open_spooled(directory: Path, entry: str, *, root: Descriptor | None = None) -> SpooledSource:
     return SpooledSource(directory / entry, root)
-
-
-def _disk(directories: Sequence[Path], used: int) -> Disk:
-    """Look at the fuller one of the filesystems that directories are on."""
-    status = min(map(os.statvfs, directories), key=lambda one: one.f_bavail * one.f_frsize)
-    return Disk(free=status.f_bavail * status.f_frsize, total=status.f_blocks * status.f_frsize, used=used)
 
 
 def _retention(config: Config) -> Retention:

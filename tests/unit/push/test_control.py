@@ -15,7 +15,7 @@ from pushd.job import ABSENT, DeliveryState, JobSpec, JobState, Retain, Spooled
 from pushd.telemetry.events import DELIVERY_STARTED, JOB_FINISHED, UPLOAD_CHUNK
 from pushd.work import JobQuery
 from tests.fakes.callers import ROOT, submitter
-from tests.fakes.faults import Answer, SlowBody
+from tests.fakes.faults import Answer, Delay, SlowBody
 from tests.fakes.images import ImageSpec, build_layout
 from tests.fakes.traffic import Kind
 
@@ -217,6 +217,7 @@ async def test_a_tag_that_appears_while_blobs_are_sent_is_seen_before_it_is_put(
     house: Builder, registry: FakeRegistry, tmp_path: Path
 ) -> None:
     layout = build_layout(tmp_path / "image", [ImageSpec(layers=[1000])])
+    registry.misbehave(Delay(seconds=0.5), kind=Kind.COMMIT)
     async with house.run() as pushd:
         job = await pushd.take(spec(layout, f"{registry.address}/team/app:1", if_tag=ABSENT))
         await until(lambda: registry.count(Kind.OPEN) > 0)

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pushd.errors import Code, RegistryError
-from pushd.registry.credentials import Credential, docker_config
+from pushd.registry import credentials
+from pushd.registry.credentials import Credential, DockerConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +30,7 @@ BOB = {"auth": encoded("bob:other")}
 async def read(tmp_path: Path, document: object, registry: str = REGISTRY) -> Credential | None:
     path = tmp_path / "config.json"
     path.write_text(document if isinstance(document, str) else json.dumps(document))
-    return await docker_config(str(path), registry)
+    return await DockerConfig(str(path)).find(registry)
 
 
 async def refused(tmp_path: Path, document: object, registry: str = REGISTRY) -> RegistryError:
@@ -112,7 +114,7 @@ async def test_docker_hubs_own_entry_goes_before_the_tokens_its_login_leaves_bes
 
 
 async def test_no_file_is_no_credential(tmp_path: Path) -> None:
-    assert await docker_config(str(tmp_path / "config.json"), REGISTRY) is None
+    assert await DockerConfig(str(tmp_path / "config.json")).find(REGISTRY) is None
 
 
 @pytest.mark.parametrize("document", [{}, {"auths": {}}, {"auths": None}, {"auths": {"other.example": ALICE}}])
@@ -187,14 +189,14 @@ async def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(b'{"auths": {"\xff": {"auth": "' + SECRET.encode() + b'"}}}')
     with pytest.raises(RegistryError) as caught:
-        await docker_config(str(path), REGISTRY)
+        await DockerConfig(str(path)).find(REGISTRY)
     assert caught.value.code is Code.REGISTRY_CREDENTIALS
     assert SECRET not in "".join(traceback.format_exception(caught.value)) + repr(caught.value.__cause__)
 
 
 async def test_a_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match="Is a directory") as caught:
-        await docker_config(str(tmp_path), REGISTRY)
+        await DockerConfig(str(tmp_path)).find(REGISTRY)
     assert caught.value.code is Code.REGISTRY_CREDENTIALS
 
 
@@ -202,7 +204,7 @@ async def test_a_file_that_is_there_and_cannot_be_read_is_refused(tmp_path: Path
     path = tmp_path / "config.json"
     path.symlink_to(path)  # unreadable for root, too
     with pytest.raises(RegistryError, match="symbolic links") as caught:
-        await docker_config(str(path), REGISTRY)
+        await DockerConfig(str(path)).find(REGISTRY)
     assert caught.value.code is Code.REGISTRY_CREDENTIALS
     assert caught.value.hint
 
@@ -232,3 +234,42 @@ async def test_the_file_is_read_again_each_time(tmp_path: Path) -> None:
     assert before is not None
     assert after is not None
     assert (before.username, after.username) == ("alice", "bob")
+
+
+async def test_a_file_that_has_changed_is_read_again_and_one_that_has_not_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "config.json"
+    reads = 0
+    load = credentials._load
+
+    async def counted(path: str) -> dict[str, Any]:
+        nonlocal reads
+        reads += 1
+        return await load(path)
+
+    monkeypatch.setattr(credentials, "_load", counted)
+    monkeypatch.setattr(credentials, "_SETTLED", -1.0)  # as if every change were long ago
+    config = DockerConfig(str(path))
+
+    assert await config.find(REGISTRY) is None
+    for name in ("alice", "bob"):
+        path.write_text(json.dumps({"auths": {REGISTRY: {"auth": encoded(f"{name}:secret")}}}))
+        for _ in range(3):
+            found = await config.find(REGISTRY)
+            assert found is not None
+            assert found.username == name
+    assert reads == 2
+
+
+async def test_a_file_that_has_just_changed_may_change_again_unseen(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text("{}")
+    config = DockerConfig(str(path))
+    assert await config.find(REGISTRY) is None
+    status = path.stat()
+    path.write_text("[]")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    with pytest.raises(RegistryError):
+        await config.find(REGISTRY)
