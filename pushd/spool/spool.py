@@ -1,0 +1,330 @@
+"""The spool as the API and the engine know it."""
+
+from __future__ import annotations
+
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+
+from pushd.errors import Code, PushdError, RequestError, StoreError
+from pushd.spool.account import Accounts
+from pushd.spool.copying import copy_image
+from pushd.spool.entry import Entry
+from pushd.spool.faults import disk, unknown
+from pushd.spool.intake import Intake
+from pushd.spool.name import fresh_entry
+from pushd.spool.record import Record, utcnow
+from pushd.spool.shelf import RECORD, Found, Shelf
+from pushd.spool.threads import in_thread
+from pushd.telemetry.events import SPOOL_CREATED, SPOOL_REMOVED, Event
+
+if TYPE_CHECKING:
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Collection,
+        Iterable,
+        Iterator,
+    )
+    from concurrent.futures import Executor
+    from datetime import datetime
+    from pathlib import Path
+
+    from pushd.oci.digest import Digest
+    from pushd.oci.image import Image
+    from pushd.spool.copying import Source
+    from pushd.telemetry.events import Value
+    from pushd.work import FileIdentity, SpoolEntry, SpoolFile
+
+
+async def open_spool(
+    directory: Path,
+    *,
+    per_user: int,
+    ttl: float,
+    admit: Callable[[int], None],
+    bound: Callable[[], Awaitable[Collection[str]]],
+    validated: Callable[[FileIdentity, Digest], Awaitable[None]],
+    emit: Callable[[Event], object],
+    threads: Executor,
+    now: Callable[[], datetime] = utcnow,
+) -> Spool:
+    """Open the spool, and read what is there.
+
+    Args:
+        directory: where it is; made if it is not there, and used by this daemon alone.
+        per_user: bytes one user may have reserved.
+        ttl: seconds an entry waits for more bytes, or for its job; callers may ask for less.
+        admit: refuses bytes for which the daemon has no room, with StoreError `store.budget`.
+        bound: gives the ids of the entries that jobs need which have not ended.
+        validated: told of each file whose digest was checked, once it is durable. Nobody changes it after that.
+        emit: told of entries that come and go.
+        threads: where files are read, written and hashed.
+        now: gives the time.
+
+    Raises:
+        StoreError: `store.unavailable`; the directory cannot be used, or another daemon has it.
+    """
+    shelf, found, left = await in_thread(threads, partial(_open, directory))
+    accounts = Accounts(per_user=per_user, admit=admit)
+    intake = Intake(shelf, accounts, validated=validated, threads=threads)
+    spool = Spool(shelf, accounts, intake, ttl=ttl, bound=bound, emit=emit, threads=threads, now=now)
+    spool.take_in(found, left)
+    return spool
+
+
+def _open(directory: Path) -> tuple[Shelf, list[Found], list[str]]:
+    shelf = Shelf(directory)
+    try:
+        return shelf, list(shelf.scan()), shelf.leftovers()
+    except BaseException:
+        shelf.close()
+        raise
+
+
+class Spool:
+    """Entries of bytes, each of one owner, who alone can tell that it is there."""
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        accounts: Accounts,
+        intake: Intake,
+        *,
+        ttl: float,
+        bound: Callable[[], Awaitable[Collection[str]]],
+        emit: Callable[[Event], object],
+        threads: Executor,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._shelf = shelf
+        self._accounts = accounts
+        self._intake = intake
+        self._ttl = ttl
+        self._bound = bound
+        self._emit = emit
+        self._threads = threads
+        self._now = now
+        self._entries: dict[str, Entry] = {}
+        self._damaged: dict[str, int] = {}
+        self._left: list[str] = []
+
+    def take_in(self, found: Iterable[Found], left: Iterable[str]) -> None:
+        """Know what is on the disk already, and what a crash left over there."""
+        self._left += left
+        for it in found:
+            if it.record is None:
+                self._damaged[it.id] = sum(it.blobs.values()) + sum(it.incoming.values())
+                continue
+            entry = self._entries[it.id] = Entry(it, it.record, uses=1)
+            self._accounts.add(entry.record.uid, entry.record.size)
+            self._accounts.of(entry.record.uid).files += 1 + entry.files
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        self._shelf.close()
+
+    @property
+    def entries(self) -> Collection[str]:
+        """The ids of all entries."""
+        return tuple(self._entries)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all entries, those reserved and not yet arrived included."""
+        return self._accounts.size + sum(self._damaged.values())
+
+    # ---------------------------------------------------------------------------------------------- for the API
+
+    async def create(self, *, uid: int, size: int, ttl: float | None) -> SpoolEntry:
+        """Make an entry, with its bytes reserved; see `api.ports.Spool`, as for all of these."""
+        return (await self._make(uid, size, self._ttl if ttl is None else min(ttl, self._ttl))).shown()
+
+    async def get(self, entry: str, *, uid: int) -> SpoolEntry:
+        """Give an entry as it is."""
+        return self._of(entry, uid).shown()
+
+    async def resize(self, entry: str, *, uid: int, size: int) -> SpoolEntry:
+        """Reserve another number of bytes; fewer than are there mean those that are there."""
+        it = self._of(entry, uid)
+        with self._needed(it):
+            before, size = it.record.size, max(size, it.used)
+            if size > before:
+                self._accounts.reserve(uid, size - before)
+            else:
+                self._accounts.add(uid, size - before)
+            it.record = replace(it.record, size=size)
+            it.touch(self._now())
+            await self._save(it)
+        return it.shown()
+
+    async def remove(self, entry: str, *, uid: int) -> None:
+        """Remove an entry that no job needs."""
+        it = self._of(entry, uid)
+        # From here on no submission can take it up: what `bound` says stays so.
+        it.leaving = True
+        try:
+            needed = it.jobs > 0 or entry in await self._bound()
+        except BaseException:
+            it.leaving = False
+            raise
+        if needed:
+            it.leaving = False
+            hint = "it goes when the job has ended; cancel the job first"
+            raise RequestError(Code.REQUEST_STATE, f"spool entry {entry}", "is needed by a job", hint=hint)
+        await self._remove(it, "its owner removed it")
+
+    async def receive(
+        self, entry: str, name: str, *, uid: int, offset: int, pieces: AsyncIterator[bytes], complete: bool
+    ) -> SpoolFile:
+        """Append bytes to a file of an entry; `pieces` are not touched when there is nothing to do with them."""
+        it = self._of(entry, uid)
+        with self._needed(it):
+            async with aclosing(self._noticed(it, pieces)) as noticed:
+                file = await self._intake.receive(it, name, offset=offset, pieces=noticed, complete=complete)
+            await self._save_expiry(it)
+        return file
+
+    # ------------------------------------------------------------------------------------------- for the engine
+
+    async def keep(self, source: Source, image: Image, *, uid: int) -> str:
+        """Copy an image into a fresh entry; give the entry's id. It is durable, and not hashed: the push does that."""
+        files = {document.descriptor.digest: len(document.content) for document in image.documents}
+        files |= {blob.digest: blob.size for blob in image.blobs}
+        it = await self._make(uid, image.size, self._ttl)
+        with self._needed(it):
+            try:
+                self._accounts.admit_files(uid, len(files))
+                it.blobs = {str(digest): size for digest, size in files.items()}
+                it.used = sum(files.values())
+                with disk(self._shelf.path(it.id)):
+                    await copy_image(source, image, partial(self._shelf.new_blob, it.id), self._threads)
+                await in_thread(self._threads, partial(self._shelf.sync_blobs, it.id, files))
+            except BaseException:
+                it.leaving = True
+                with anyio.CancelScope(shield=True), suppress(StoreError):  # what went wrong before is to be told
+                    await self._remove(it, "it could not be filled")
+                raise
+        return it.id
+
+    @contextmanager
+    def using(self, entry: str, *, uid: int) -> Iterator[None]:
+        """Keep an entry of `uid` while the context lasts, and for its time to live after that."""
+        it = self._of(entry, uid)
+        it.unwanted = False
+        it.uses += 1
+        it.jobs += 1
+        try:
+            with self._needed(it):
+                yield
+        finally:
+            it.jobs -= 1
+
+    async def discard(self, entry: str, reason: str) -> None:
+        """Remove an entry whose job has ended. One that is still needed goes with the sweep after the last need."""
+        it = self._entries.get(entry)
+        if it is None or it.leaving:
+            return
+        it.unwanted = True
+        it.record = replace(it.record, expires_at=min(it.record.expires_at, self._now()))
+        # Another job may have taken it up after the caller saw that none needs it. That is asked only where there ever
+        # was another: with ten thousand jobs it is no small question.
+        if it.uses > 1 and entry in await self._bound():
+            return
+        if not it.needed and not it.leaving:
+            await self._remove(it, reason)
+
+    async def sweep(self, now: datetime, bound: Collection[str]) -> None:
+        """Remove what has expired, but for what is in use and the entries in `bound`, which jobs need."""
+        while self._left:
+            await in_thread(self._threads, partial(self._shelf.free, self._left.pop()))
+        for it in tuple(self._entries.values()):
+            if it.record.expires_at <= now and not it.needed and it.id not in bound and not it.leaving:
+                await self._remove(it, "its job has ended" if it.unwanted else "nobody came for it in time")
+        for entry in self._damaged.keys() - set(bound):
+            await in_thread(self._threads, partial(self._shelf.remove, entry))
+            del self._damaged[entry]
+            self._tell_removed(entry, None, "its record is damaged")
+
+    # ---------------------------------------------------------------------------------------------------- within
+
+    def _of(self, entry: str, uid: int) -> Entry:
+        it = self._entries.get(entry)
+        if it is None or it.record.uid != uid or it.leaving:
+            raise unknown(entry)
+        return it
+
+    @contextmanager
+    def _needed(self, it: Entry) -> Iterator[None]:
+        it.needed += 1
+        it.touch(self._now())
+        try:
+            yield
+        finally:
+            it.needed -= 1
+            it.touch(self._now())
+
+    async def _make(self, uid: int, size: int, ttl: float) -> Entry:
+        record = Record.fresh(uid=uid, size=size, ttl=ttl, now=self._now())
+        self._accounts.admit_files(uid, 1)
+        try:
+            self._accounts.reserve(uid, size)
+        except PushdError:
+            self._accounts.of(uid).files -= 1
+            raise
+        entry = fresh_entry()
+
+        def made(_: None) -> None:
+            self._entries[entry] = Entry(Found(entry, record), record, uses=0)
+            fields: dict[str, Value] = {"entry": entry, "uid": uid, "size": size}
+            self._emit(Event(SPOOL_CREATED, self._now(), fields=fields, uid=uid))
+
+        try:
+            await in_thread(self._threads, partial(self._shelf.make, entry, record), then=made)
+        finally:
+            if entry not in self._entries:
+                self._accounts.add(uid, -size)
+                self._accounts.of(uid).files -= 1
+        return self._entries[entry]
+
+    async def _save(self, it: Entry) -> None:
+        async with it.writer(RECORD):
+            record = it.record
+            await in_thread(self._threads, partial(self._shelf.save, it.id, record))
+            it.saved = record
+
+    async def _save_expiry(self, it: Entry) -> None:
+        """Write down that it lives longer; only now and then."""
+        it.touch(self._now())
+        if it.record.outdated(it.saved) and not it.leaving:
+            await self._save(it)
+
+    async def _noticed(self, it: Entry, pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        """Give the pieces; that they come keeps the entry alive, also when the daemon dies meanwhile."""
+        async for piece in pieces:
+            yield piece
+            await self._save_expiry(it)
+
+    async def _remove(self, it: Entry, reason: str) -> None:
+        it.leaving = True
+
+        def removed(_: None) -> None:
+            del self._entries[it.id]
+            self._intake.forget(it.id)
+            self._accounts.add(it.record.uid, -it.record.size)
+            self._accounts.of(it.record.uid).files -= 1 + it.files
+            self._tell_removed(it.id, it.record.uid, reason)
+
+        try:
+            await in_thread(self._threads, partial(self._shelf.remove, it.id), then=removed)
+        finally:
+            it.leaving = it.id not in self._entries
+
+    def _tell_removed(self, entry: str, uid: int | None, reason: str) -> None:
+        fields: dict[str, Value] = {"entry": entry, "uid": uid, "reason": reason}
+        self._emit(Event(SPOOL_REMOVED, self._now(), fields=fields, uid=uid))
