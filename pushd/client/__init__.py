@@ -21,37 +21,39 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
-from pushd.client.documents import error_of, job_of
-from pushd.client.exchange import Broken, Request, send
+from pushd.client import targets
+from pushd.client.conversation import LONGEST_PAUSE, Conversation
+from pushd.client.documents import job_of
+from pushd.client.exchange import Request
 from pushd.client.sources import absolute
-from pushd.errors import Code, DaemonError
-from pushd.job import Verify
+from pushd.client.submission import sourced, wishes
+from pushd.errors import Code, PushdError
+from pushd.job import Retain, Verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from datetime import datetime
 
-    from pushd.client.exchange import Response
-    from pushd.errors import PushdError
-    from pushd.job import Job, JobState
+    from pushd.job import Job, JobState, Spooled
 
 T = TypeVar("T")
 
 __all__ = ["Client", "default_socket_path"]
 
 SYSTEM_SOCKET: Final = "/run/pushd/pushd.sock"
-_HOW_TO_START: Final = "start it with `systemctl start pushd` or `python -m pushd`, or name its socket in PUSHD_SOCKET"
 
-_FIRST_CONTACT: Final = 5.0  # seconds; a daemon never heard of is more likely absent than restarting
-_FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 1.0
 _POLL: Final = 30.0  # seconds the daemon is asked to hold a wait
 _GRACE: Final = 30.0  # seconds on top of what the daemon was asked to hold
 _SUBMIT_WITHIN: Final = 300.0  # the daemon reads and checks the whole source's structure before it answers
-_STREAM_SILENCE: Final = 90.0  # seconds without even a keep-alive
+_TRY_WITHIN: Final = 300.0  # it waits for registries that may not answer, several times
 _PAGE: Final = 100
-_SUCCESS: Final = range(200, 300)
+_JSON: Final = {"Content-Type": "application/json"}
+_OUT_OF_REACH: Final = frozenset(
+    {Code.SOURCE_NOT_FOUND, Code.SOURCE_UNREADABLE, Code.SOURCE_FORBIDDEN, Code.REQUEST_PATH_REFUSED}
+)
+"""What the daemon says of a path that only the caller can open."""
 
 
 def default_socket_path(environ: Mapping[str, str] = os.environ) -> str:
@@ -68,23 +70,35 @@ def default_socket_path(environ: Mapping[str, str] = os.environ) -> str:
 class Client:
     """Talks to the daemon behind one socket.
 
-    Attributes:
-        socket_path: where it is looked for.
-        patience: seconds to go on trying while a daemon that answered before does not; one that never
-            answered is given at most 5 s, and none when there is no socket at all.
-
     All methods may raise:
         DaemonError: `daemon.unreachable`, no daemon, or none that lets the caller in; `daemon.socket`, the path
             cannot be a socket's; `daemon.internal`, the answer makes no sense.
         PushdError: what the daemon answered, as the subclass of its code.
+
+    What is said of a job that is not there is also said of one that is not the caller's.
     """
 
     def __init__(self, socket_path: str | None = None, *, patience: float = 60.0) -> None:
-        self.socket_path = socket_path or default_socket_path()
-        self.patience = patience
-        self._reached = False
+        """Talk to the daemon at `socket_path`, or at `default_socket_path()`.
 
-    def submit(
+        A daemon that answered before and does not now is tried for `patience` seconds more; one that never answered
+        for at most 5 s, and not at all when there is no socket.
+        """
+        self._conversation = Conversation(socket_path or default_socket_path(), patience)
+
+    @property
+    def socket_path(self) -> str:
+        """Where the daemon is looked for."""
+        return self._conversation.socket_path
+
+    @property
+    def patience(self) -> float:
+        """Seconds to go on trying while a daemon that answered before does not."""
+        return self._conversation.patience
+
+    # ------------------------------------------------------------------------------------------------ handing over
+
+    def submit(  # noqa: PLR0913 (what may be asked of a job; by keyword)
         self,
         source: str,
         destinations: Sequence[str],
@@ -93,9 +107,16 @@ class Client:
         labels: Mapping[str, str] | None = None,
         deadline: float | None = None,
         verify: Verify = Verify.TAG,
+        not_before: datetime | None = None,
+        if_tag: str | None = None,
+        retain: Retain = Retain.SOURCE,
         idempotency_key: str | None = None,
+        progress: Callable[[int, int | None], None] | None = None,
     ) -> Job:
         """Hand over a job. When this returns it is on the daemon's disk and will be delivered, whatever happens here.
+
+        The daemon is given the path. Where it cannot or may not read what is there, the image is opened here, as the
+        caller, and its bytes are brought to the daemon's spool; when this returns they are there, all of them.
 
         Args:
             source: `oci:DIR[:REF]` or `oci-archive:FILE[:REF]`; a relative path is taken from this process's
@@ -105,33 +126,127 @@ class Client:
             labels: the caller's own words, returned and never interpreted.
             deadline: seconds from now after which what is unfinished fails; None for the daemon's default.
             verify: what is read back before a destination counts as done.
+            not_before: when it may begin at the earliest, with a time zone; None for at once.
+            if_tag: what each destination's tag must name when it is put: `pushd.job.ABSENT`, or a digest; None for
+                whatever it may be.
+            retain: where the bytes are kept until the job ends.
             idempotency_key: 1 to 255 printable ASCII characters; submitting again with the same key gives the same
                 job. One is made up when none is given.
+            progress: told the bytes brought so far, and how many there are, while bytes are brought; by whichever
+                thread brought them, one at a time.
 
         Raises:
-            RequestError: the request was refused.
-            SourceError: the image is missing, malformed, or not what it says it is.
+            RequestError: the request was refused: `request.limit` and `request.forbidden` among others;
+                `request.idempotency_conflict`, the key was used for something else.
+            SourceError: the image is missing, malformed, not what it says it is, or not the caller's to read.
+            StoreError: `store.budget`, `store.full`; the daemon has no room for it now.
         """
-        document = {
-            "source": absolute(source),
-            "destinations": list(destinations),
-            "priority": priority,
-            "labels": dict(labels or {}),
-            "deadline": deadline,
-            "verify": verify,
-        }
-        request = Request(
-            method="POST",
-            target="/v1/jobs",
-            headers={
-                "Content-Type": "application/json",
-                # What `secrets.token_hex` does, without importing it and what it imports.
-                "Idempotency-Key": idempotency_key or os.urandom(16).hex(),
-            },
-            body=json.dumps(document).encode(),
-            answer_within=_SUBMIT_WITHIN,
+        wanted = wishes(
+            destinations,
+            priority=priority,
+            labels=labels,
+            deadline=deadline,
+            verify=verify,
+            not_before=not_before,
+            if_tag=if_tag,
+            retain=retain,
         )
-        return self._ask(request, job_of)
+        name, key = absolute(source), idempotency_key or _new_key()
+        return self._with_source(
+            name, lambda spooled: self._post_job(sourced(wanted, name, spooled), key), progress=progress, keep=True
+        )
+
+    def submit_stream(  # noqa: PLR0913 (what may be asked of a job; by keyword)
+        self,
+        stream: BinaryIO,
+        destinations: Sequence[str],
+        *,
+        reference: str = "",
+        priority: int = 0,
+        labels: Mapping[str, str] | None = None,
+        deadline: float | None = None,
+        verify: Verify = Verify.TAG,
+        not_before: datetime | None = None,
+        if_tag: str | None = None,
+        retain: Retain = Retain.SOURCE,
+        idempotency_key: str | None = None,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> Job:
+        """Hand over a job whose image comes down a pipe. When this returns it will be delivered, as with `submit`.
+
+        Args:
+            stream: an OCI archive or one that `docker save`, `podman save` or `skopeo copy` wrote, plain or compressed
+                with gzip. Read once, forwards, to its end; not closed.
+            destinations: references, at least one.
+            reference: which image of the archive, by name, or `@N` for the one at position N, from 0; empty for the
+                only one.
+            priority: as `submit` has it; so are `labels`, `deadline`, `verify`, `not_before`, `if_tag`, `retain` and
+                `idempotency_key`.
+            labels: see there.
+            deadline: see there.
+            verify: see there.
+            not_before: see there.
+            if_tag: see there.
+            retain: see there.
+            idempotency_key: see there.
+            progress: told the bytes brought so far, and None, for nobody knows how many will come.
+
+        Raises:
+            SourceError: `source.archive_invalid`, it is damaged, cut off, or no such archive; `source.ambiguous`,
+                `source.reference_unknown`, `source.blob_missing` and others, the image is not there, or not whole.
+            RequestError, StoreError: as `submit` does; `request.not_found`, the daemon forgot what was brought.
+        """
+        wanted = wishes(
+            destinations,
+            priority=priority,
+            labels=labels,
+            deadline=deadline,
+            verify=verify,
+            not_before=not_before,
+            if_tag=if_tag,
+            retain=retain,
+        )
+        key = idempotency_key or _new_key()
+        from pushd.client.piped import bring_stream  # noqa: PLC0415 (tarfile, zlib, hashlib: a job by path needs none)
+
+        def hand_over(name: str, spooled: Spooled) -> Job:
+            return self._post_job(sourced(wanted, f"-:{name}" if name else "-", spooled), key)
+
+        return bring_stream(self._conversation, stream, reference, hand_over, progress=progress)
+
+    def plan(
+        self,
+        source: str,
+        destinations: Sequence[str],
+        *,
+        verify: Verify = Verify.TAG,
+        if_tag: str | None = None,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> Mapping[str, Any]:
+        """Tell what submitting this would do; nothing changes at any registry.
+
+        Where the daemon cannot read the source its bytes are brought, as `submit` does, and removed afterwards.
+
+        Returns:
+            `source`, `digest`, `media_type`, `size` (bytes), and `destinations`: for each its `action` (`nothing`,
+            `push` or `fail`), the digest its `tag` names now, how many bytes are `present`, would be `mount`ed and
+            `send`t, `blobs` one by one, and the `failure`.
+
+        Raises:
+            RequestError, SourceError, StoreError: as `submit` does.
+        """
+        wanted = wishes(destinations, verify=verify, if_tag=if_tag)
+        name = absolute(source)
+
+        def ask(spooled: Spooled | None) -> Mapping[str, Any]:
+            body = json.dumps(sourced(wanted, name, spooled)).encode()
+            target = targets.path("plan")
+            request = Request(method="POST", target=target, headers=_JSON, body=body, answer_within=_TRY_WITHIN)
+            return self._conversation.ask(request, dict)
+
+        return self._with_source(name, ask, progress=progress, keep=False)
+
+    # --------------------------------------------------------------------------------------------------------- jobs
 
     def get(self, job_id: str) -> Job:
         """Give one job as it is now, with the progress of its transfers.
@@ -139,23 +254,36 @@ class Client:
         Raises:
             RequestError: `request.not_found`.
         """
-        return self._ask(Request(method="GET", target=_job_path(job_id)), job_of)
+        return self._conversation.ask(Request(method="GET", target=targets.path("jobs", job_id)), job_of)
 
-    def list(self, *, states: Collection[JobState] = ()) -> Iterator[Job]:
+    def list(
+        self,
+        *,
+        states: Collection[JobState] = (),
+        labels: Mapping[str, str] | None = None,
+        registry: str | None = None,
+    ) -> Iterator[Job]:
         """Give jobs, newest first and without their transfers, page by page as they are taken.
 
         Args:
             states: only jobs in one of these; all when empty.
+            labels: only jobs that carry all of these.
+            registry: only jobs with a destination at this `host[:port]`.
         """
-        after: str | None = None
+        asked = [
+            *(("state", state.value) for state in states),
+            *(("label", f"{key}={value}") for key, value in (labels or {}).items()),
+            *([("registry", registry)] if registry is not None else []),
+            ("limit", str(_PAGE)),
+        ]
+        page: list[tuple[str, str]] = []
         while True:
-            query = [*(("state", state.value) for state in states), ("limit", str(_PAGE))]
-            if after is not None:
-                query.append(("after", after))
-            jobs, after = self._ask(Request(method="GET", target=f"/v1/jobs?{_query(query)}"), _page_of)
+            request = Request(method="GET", target=targets.path("jobs") + targets.query([*asked, *page]))
+            jobs, after = self._conversation.ask(request, _page_of)
             yield from jobs
             if after is None:
                 return
+            page = [("after", after)]
 
     def wait(self, job_id: str, timeout: float | None = None) -> Job:
         """Wait until a job has ended, over restarts of the daemon too.
@@ -174,13 +302,13 @@ class Client:
         while True:
             asked_at = time.monotonic()
             poll = _POLL if until is None else max(0.0, min(_POLL, until - asked_at))
-            target = f"{_job_path(job_id)}/wait?timeout={poll:.3f}"
-            job = self._ask(Request(method="GET", target=target, answer_within=poll + _GRACE), job_of)
+            target = targets.path("jobs", job_id, "wait") + targets.query([("timeout", f"{poll:.3f}")])
+            job = self._conversation.ask(Request(method="GET", target=target, answer_within=poll + _GRACE), job_of)
             now = time.monotonic()
             if job.state.terminal or (until is not None and now >= until):
                 return job
             if now - asked_at < poll / 2:  # a daemon that stops lets its waiters go early; do not race it
-                time.sleep(min(_LONGEST_PAUSE, poll))
+                time.sleep(min(LONGEST_PAUSE, poll))
 
     def cancel(self, job_id: str) -> Job:
         """End what is not finished of a job, and give the job as it is then: what runs may take a moment to stop.
@@ -188,11 +316,71 @@ class Client:
         Raises:
             RequestError: `request.not_found`.
         """
-        return self._ask(Request(method="POST", target=f"{_job_path(job_id)}/cancel"), job_of)
+        return self._touch(job_id, "cancel")
+
+    def pause(self, job_id: str) -> Job:
+        """Stop what runs of a job where that loses nothing, and begin nothing more; its deadline waits with it.
+
+        Raises:
+            RequestError: `request.not_found`; `request.state`, it has ended.
+        """
+        return self._touch(job_id, "pause")
+
+    def resume(self, job_id: str) -> Job:
+        """Let a paused job go on.
+
+        Raises:
+            RequestError: `request.not_found`; `request.state`, it has ended.
+        """
+        return self._touch(job_id, "resume")
+
+    def retry(self, job_id: str) -> Job:
+        """Try again what failed or was cancelled of a job, and nothing else, with all of its time anew.
+
+        Raises:
+            RequestError: `request.not_found`; `request.state`, its bytes were in the spool and are gone.
+        """
+        return self._touch(job_id, "retry")
+
+    # --------------------------------------------------------------------------------------------------- registries
+
+    def pause_registry(self, name: str) -> Mapping[str, Any]:
+        """Have nothing more sent to a registry, `host[:port]`; give it as `registry`, and `paused_since`.
+
+        Raises:
+            RequestError: `request.forbidden`, the caller is no administrator.
+        """
+        return self._registry(name, "pause")
+
+    def resume_registry(self, name: str) -> Mapping[str, Any]:
+        """Have a paused registry served again; likewise."""
+        return self._registry(name, "resume")
+
+    def diagnose(self, target: str) -> Mapping[str, Any]:
+        """Have the daemon try how a registry is spoken to, and with what result.
+
+        Args:
+            target: `host[:port]`, or `host[:port]/repository`: then the right to push there is tried as well, with an
+                upload that is taken back.
+
+        Returns:
+            `target`, and `checks` in the order they were made: `check`, `ok` (None: it could not be told), `detail`,
+            and a `hint` where something is to be done.
+
+        Raises:
+            RequestError: `request.invalid_reference`, `request.forbidden`.
+        """
+        name, _, repository = target.partition("/")
+        return self._registry(name, "diagnose", {"repository": repository} if repository else {})
+
+    # ------------------------------------------------------------------------------------------------ what goes on
 
     def status(self) -> Mapping[str, Any]:
-        """Give what the daemon says of itself: version, limits, queue, uploads, registries."""
-        return self._ask(Request(method="GET", target="/v1/status"), dict)
+        """Give what the daemon says of itself: version, queue, uploads, registries, the slowest transfers.
+
+        Administrators are also told its limits and its disk; others what concerns their own jobs.
+        """
+        return self._conversation.ask(Request(method="GET", target=targets.path("status")), dict)
 
     def events(self, after: int = 0, *, job: str | None = None, follow: bool = True) -> Iterator[Mapping[str, Any]]:
         """Give events as they happen: numbered ones under `seq`, each once and in order, with progress in between.
@@ -206,125 +394,63 @@ class Client:
             follow: whether to go on at the present, and not end there.
 
         Raises:
-            RequestError: `request.not_found`.
+            RequestError: `request.not_found`; `request.events_gone`, what followed `after` is past its time, or the
+                daemon's database was restored meanwhile and counts anew; `request.malformed`, there was no such number.
         """
-        patience = _Patience(self)
-        while True:
-            try:
-                for event in self._stream(after, job, follow):
-                    patience.renew()
-                    if event is None:
-                        continue
-                    seq = event.get("seq")
-                    if seq is not None:
-                        if seq <= after:
-                            continue
-                        after = seq
-                    yield event
-                    if follow and job is not None and event["event"] == "job.finished":
-                        return
-            except Broken as broken:
-                patience.spend(broken)
-            else:
-                if not follow:
-                    return
-                patience.spend(Broken("the daemon ended the stream"))
-                # The end may have been told while nobody listened: then what is left is read, and no more awaited.
-                follow = job is None or not self.get(job).state.terminal
+        from pushd.client.events import EventStream  # noqa: PLC0415 (a job handed over needs none)
 
-    def _stream(self, after: int, job: str | None, follow: bool) -> Iterator[Mapping[str, Any] | None]:  # noqa: FBT001 (private, named by its caller)
-        query = [("after", str(after)), ("follow", str(int(follow)))]
-        if job is not None:
-            query.append(("job", job))
-        request = Request(method="GET", target=f"/v1/events?{_query(query)}", answer_within=_STREAM_SILENCE)
-        with send(self.socket_path, request) as response:
-            self._reached = True
-            if response.status not in _SUCCESS:
-                raise _refusal(response)
-            for line in response.lines():
-                yield self._decode(line, dict) if line.strip() else None
+        stream = EventStream(self._conversation, after, job)
+        yield from stream.read(follow=follow, ended=lambda: job is not None and self.get(job).state.terminal)
 
-    def _ask(self, request: Request, read: Callable[[Any], T]) -> T:
-        patience = _Patience(self)
-        while True:
-            try:
-                with send(self.socket_path, request) as response:
-                    self._reached = True
-                    if response.status not in _SUCCESS:
-                        raise _refusal(response)
-                    return self._decode(response.body(), read)
-            except Broken as broken:
-                patience.spend(broken)
+    # ------------------------------------------------------------------------------------------------------ private
 
-    def _decode(self, body: bytes, read: Callable[[Any], T]) -> T:
+    def _with_source(
+        self,
+        name: str,
+        ask: Callable[[Spooled | None], T],
+        *,
+        progress: Callable[[int, int | None], None] | None,
+        keep: bool,
+    ) -> T:
+        """Ask something about a source: by its path, or where the daemon cannot open that, with the bytes brought."""
         try:
-            return read(json.loads(body))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DaemonError(
-                Code.DAEMON_INTERNAL, self.socket_path, "the answer is not one this client understands",
-                hint="is the daemon another version? `pushctl status` and `pushctl --version` tell",
-            ) from error  # fmt: skip
+            return ask(None)
+        except PushdError as error:
+            if error.code not in _OUT_OF_REACH:
+                raise
+        from pushd.client.bringing import bring_source  # noqa: PLC0415 (a job by path needs none of what it imports)
+
+        return bring_source(self._conversation, name, ask, progress=progress, keep=keep)
+
+    def _post_job(self, document: Mapping[str, Any], key: str) -> Job:
+        request = Request(
+            method="POST",
+            target=targets.path("jobs"),
+            headers={**_JSON, "Idempotency-Key": key},
+            body=json.dumps(document).encode(),
+            answer_within=_SUBMIT_WITHIN,
+        )
+        return self._conversation.ask(request, job_of)
+
+    def _touch(self, job_id: str, verb: str) -> Job:
+        return self._conversation.ask(Request(method="POST", target=targets.path("jobs", job_id, verb)), job_of)
+
+    def _registry(self, name: str, verb: str, document: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        body = b"" if document is None else json.dumps(document).encode()
+        request = Request(
+            method="POST",
+            target=targets.path("registries", name, verb),
+            headers=_JSON if body else {},
+            body=body,
+            answer_within=_TRY_WITHIN,
+        )
+        return self._conversation.ask(request, dict)
 
 
-class _Patience:
-    """How long a call goes on trying: counted from when the daemon was last heard."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self.renew()
-
-    def renew(self) -> None:
-        """The daemon was heard: begin anew."""
-        self._since: float | None = None
-        self._pause = _FIRST_PAUSE
-
-    def spend(self, broken: Broken) -> None:
-        """Pause before another try, each time longer.
-
-        Raises:
-            DaemonError: `daemon.unreachable`, there has been enough of it.
-        """
-        client = self._client
-        now = time.monotonic()
-        if self._since is None:
-            self._since = now
-        known = client._reached  # noqa: SLF001 (a part of the client)
-        limit = client.patience if known else 0.0 if broken.absent else min(client.patience, _FIRST_CONTACT)
-        if now - self._since + self._pause > limit:
-            raise DaemonError(
-                Code.DAEMON_UNREACHABLE, client.socket_path, f"no daemon answers: {broken.reason}", hint=_HOW_TO_START
-            ) from broken
-        time.sleep(self._pause)
-        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-
-
-def _refusal(response: Response) -> PushdError:
-    after = response.headers.get("retry-after", "")
-    try:
-        document = json.loads(response.body())
-    except ValueError:
-        document = None
-    return error_of(
-        response.status,
-        document if isinstance(document, dict) else {},
-        retry_after=float(after) if after.isdecimal() else None,
-    )
+def _new_key() -> str:
+    """Make up an idempotency key: what `secrets.token_hex` does, without importing it and what it imports."""
+    return os.urandom(16).hex()
 
 
 def _page_of(document: Mapping[str, Any]) -> tuple[Sequence[Job], str | None]:
     return [job_of(job) for job in document["jobs"]], document["next"]
-
-
-def _job_path(job_id: str) -> str:
-    return f"/v1/jobs/{_quote(job_id)}"
-
-
-def _query(pairs: Sequence[tuple[str, str]]) -> str:
-    return "&".join(f"{name}={_quote(value)}" for name, value in pairs)
-
-
-def _quote(text: str) -> str:
-    """Percent-encode all but unreserved characters (RFC 3986, 2.3); `urllib.parse` is slow to import."""
-    safe = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~"
-    octets = text.encode(errors="surrogateescape")
-    return "".join(chr(octet) if chr(octet) in safe else f"%{octet:02X}" for octet in octets)

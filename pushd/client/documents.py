@@ -1,6 +1,7 @@
 """The daemon's JSON as values: the job, and the problem (RFC 9457).
 
-Fields this version does not know are passed over: a newer daemon says more.
+Fields this version does not know are passed over: a newer daemon says more. An older one says less: what came with a
+later version may be absent.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pushd.errors import Code, DaemonError, Origin, RegistryError, RequestError, SourceError, StoreError
-from pushd.job import Delivery, DeliveryState, Failure, Job, JobState, Transfer, TransferState, Try
+from pushd.job import Delivery, DeliveryState, Failure, Job, JobState, Retain, Transfer, TransferState, Try
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +28,10 @@ _BY_STATUS = {
     403: Code.REQUEST_FORBIDDEN,
     404: Code.REQUEST_NOT_FOUND,
     405: Code.REQUEST_METHOD,
-    409: Code.REQUEST_CONFLICT,
+    409: Code.REQUEST_STATE,
+    410: Code.REQUEST_EVENTS_GONE,
     413: Code.REQUEST_TOO_LARGE,
+    429: Code.REQUEST_LIMIT,
     507: Code.STORE_FULL,
 }
 _SERVER_ERROR = 500
@@ -54,6 +57,10 @@ def job_of(document: Mapping[str, Any]) -> Job:
         deadline_at=datetime.fromisoformat(document["deadline_at"]),
         finished_at=_time(document.get("finished_at")),
         deliveries=tuple(_delivery(delivery) for delivery in document["deliveries"]),
+        not_before=_time(document.get("not_before")),
+        if_tag=document.get("if_tag"),
+        retain=Retain(document.get("retain", Retain.SOURCE)),
+        paused_at=_time(document.get("paused_at")),
     )
 
 
@@ -96,6 +103,7 @@ def _transfer(document: Mapping[str, Any]) -> Transfer:
         state=TransferState(document["state"]),
         done=document.get("done", 0),
         sent=document.get("sent", 0),
+        resumed=document.get("resumed", 0),
     )
 
 

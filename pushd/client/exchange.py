@@ -1,4 +1,4 @@
-"""One HTTP/1.1 exchange with the daemon over its unix socket (RFC 9112), a connection for each.
+"""HTTP/1.1 exchanges with the daemon over its unix socket (RFC 9112), a connection for each or one for many.
 
 The standard library's `http.client` would do, but importing it costs more time than everything else a short command
 does together: it brings `email` and `ssl` for headers and hosts that a unix socket does not have.
@@ -7,9 +7,10 @@ does together: it brings `email` and `ssl` for headers and hosts that a unix soc
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
 from pushd.errors import Code, DaemonError
 
@@ -20,6 +21,10 @@ CONNECT_TIMEOUT = 5.0
 """Seconds; longer than any backlog of a daemon that is alive."""
 MAX_PATH = 107
 """Bytes of a unix socket's address, the final NUL apart (unix(7))."""
+PIECE = 1 << 20
+"""Bytes of a body that are handed to the kernel at once."""
+_BUFFER = 1 << 20
+"""Bytes that may be on their way to the daemon. More of them at once are fewer changes between the two processes."""
 _MAX_LINE = 65536
 _PIECE = 65536
 
@@ -38,6 +43,40 @@ class Broken(Exception):  # noqa: N818 (a state of the conversation that is usua
         self.absent = absent
 
 
+class Body(Protocol):
+    """What is sent with a request, piece by piece."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of it."""
+
+    def write(self, connection: socket.socket, done: int) -> int:
+        """Send some of what follows the first `done` bytes, and give how many.
+
+        Raises:
+            OSError: the connection's.
+            PushdError: the bytes are not to be had; nothing more is sent then.
+        """
+
+
+class Bytes:
+    """A body that is in memory."""
+
+    __slots__ = ("_content",)
+
+    def __init__(self, content: bytes | memoryview) -> None:
+        self._content = memoryview(content)
+
+    @property
+    def size(self) -> int:
+        """Bytes of it."""
+        return len(self._content)
+
+    def write(self, connection: socket.socket, done: int) -> int:
+        """Send some of it."""
+        return connection.send(self._content[done : done + PIECE])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One request.
@@ -50,19 +89,76 @@ class Request:
     method: str
     target: str
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    body: bytes | Body = b""
     answer_within: float = 30.0
 
-    def encode(self) -> bytes:
-        """Give the bytes to send."""
+    @property
+    def content(self) -> Body:
+        """The body."""
+        return Bytes(self.body) if isinstance(self.body, bytes) else self.body
+
+    def head(self, *, lasting: bool = False) -> bytes:
+        """Give what goes before the body; with `lasting` another request follows on the same connection."""
         lines = [
             f"{self.method} {self.target} HTTP/1.1",
             "Host: pushd",
-            "Connection: close",
-            f"Content-Length: {len(self.body)}",
+            *([] if lasting else ["Connection: close"]),
+            f"Content-Length: {self.content.size}",
             *(f"{name}: {value}" for name, value in self.headers.items()),
         ]
-        return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+class Connection:
+    """A connection for one request after the other, of one thread. Made when needed, and anew when it was lost."""
+
+    __slots__ = ("_lasting", "_path", "_socket", "_stream")
+
+    def __init__(self, path: str, *, lasting: bool = True) -> None:
+        """Speak to the socket at `path`; without `lasting`, for one exchange at a time."""
+        self._path = path
+        self._lasting = lasting
+        self._socket: socket.socket | None = None
+        self._stream: BinaryIO | None = None
+
+    def exchange(self, request: Request) -> Response:
+        """Send `request`, and read the head of the answer, which is to be used as a context manager.
+
+        Raises:
+            Broken: nobody answered, or not to the end; worth another try.
+            DaemonError: `daemon.socket`, the path cannot be a socket's or what answers is not the daemon;
+                `daemon.unreachable`, the socket is there but not for the caller.
+            PushdError: what the body raises.
+        """
+        connection, stream = self._open()
+        try:
+            connection.settimeout(request.answer_within)
+            whole = _transmit(connection, request, lasting=self._lasting)
+            return Response(self, self._path, stream, reusable=self._lasting and whole)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):
+                raise _interrupted(error) from error
+            if isinstance(error, ValueError):
+                raise _not_http(self._path) from error
+            raise
+
+    def close(self) -> None:
+        """Release what is open. Idempotent, and no end: the next exchange connects again."""
+        if self._stream is not None:
+            self._stream.close()
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = self._stream = None
+
+    def _open(self) -> tuple[socket.socket, BinaryIO]:
+        # Something to be read where nothing was asked is the end: the daemon closed an idle connection, or restarted.
+        if self._socket is not None and _ready(self._socket, select.POLLIN, 0):
+            self.close()
+        if self._socket is None or self._stream is None:
+            self._socket = _connect(self._path)
+            self._stream = self._socket.makefile("rb")
+        return self._socket, self._stream
 
 
 class Response:
@@ -73,18 +169,22 @@ class Response:
         headers: by lower-case name.
     """
 
-    def __init__(self, path: str, connection: socket.socket, stream: BinaryIO) -> None:
-        self._path = path
+    def __init__(self, connection: Connection, path: str, stream: BinaryIO, *, reusable: bool) -> None:
         self._connection = connection
+        self._path = path
         self._stream = stream
+        self._reusable = reusable
+        self._read = False
         self.status, self.headers = _head(stream)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stream.close()
-        self._connection.close()
+        framed = "content-length" in self.headers or "transfer-encoding" in self.headers
+        closing = "close" in self.headers.get("connection", "").lower()
+        if not (self._reusable and self._read and framed) or closing:
+            self._connection.close()
 
     def pieces(self) -> Iterator[bytes]:
         """Give the body as it arrives.
@@ -101,6 +201,7 @@ class Response:
             else:
                 while piece := _read_some(self._stream, _PIECE):
                     yield piece
+            self._read = True
         except OSError as error:
             raise _interrupted(error) from error
         except ValueError as error:
@@ -129,31 +230,40 @@ class Response:
 
 
 def send(path: str, request: Request) -> Response:
-    """Connect to the socket at `path`, send `request`, and read the head of the answer.
+    """Send one request over a connection of its own to the socket at `path`; otherwise as `Connection.exchange`."""
+    return Connection(path, lasting=False).exchange(request)
 
-    Raises:
-        Broken: nobody answered, or not to the end; worth another try.
-        DaemonError: `daemon.socket`, the path cannot be a socket's or what answers is not the daemon;
-            `daemon.unreachable`, the socket is there but not for the caller.
+
+def _transmit(connection: socket.socket, request: Request, *, lasting: bool) -> bool:
+    """Send a request, and tell whether all of it went.
+
+    A daemon may answer before it has read everything, with a refusal worth reading: then the rest is not sent.
     """
-    connection = _connect(path)
-    stream: BinaryIO | None = None
+    body: Body = request.content
+    head = request.head(lasting=lasting)
+    if body.size <= PIECE and isinstance(request.body, bytes):
+        head, body = head + request.body, Bytes(b"")  # one message, and the daemon wakes once
     try:
-        connection.settimeout(request.answer_within)
-        # A daemon may answer before it has read everything, with a refusal worth reading.
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            connection.sendall(request.encode())
-        stream = connection.makefile("rb")
-        return Response(path, connection, stream)
-    except BaseException as error:
-        if stream is not None:
-            stream.close()
-        connection.close()
-        if isinstance(error, OSError):
-            raise _interrupted(error) from error
-        if isinstance(error, ValueError):
-            raise _not_http(path) from error
-        raise
+        connection.sendall(head)
+        done = 0
+        while done < body.size:
+            happened = _ready(connection, select.POLLIN | select.POLLOUT, request.answer_within)
+            if not happened:
+                raise TimeoutError
+            if happened & ~select.POLLOUT:
+                return False
+            with contextlib.suppress(BlockingIOError):  # less room than it seemed
+                done += body.write(connection, done)
+    except (BrokenPipeError, ConnectionResetError):
+        return False
+    return True
+
+
+def _ready(connection: socket.socket, events: int, within: float) -> int:
+    """Wait for one of `events` at most `within` seconds; give what happened, nothing when nothing did."""
+    poll = select.poll()
+    poll.register(connection, events)
+    return next((happened for _, happened in poll.poll(within * 1000)), 0)
 
 
 def _connect(path: str) -> socket.socket:
@@ -165,6 +275,7 @@ def _connect(path: str) -> socket.socket:
         )  # fmt: skip
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         connection.settimeout(CONNECT_TIMEOUT)
         connection.connect(path)
     except PermissionError as error:

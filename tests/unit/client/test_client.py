@@ -4,15 +4,17 @@ import os
 import socket
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import pytest
 
 from pushd.client import SYSTEM_SOCKET, Client, default_socket_path
 from pushd.errors import Code, DaemonError, PushdError, RequestError, SourceError, StoreError
-from pushd.job import DeliveryState, JobState, TransferState
+from pushd.job import ABSENT, DeliveryState, JobState, Retain, TransferState, Verify
 from tests.fakes.daemon import (
+    AT,
     FakeDaemon,
     Unread,
     answer,
@@ -246,13 +248,41 @@ def test_an_early_refusal_is_read_although_the_body_was_not_taken(path: Path, cl
     assert caught.value.code is Code.REQUEST_TOO_LARGE
 
 
+def test_all_that_may_be_asked_of_a_job_is_sent(path: Path, client: Client) -> None:
+    begin = datetime(2026, 12, 1, 6, tzinfo=timezone(timedelta(hours=1)))
+    answered = job(not_before="2026-12-01T05:00:00Z", if_tag="absent", retain="spool", paused_at=AT)
+    with FakeDaemon(path, answer(answered, status=202)) as daemon:
+        submitted = client.submit(
+            "oci:/x", [DESTINATION], verify=Verify.BLOBS, not_before=begin, if_tag=ABSENT, retain=Retain.SPOOL
+        )
+    sent = daemon.received[0].json
+    assert {name: sent[name] for name in ("verify", "not_before", "if_tag", "retain")} == {
+        "verify": "blobs", "not_before": "2026-12-01T06:00:00+01:00", "if_tag": "absent", "retain": "spool",
+    }  # fmt: skip
+    assert submitted.not_before == begin
+    assert (submitted.if_tag, submitted.retain) == (ABSENT, Retain.SPOOL)
+    assert submitted.paused_at == datetime(2026, 11, 22, 21, tzinfo=UTC)
+
+
+def test_a_job_of_an_older_daemon_says_less(path: Path, client: Client) -> None:
+    with FakeDaemon(path, answer(job())):
+        read = client.get("x")
+    assert (read.not_before, read.if_tag, read.retain, read.paused_at) == (None, None, Retain.SOURCE, None)
+
+
+def test_a_time_without_a_zone_is_refused_here(client: Client) -> None:
+    with pytest.raises(RequestError) as caught:
+        client.submit("oci:/x", [DESTINATION], not_before=datetime(2026, 12, 1, 6))  # noqa: DTZ001 (the mistake)
+    assert caught.value.subject == "not_before"
+
+
 # ---------------------------------------------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize(
     ("code", "status", "kind"),
     [
-        (Code.SOURCE_NOT_FOUND, 422, SourceError),
+        (Code.SOURCE_LAYOUT_INVALID, 422, SourceError),
         (Code.REQUEST_FORBIDDEN, 403, RequestError),
         (Code.STORE_FULL, 507, StoreError),
         (Code.DAEMON_INTERNAL, 500, DaemonError),
@@ -353,6 +383,56 @@ def test_cancel_gives_the_job_as_it_is_then(path: Path, client: Client) -> None:
     with FakeDaemon(path, answer(job("cancelled"))) as daemon:
         assert client.cancel("abc").state is JobState.CANCELLED
     assert (daemon.received[0].method, daemon.received[0].path) == ("POST", "/v1/jobs/abc/cancel")
+
+
+def test_jobs_are_listed_by_label_and_registry(path: Path, client: Client) -> None:
+    with FakeDaemon(path, answer({"jobs": [], "next": None})) as daemon:
+        assert list(client.list(labels={"build": "47 11", "team": "a=b"}, registry="127.0.0.1:5000")) == []
+    query = daemon.received[0].query
+    assert (query["label"], query["registry"]) == (["build=47 11", "team=a=b"], ["127.0.0.1:5000"])
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "retry"])
+def test_a_job_is_paused_resumed_and_retried(path: Path, client: Client, verb: str) -> None:
+    with FakeDaemon(path, hang_up, answer(job("paused"))) as daemon:
+        assert getattr(client, verb)("abc").state is JobState.PAUSED
+    assert (daemon.received[1].method, daemon.received[1].path) == ("POST", f"/v1/jobs/abc/{verb}")
+
+
+def test_a_job_that_cannot_be_retried_says_why(path: Path, client: Client) -> None:
+    step = problem("request.state", 409, "job abc: its bytes are gone", hint="submit it anew")
+    with FakeDaemon(path, step), pytest.raises(RequestError) as caught:
+        client.retry("abc")
+    assert caught.value.code is Code.REQUEST_STATE
+
+
+# ------------------------------------------------------------------------------------------------ registries
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_a_registry_is_paused_and_resumed(path: Path, client: Client, verb: str) -> None:
+    document = {"registry": "127.0.0.1:5000", "paused_since": None}
+    with FakeDaemon(path, answer(document)) as daemon:
+        assert getattr(client, f"{verb}_registry")("127.0.0.1:5000") == document
+    assert (daemon.received[0].method, daemon.received[0].body) == ("POST", b"")
+    assert unquote(daemon.received[0].path) == f"/v1/registries/127.0.0.1:5000/{verb}"
+
+
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [
+        ("registry.example.com", {}),
+        ("127.0.0.1:5000/team/app", {"repository": "team/app"}),
+    ],
+)
+def test_a_registry_is_diagnosed_with_and_without_a_repository(
+    path: Path, client: Client, target: str, body: dict[str, str]
+) -> None:
+    document = {"target": target, "checks": []}
+    with FakeDaemon(path, answer(document)) as daemon:
+        assert client.diagnose(target) == document
+    assert unquote(daemon.received[0].path) == f"/v1/registries/{target.partition('/')[0]}/diagnose"
+    assert daemon.received[0].json == body
 
 
 # ------------------------------------------------------------------------------------------------------ wait
@@ -458,6 +538,34 @@ def test_a_daemon_that_only_ever_breaks_the_stream_is_given_up(path: Path) -> No
         assert 2 <= len(daemon.received) <= 5
         daemon._steps.clear()
     assert caught.value.code is Code.DAEMON_UNREACHABLE
+
+
+def test_bookmarks_move_the_place_and_are_not_given(path: Path, client: Client) -> None:
+    bookmark, last = event(7, "stream.bookmark", stream="life"), event(9, "job.finished")
+    with FakeDaemon(path, stream(event(1, "x.y"), bookmark, broken=True), stream(last)) as daemon:
+        assert [event["seq"] for event in client.events(job="abc")] == [1, 9]
+    assert daemon.received[1].query == {"after": ["7"], "follow": ["1"], "job": ["abc"], "stream": ["life"]}
+
+
+def test_a_bookmark_from_before_does_not_turn_the_place_back(path: Path, client: Client) -> None:
+    with FakeDaemon(path, stream(event(5, "x.y"), event(2, "stream.bookmark"), broken=True), stream()) as daemon:
+        assert [event["seq"] for event in client.events(follow=False)] == [5]
+    assert daemon.received[1].query["after"] == ["5"]
+
+
+def test_a_stream_that_is_another_one_now_is_told_and_not_gone_on_with(path: Path, client: Client) -> None:
+    bookmark = event(7, "stream.bookmark", stream="life")
+    gone = problem("request.events_gone", 410, "the stream is another one")
+    with FakeDaemon(path, stream(bookmark, broken=True), gone), pytest.raises(RequestError) as caught:
+        list(client.events())
+    assert caught.value.code is Code.REQUEST_EVENTS_GONE
+
+
+@pytest.mark.parametrize("line", ["[]", "7", '{"seq": 1}', '{"event": 4}', '{"event": "x.y", "seq": "1"}'])
+def test_a_line_that_is_no_event_is_said_to_be_so(path: Path, client: Client, line: str) -> None:
+    with FakeDaemon(path, stream(line)), pytest.raises(DaemonError) as caught:
+        list(client.events(follow=False))
+    assert caught.value.code is Code.DAEMON_INTERNAL
 
 
 def test_the_events_of_an_unknown_job_are_refused(path: Path, client: Client) -> None:

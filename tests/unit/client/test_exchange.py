@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
+import select
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pushd.client.exchange import Broken, Request, send
-from tests.fakes.daemon import FakeDaemon, gated, raw
+from pushd.client.exchange import Broken, Bytes, Connection, Request, send
+from tests.fakes.daemon import FakeDaemon, Unread, gated, raw
+from tests.fakes.spool_server import SpoolServer
 
 if TYPE_CHECKING:
     import socket
@@ -27,9 +30,8 @@ def _request(answer_within: float = 10.0) -> Request:
 
 def test_a_request_is_one_message_on_a_connection_of_its_own() -> None:
     request = Request(method="POST", target="/v1/jobs", headers={"Idempotency-Key": "k"}, body=b"{}")
-    assert request.encode() == (
-        b"POST /v1/jobs HTTP/1.1\r\nHost: pushd\r\nConnection: close\r\nContent-Length: 2\r\n"
-        b"Idempotency-Key: k\r\n\r\n{}"
+    assert request.head() == (
+        b"POST /v1/jobs HTTP/1.1\r\nHost: pushd\r\nConnection: close\r\nContent-Length: 2\r\nIdempotency-Key: k\r\n\r\n"
     )
 
 
@@ -95,3 +97,95 @@ def test_a_line_is_given_as_soon_as_it_is_complete(path: Path) -> None:
         assert next(lines) == b"one"
         gate.set()
         assert list(lines) == [b"two", b"three"]
+
+
+# ---------------------------------------------------------------------------------- a connection for many
+
+
+OK = HEAD + b"Content-Length: 2\r\n\r\nok"
+
+
+def _ask(connection: Connection, body: bytes = b"") -> bytes:
+    with connection.exchange(Request(method="PUT", target="/", body=body, answer_within=10)) as response:
+        return response.body()
+
+
+def test_one_request_follows_the_other_on_the_same_connection(path: Path) -> None:
+    with SpoolServer(path) as daemon:
+        connection = Connection(str(path))
+        target = f"/v1/spool/{_entry(connection)}/files/x"
+        for offset in range(3):
+            headers = {"Upload-Offset": str(offset), "Upload-Complete": "?0"}
+            request = Request(method="PATCH", target=target, headers=headers, body=b"x")
+            with connection.exchange(request) as response:
+                response.body()
+        connection.close()
+        assert daemon.connections == 1
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        OK,  # the peer closes although it did not say so
+        HEAD + b"Connection: close\r\nContent-Length: 2\r\n\r\nok",
+        HEAD + b"\r\nok",
+    ],
+)
+def test_a_connection_that_ended_is_made_anew(path: Path, first: bytes) -> None:
+    with FakeDaemon(path, raw(first), raw(OK)) as daemon:
+        connection = Connection(str(path))
+        assert _ask(connection) == b"ok"
+        while not _idle_and_closed(connection):
+            pass
+        assert _ask(connection) == b"ok"
+        connection.close()
+    assert len(daemon.received) == 2
+
+
+def test_an_answer_that_was_not_read_ends_its_connection(path: Path) -> None:
+    with FakeDaemon(path, raw(OK), raw(OK)):
+        connection = Connection(str(path))
+        with connection.exchange(_request()) as response:
+            assert response.status == 200
+        assert _ask(connection) == b"ok"
+        connection.close()
+
+
+def test_a_body_that_is_refused_on_the_way_is_sent_no_further(path: Path) -> None:
+    sent = 0
+
+    class Watched(Bytes):
+        def write(self, connection: socket.socket, done: int) -> int:
+            nonlocal sent
+            count = super().write(connection, done)
+            sent += count
+            return count
+
+    with FakeDaemon(path, Unread(raw(b"HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno"))):
+        request = Request(method="PUT", target="/", body=Watched(bytes(50_000_000)), answer_within=10)
+        with send(str(path), request) as response:
+            assert (response.status, response.body()) == (413, b"no")
+    assert sent < 5_000_000
+
+
+def test_a_body_nobody_takes_is_given_up_after_the_time_allowed(path: Path) -> None:
+    gate = threading.Event()
+
+    def ignore(_: socket.socket) -> None:
+        assert gate.wait(10)
+
+    with FakeDaemon(path, Unread(ignore)):
+        request = Request(method="PUT", target="/", body=Bytes(bytes(50_000_000)), answer_within=0.2)
+        with pytest.raises(Broken, match="no answer in time"):
+            send(str(path), request)
+        gate.set()
+
+
+def _entry(connection: Connection) -> str:
+    request = Request(method="POST", target="/v1/spool", body=b'{"size": 100}')
+    with connection.exchange(request) as response:
+        return str(json.loads(response.body())["id"])
+
+
+def _idle_and_closed(connection: Connection) -> bool:
+    return connection._socket is None or bool(select.select([connection._socket], [], [], 10)[0])

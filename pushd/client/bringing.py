@@ -1,0 +1,178 @@
+"""An image the daemon cannot read, opened by the caller, who can, and brought to its spool."""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import partial
+from threading import Thread
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from pushd.client.entry import Entry, GoneError
+from pushd.client.exchange import Connection
+from pushd.client.parts import Held, Lying, Tally
+from pushd.errors import Code, RequestError, SourceError
+from pushd.job import Spooled
+from pushd.source import open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pushd.client.conversation import Conversation
+    from pushd.oci.descriptor import Descriptor
+    from pushd.oci.image import Document, Image
+    from pushd.source.layout import LayoutSource
+
+T = TypeVar("T")
+
+_HANDS: Final = 2
+"""Files on their way at once: while the daemon makes one durable, the other moves."""
+_TIMES: Final = 3
+"""How often all is brought when the daemon forgets it."""
+_JOINED_WITHIN: Final = 2.0  # seconds for a thread to notice that nobody wants the rest
+
+
+def bring_source(
+    conversation: Conversation,
+    name: str,
+    use: Callable[[Spooled], T],
+    *,
+    progress: Callable[[int, int | None], None] | None,
+    keep: bool,
+) -> T:
+    """Open the source `name` as the caller, bring its image to the daemon's spool, and give what `use` makes of that.
+
+    With `keep` it stays there when `use` succeeds, for the job that needs it.
+
+    Raises:
+        SourceError: the image is not the caller's to read either, or is malformed.
+        PushdError: the daemon's refusals, and what `use` raises.
+    """
+    source = _open(name)
+    try:
+        image = source.image()
+        for _ in range(_TIMES):
+            entry = Entry.create(conversation, image.size)
+            try:
+                with entry.at_hand(keep=keep):
+                    _Crew(conversation, entry, source, Tally(progress, image.size)).bring(image)
+                    return hand_over(entry, image.root.descriptor, use)
+            except GoneError:
+                continue
+    finally:
+        source.close()
+    raise lost()
+
+
+def hand_over(entry: Entry, root: Descriptor, use: Callable[[Spooled], T]) -> T:
+    """Give what `use` makes of an image that is in the spool.
+
+    Raises:
+        GoneError: it is there no more.
+        PushdError: what `use` raises.
+    """
+    try:
+        return use(Spooled(entry=entry.id, media_type=root.media_type, digest=str(root.digest), size=root.size))
+    except (RequestError, SourceError) as error:
+        if error.code in (Code.REQUEST_NOT_FOUND, Code.SOURCE_NOT_FOUND):
+            raise GoneError from error
+        raise
+
+
+def lost() -> RequestError:
+    """Tell that the daemon forgot what was brought to it."""
+    return RequestError(
+        Code.REQUEST_NOT_FOUND, "what was brought to the daemon", "is gone from its spool", hint="bring it once more"
+    )
+
+
+def damaged(subject: str) -> SourceError:
+    """Tell that something is not what its digest says."""
+    return SourceError(
+        Code.SOURCE_BLOB_DIGEST, subject, "is not what its digest says",
+        hint="it is damaged, or was changed while it was read: export the image again",
+    )  # fmt: skip
+
+
+def _open(name: str) -> LayoutSource:
+    gids = frozenset(os.getgroups()) | {os.getegid()}
+    try:
+        return open_source(name, uid=os.geteuid(), gids=gids)
+    except SourceError as error:
+        # The daemon is asked first, so what is said here is about the caller and not about it.
+        if error.code is Code.SOURCE_NOT_FOUND:
+            hint = "a path ends at its first colon"
+            raise SourceError(error.code, error.subject, "is not there", hint=hint) from error
+        raise
+
+
+class _Crew:
+    """A few threads that bring the files of an image, each over a connection of its own."""
+
+    def __init__(self, conversation: Conversation, entry: Entry, source: LayoutSource, tally: Tally) -> None:
+        self._conversation = conversation
+        self._entry = entry
+        self._source = source
+        self._tally = tally
+        self._lock = threading.Lock()
+        self._failure: BaseException | None = None
+
+    def bring(self, image: Image) -> None:
+        """Bring all documents and blobs.
+
+        Raises:
+            GoneError, PushdError: what stopped the first thread that was stopped.
+        """
+        files: list[Callable[[Connection], None]] = [
+            *(partial(self._document, document) for document in image.documents),
+            *(partial(self._blob, blob) for blob in image.blobs),
+        ]
+        rest = iter(files)
+        # Daemon threads: nobody waits long for them when the caller is interrupted.
+        hands = [Thread(target=self._work, args=(rest,), daemon=True) for _ in range(min(_HANDS, len(files)))]
+        for hand in hands:
+            hand.start()
+        try:
+            for hand in hands:
+                hand.join()
+        except BaseException:
+            self._tally.stop()
+            for hand in hands:
+                hand.join(_JOINED_WITHIN)
+            raise
+        if self._failure is not None:
+            raise self._failure
+
+    def _work(self, files: Iterator[Callable[[Connection], None]]) -> None:
+        connection = Connection(self._conversation.socket_path)
+        try:
+            while (bring := self._next(files)) is not None:
+                bring(connection)
+        except BaseException as error:  # noqa: BLE001 (it is raised in the thread that waits for this one)
+            with self._lock:
+                self._failure = self._failure or error
+            self._tally.stop()
+        finally:
+            connection.close()
+
+    def _next(self, files: Iterator[Callable[[Connection], None]]) -> Callable[[Connection], None] | None:
+        with self._lock:
+            return None if self._failure is not None else next(files, None)
+
+    def _document(self, document: Document, connection: Connection) -> None:
+        name = str(document.descriptor.digest)
+        self._entry.bring(connection, name, Held(document.content), last=True)
+        self._tally.reached(name, len(document.content))
+
+    def _blob(self, blob: Descriptor, connection: Connection) -> None:
+        name = str(blob.digest)
+        extent = self._source.open(blob)
+        try:
+            self._entry.bring(connection, name, Lying(extent, partial(self._tally.reached, name)), last=True)
+        except RequestError as error:
+            if error.code is Code.REQUEST_INVALID_DIGEST:
+                raise damaged(name) from error
+            raise
+        finally:
+            extent.close()
+        self._tally.reached(name, blob.size)

@@ -1,0 +1,238 @@
+"""What an archive down a pipe brings: kept here, brought to the spool, or both."""
+
+from __future__ import annotations
+
+import tarfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pushd.client.bringing import damaged
+from pushd.client.forward import SUBJECT, invalid
+from pushd.client.parts import Held
+from pushd.errors import Code, RequestError, SourceError, StoreError
+from pushd.oci.digest import Digest
+from pushd.oci.image import MAX_TOTAL
+from pushd.oci.manifest import MAX_SIZE
+from pushd.oci.text import printable, quoted
+from pushd.source.name import SHOWN
+from pushd.source.tar import MalformedTarError, read_members
+
+if TYPE_CHECKING:
+    from pushd.client.entry import Entry
+    from pushd.client.exchange import Connection
+    from pushd.client.forward import Forward
+    from pushd.client.parts import Tally
+    from pushd.oci.descriptor import Descriptor
+    from pushd.source.tar import Member
+
+NO_ROOM: Final = frozenset({Code.REQUEST_LIMIT, Code.STORE_BUDGET})
+"""How the daemon refuses to reserve so many bytes."""
+
+_REQUEST: Final = 8 << 20
+"""Bytes brought in one request, and kept until the daemon has them: nobody can go back in a pipe."""
+_LOOK: Final = 64 << 10
+"""Bytes of a file that are looked at before it is decided what becomes of it."""
+_HEAD: Final = 4
+"""Bytes of a file that tell how it is compressed."""
+_TAIL: Final = 64 << 20
+"""Bytes read after the archive's end, so that whoever writes them is not cut off, and checksums are met."""
+_ENDLESS: Final = 1 << 63
+_MAX_LINKS: Final = 40
+_REGULAR: Final = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE})
+_LINKS: Final = frozenset({tarfile.LNKTYPE, tarfile.SYMTYPE})
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A file of the archive that is in the spool.
+
+    Attributes:
+        size: its bytes.
+        head: the first few of them.
+    """
+
+    digest: Digest
+    size: int
+    head: bytes
+
+
+class Cargo:
+    """The files of an archive, taken as they pass, and found by their names afterwards."""
+
+    def __init__(self, entry: Entry, connection: Connection, tally: Tally) -> None:
+        self._entry = entry
+        self._connection = connection
+        self._tally = tally
+        self._kept: dict[str, bytes] = {}
+        self._kept_bytes = 0
+        self._brought: dict[str, Brought] = {}
+        self._brought_bytes = 0
+        self._links: dict[str, str | None] = {}
+
+    def take_all(self, forward: Forward) -> None:
+        """Take the archive in.
+
+        Raises:
+            SourceError: `source.archive_invalid`, `source.blob_digest`, `source.unreadable`.
+        """
+        try:
+            for member in read_members(forward.pread, _ENDLESS):
+                self._take(member, forward)
+        except MalformedTarError as error:
+            raise invalid(printable(str(error), SHOWN)) from error
+        forward.pass_over(_TAIL)
+
+    def trim(self) -> None:
+        """Give back what was reserved and not needed."""
+        self._entry.resize(self._brought_bytes)
+
+    # -------------------------------------------------------------------------------------------- while it passes
+
+    def _take(self, member: Member, forward: Forward) -> None:
+        path = tuple(part for part in member.name.split("/") if part not in ("", "."))
+        name = "/".join(path)
+        if member.name.startswith("/") or ".." in path:
+            raise MalformedTarError(f"has a name that leads out of it, {member.name!r}")
+        if not path or member.kind == tarfile.DIRTYPE:
+            return
+        if name in self._kept or name in self._brought or name in self._links:
+            raise MalformedTarError(f"has {name!r} more than once")
+        if member.kind in _LINKS and path[0] != "blobs":
+            # A hard link is named from the top of the archive, a symbolic one from where it is.
+            self._links[name] = _led(path[:-1] if member.kind == tarfile.SYMTYPE else (), member.target)
+        elif member.kind in _REGULAR:
+            self._take_file(name, _blob_digest(path), member.size, forward)
+        else:
+            raise MalformedTarError(f"has {name!r}, which is no regular file")
+
+    def _take_file(self, name: str, digest: Digest | None, size: int, forward: Forward) -> None:
+        head = _exactly(forward, min(size, _LOOK), name)
+        is_document = size <= MAX_SIZE and head.lstrip()[:1] in (b"{", b"[")
+        if not is_document and (digest is not None or size > _LOOK):
+            self._brought[name] = self._bring(digest, name, size, head, forward)
+            return
+        content = head + _exactly(forward, size - len(head), name)
+        if self._kept_bytes + size <= MAX_TOTAL:
+            self._kept[name] = content
+            self._kept_bytes += size
+        elif digest is None:
+            raise MalformedTarError(f"has more than {MAX_TOTAL} bytes of small files")
+        if digest is not None:
+            self._brought[name] = self._bring(digest, name, size, content, forward)
+
+    def _bring(self, digest: Digest | None, name: str, size: int, head: bytes, forward: Forward | None) -> Brought:
+        """Bring a file that begins with `head` and goes on in `forward`."""
+        called = str(digest) if digest is not None else f"layer-{len(self._brought)}"
+        self._reserve(size)
+        at, piece = 0, head
+        while True:
+            if forward is not None:
+                piece += _exactly(forward, min(_REQUEST, size - at) - len(piece), name)
+            end = at + len(piece)
+            try:
+                arrived = self._entry.bring(self._connection, called, Held(piece, at), last=end == size)
+            except RequestError as error:
+                if error.code is Code.REQUEST_INVALID_DIGEST:
+                    raise damaged(f"{quoted(name)} in {SUBJECT}") from error
+                raise
+            self._tally.reached(called, end)
+            if end == size:
+                return Brought(digest or Digest.parse(arrived.name), size, head[:_HEAD])
+            at, piece = end, b""
+
+    def _reserve(self, size: int) -> None:
+        """Have room for `size` more bytes."""
+        needed = self._brought_bytes + size
+        if needed > self._entry.reserved:
+            try:
+                self._entry.resize(max(needed, 2 * self._entry.reserved))
+            except (RequestError, StoreError) as error:
+                if error.code not in NO_ROOM:
+                    raise
+                self._entry.resize(needed)
+        self._brought_bytes = needed
+
+    # ------------------------------------------------------------------------------------------ when it has passed
+
+    def __contains__(self, name: str) -> bool:
+        """Tell whether a document of that name was kept."""
+        return name in self._kept
+
+    def kept(self, name: str, *, hint: str = "") -> bytes:
+        """Give a small file, wherever a link at its name leads.
+
+        Raises:
+            SourceError: `source.blob_missing`, with the `hint`; `source.archive_invalid`, it is a link to nowhere.
+        """
+        content = self._kept.get(self._resolved(name))
+        if content is None:
+            raise missing(name, hint=hint)
+        return content
+
+    def brought(self, name: str) -> Brought:
+        """Give a file that is in the spool, or is brought there now because it was small enough to be kept at first.
+
+        Raises:
+            SourceError: as `kept` does.
+        """
+        member = self._resolved(name)
+        if member not in self._brought:
+            self._brought[member] = self.bring(self.kept(member), member)
+        return self._brought[member]
+
+    def bring(self, content: bytes, name: str) -> Brought:
+        """Bring a file that is at hand to the spool; errors call it `name`."""
+        return self._bring(Digest.of(content), name, len(content), content, None)
+
+    def _resolved(self, name: str) -> str:
+        """Follow the links inside the archive: before Docker 25 a layer that two images share was linked."""
+        at = _led((), name)
+        for _ in range(_MAX_LINKS):
+            if at is None:
+                raise invalid(f"has a link at {quoted(name)} that leads out of it")
+            if at not in self._links:
+                return at
+            at = self._links[at]
+        raise invalid(f"has links at {quoted(name)} that lead in a circle")
+
+
+def blob_path(descriptor: Descriptor) -> str:
+    """Give the name a blob has in a layout."""
+    return f"blobs/{descriptor.digest.algorithm}/{descriptor.digest.encoded}"
+
+
+def missing(what: str, *, hint: str = "") -> SourceError:
+    """Tell that something is not in the archive: `source.blob_missing`."""
+    return SourceError(Code.SOURCE_BLOB_MISSING, f"{printable(what, SHOWN)} in {SUBJECT}", "is not there", hint=hint)
+
+
+def _exactly(forward: Forward, length: int, name: str) -> bytes:
+    content = forward.read(length)
+    if len(content) < length:
+        raise MalformedTarError(f"is truncated: it stops at byte {forward.position}, within {name!r}")
+    return content
+
+
+def _led(base: tuple[str, ...], target: str) -> str | None:
+    """Give the name a link at `base` leads to; None for one that leads out of the archive."""
+    if target.startswith("/"):
+        return None
+    at = list(base)
+    for step in target.split("/"):
+        if step == ".." and not at:
+            return None
+        if step == "..":
+            at.pop()
+        elif step not in ("", "."):
+            at.append(step)
+    return "/".join(at)
+
+
+def _blob_digest(path: tuple[str, ...]) -> Digest | None:
+    """Give the digest a member of a layout is named by; None for what is no blob."""
+    if len(path) != 3 or path[0] != "blobs":  # noqa: PLR2004 (blobs/ALGORITHM/HEX)
+        return None
+    try:
+        return Digest.parse(f"{path[1]}:{path[2]}")
+    except RequestError:
+        return None

@@ -1,0 +1,147 @@
+"""Questions to the daemon, asked again while it restarts, and its answers as values or errors."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from pushd.client.documents import error_of
+from pushd.client.exchange import Broken, send
+from pushd.errors import Code, DaemonError, OffsetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pushd.client.exchange import Connection, Request, Response
+    from pushd.errors import PushdError
+
+T = TypeVar("T")
+
+_HOW_TO_START: Final = "start it with `systemctl start pushd` or `python -m pushd`, or name its socket in PUSHD_SOCKET"
+_FIRST_CONTACT: Final = 5.0  # seconds; a daemon never heard of is more likely absent than restarting
+_FIRST_PAUSE: Final = 0.05
+LONGEST_PAUSE: Final = 1.0
+"""Seconds between two tries, at most."""
+_SUCCESS: Final = range(200, 300)
+
+
+class Conversation:
+    """Talks to the daemon behind one socket, a connection for each question. Threads may share it.
+
+    Attributes:
+        socket_path: where it is looked for.
+        patience: seconds to go on trying, see `Patience`.
+        reached: whether it ever answered.
+    """
+
+    def __init__(self, socket_path: str, patience: float) -> None:
+        self.socket_path = socket_path
+        self.patience = patience
+        self.reached = False
+
+    def ask(self, request: Request, read: Callable[[Any], T]) -> T:
+        """Ask until there is an answer, and give what `read` makes of its JSON.
+
+        Raises:
+            PushdError: what the daemon answered; `daemon.unreachable`, nothing for too long; `daemon.internal`, the
+                answer makes no sense.
+        """
+        patience = Patience(self)
+        while True:
+            try:
+                return self.ask_once(request, read)
+            except Broken as broken:
+                patience.spend(broken)
+
+    def ask_once(self, request: Request, read: Callable[[Any], T], connection: Connection | None = None) -> T:
+        """Ask once, over `connection` where one is given. Otherwise as `ask`.
+
+        Raises:
+            Broken: there is no answer; worth another try.
+        """
+        with send(self.socket_path, request) if connection is None else connection.exchange(request) as response:
+            self._check(response)
+            return self.decode(response.body(), read)
+
+    def lines(self, request: Request) -> Iterator[bytes]:
+        """Ask once, and give the answer line by line as it comes.
+
+        Raises:
+            Broken: there is no answer, or no end of it; worth another try.
+            PushdError: what the daemon answered.
+        """
+        with send(self.socket_path, request) as response:
+            self._check(response)
+            yield from response.lines()
+
+    def decode(self, body: bytes, read: Callable[[Any], T]) -> T:
+        """Give what `read` makes of a JSON document.
+
+        Raises:
+            DaemonError: `daemon.internal`, it is none, or not what `read` expects.
+        """
+        try:
+            return read(json.loads(body) if body else None)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DaemonError(
+                Code.DAEMON_INTERNAL, self.socket_path, "the answer is not one this client understands",
+                hint="is the daemon another version? `pushctl status` and `pushctl --version` tell",
+            ) from error  # fmt: skip
+
+    def _check(self, response: Response) -> None:
+        self.reached = True
+        if response.status not in _SUCCESS:
+            raise _refusal(response)
+
+
+class Patience:
+    """How long a call goes on trying: counted from when the daemon was last heard.
+
+    A daemon that answered before is given the conversation's patience; one that never did at most 5 s, and none when
+    there is no socket at all.
+    """
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self.renew()
+
+    def renew(self) -> None:
+        """The daemon was heard: begin anew."""
+        self._since: float | None = None
+        self._pause = _FIRST_PAUSE
+
+    def spend(self, broken: Broken) -> None:
+        """Pause before another try, each time longer.
+
+        Raises:
+            DaemonError: `daemon.unreachable`, there has been enough of it.
+        """
+        it = self._conversation
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+        limit = it.patience if it.reached else 0.0 if broken.absent else min(it.patience, _FIRST_CONTACT)
+        if now - self._since + self._pause > limit:
+            raise DaemonError(
+                Code.DAEMON_UNREACHABLE, it.socket_path, f"no daemon answers: {broken.reason}", hint=_HOW_TO_START
+            ) from broken
+        time.sleep(self._pause)
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+
+def _refusal(response: Response) -> PushdError:
+    after = response.headers.get("retry-after", "")
+    where = response.headers.get("upload-offset", "")
+    try:
+        document = json.loads(response.body())
+    except ValueError:
+        document = None
+    error = error_of(
+        response.status,
+        document if isinstance(document, dict) else {},
+        retry_after=float(after) if after.isdecimal() else None,
+    )
+    if error.code is Code.REQUEST_OFFSET and where.isdecimal():
+        return OffsetError("", int(where))
+    return error

@@ -1,0 +1,63 @@
+"""What is asked for in a job, as the daemon's JSON has it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pushd.errors import Code, RequestError
+from pushd.job import Retain, Verify
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from pushd.job import Spooled
+
+
+def wishes(
+    destinations: Sequence[str],
+    *,
+    priority: int = 0,
+    labels: Mapping[str, str] | None = None,
+    deadline: float | None = None,
+    verify: Verify = Verify.TAG,
+    not_before: datetime | None = None,
+    if_tag: str | None = None,
+    retain: Retain = Retain.SOURCE,
+) -> dict[str, Any]:
+    """Give the fields of a submission but its source; see `Client.submit` for what they mean.
+
+    What came with later versions is said only where it is asked for: an older daemon would refuse it.
+
+    Raises:
+        RequestError: `request.malformed`, `not_before` does not say what its hour is counted from.
+    """
+    document: dict[str, Any] = {
+        "destinations": list(destinations),
+        "priority": priority,
+        "labels": dict(labels or {}),
+        "deadline": deadline,
+        "verify": verify,
+    }
+    if not_before is not None:
+        document["not_before"] = _instant(not_before)
+    if if_tag is not None:
+        document["if_tag"] = if_tag
+    if retain is not Retain.SOURCE:
+        document["retain"] = retain
+    return document
+
+
+def sourced(document: Mapping[str, Any], source: str, spooled: Spooled | None) -> dict[str, Any]:
+    """Give a whole submission: of a source the daemon reads, or of one that was brought to its spool before."""
+    whole = {"source": source, **document}
+    if spooled is not None:
+        whole["spooled"] = {name: getattr(spooled, name) for name in ("entry", "media_type", "digest", "size")}
+    return whole
+
+
+def _instant(time: datetime) -> str:
+    if time.tzinfo is None:
+        hint = "give it a time zone: datetime.now(UTC) has one"
+        raise RequestError(Code.REQUEST_MALFORMED, "not_before", "has no offset from UTC", hint=hint)
+    return time.isoformat()
