@@ -11,7 +11,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pushd.ctl.commands import Detached
+from pushd.ctl.arguments import shielded
+from pushd.ctl.detach import Detached
 from pushd.ctl.exits import Exit, exit_of_error
 from pushd.ctl.parser import parser
 from pushd.ctl.texts import clean
@@ -35,9 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name outside the locale's encoding is no reason to die
-    arguments = parser().parse_args(argv)
+    typed = parser().parse_args([shielded(argument) for argument in (sys.argv[1:] if argv is None else argv)])
     try:
-        code: Exit = arguments.run(arguments)
+        code: Exit = typed.run(typed)
         sys.stdout.flush()
     except Detached:
         return Exit.DETACHED

@@ -1,6 +1,6 @@
 """A job drawn on a terminal: a bar for each blob that moves, a line for each destination, a bar for the whole.
 
-Importing this imports rich; nothing else of pushctl does.
+Importing this imports rich.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console, Group
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 
     from pushd.ctl.board import Blob, Board, Lane
 
-_REFRESHES = 8  # a second
+REFRESHES = 8
+"""Drawings a second."""
+ECHO = len("^C")
+"""Columns to leave free: what a terminal echoes there would wrap, and what was drawn could not be taken away whole."""
 _LOUD = frozenset({"warning", "error"})
 _STYLES = {
     DeliveryState.SUCCEEDED: "green",
@@ -35,20 +39,26 @@ _STYLES = {
     DeliveryState.FAILED: "red",
     DeliveryState.CANCELLED: "yellow",
     DeliveryState.HELD: "yellow",
+    DeliveryState.PAUSED: "yellow",
 }
+
+
+def console_on(stream: TextIO) -> Console:
+    """Give what draws on `stream`, and takes nothing in a text for more than text."""
+    # Text is foreign: no markup, no emoji names, no guessing at numbers and paths. NO_COLOR is rich's to honour.
+    return Console(file=stream, markup=False, emoji=False, highlight=False)
 
 
 class Bars:
     """Draws boards on a terminal until it is left; then the drawing is gone, and what was told stays."""
 
     def __init__(self, stream: TextIO, board: Board) -> None:
-        # Text is foreign: no markup, no emoji names, no guessing at numbers and paths. NO_COLOR is rich's to honour.
-        self._console = Console(file=stream, markup=False, emoji=False, highlight=False)
+        self._console = console_on(stream)
         self._board = board
         self._live = Live(
             get_renderable=self._draw,
             console=self._console,
-            refresh_per_second=_REFRESHES,
+            refresh_per_second=REFRESHES,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
@@ -81,6 +91,7 @@ def drawing(board: Board, now: datetime, *, width: int, height: int) -> Renderab
     lanes = sorted(board.lanes.values(), key=_urgency)
     shown = lanes if len(lanes) <= room else lanes[: room - 1]
     bars_left = room - len(shown) - (len(shown) < len(lanes))
+    width -= ECHO
     rows: list[RenderableType] = []
     for position, lane in enumerate(shown):
         rows.append(_lane_line(lane, width))
@@ -88,17 +99,17 @@ def drawing(board: Board, now: datetime, *, width: int, height: int) -> Renderab
         share = -(-bars_left // (len(shown) - position))
         blobs = lane.moving
         fit = blobs if len(blobs) <= share else blobs[: max(0, share - 1)]
-        rows.extend(_blob_bar(blob) for blob in fit)
+        rows.extend(_blob_bar(blob, now) for blob in fit)
         if share and len(fit) < len(blobs):
             rows.append(Text(f"  and {len(blobs) - len(fit)} more blobs", style="dim"))
         bars_left -= min(share, len(blobs))
     if len(shown) < len(lanes):
         rows.append(Text(f"and {len(lanes) - len(shown)} more destinations", style="dim"))
-    return Group(*rows, _job_bar(board, now))
+    return Constrain(Group(*rows, _job_bar(board, now)), width)
 
 
 def _urgency(lane: Lane) -> int:
-    order = (DeliveryState.RUNNING, DeliveryState.HELD, DeliveryState.QUEUED)
+    order = (DeliveryState.RUNNING, DeliveryState.HELD, DeliveryState.PAUSED, DeliveryState.QUEUED)
     return order.index(lane.state) if lane.state in order else len(order)
 
 
@@ -113,31 +124,42 @@ def _lane_line(lane: Lane, width: int) -> Text:
 def _lane_words(lane: Lane) -> str:
     if lane.state is DeliveryState.HELD and lane.until is not None:
         return f"held until {show_clock(lane.until)}"
-    if lane.planned is None or lane.state is DeliveryState.QUEUED:
+    if lane.planned is None or lane.state in (DeliveryState.QUEUED, DeliveryState.PAUSED):
         return lane.state.value
     unsent = (TransferState.MOUNTED, TransferState.PRESENT)
     counts = [f"{lane.count(state)} {state.value}" for state in unsent if lane.count(state)]
+    if lane.resumed:
+        counts.append(f"{show_bytes(lane.resumed)} resumed")
     words = ", ".join([f"{lane.landed}/{lane.planned[0]} blobs", *counts])
     return words if lane.state is DeliveryState.RUNNING else f"{lane.state.value}: {words}"
 
 
-def _blob_bar(blob: Blob) -> Table:
+def _blob_bar(blob: Blob, now: datetime) -> Table:
     algorithm, _, encoded = clean(blob.digest).partition(":")
-    return _bar(f"  {algorithm}:{encoded[:8]}", blob.done, blob.size, "")
+    return bar(f"  {algorithm}:{encoded[:8]}", blob.done, blob.size, _pace(blob.rate(now), blob.left(now)))
 
 
 def _job_bar(board: Board, now: datetime) -> Table:
-    left = board.left(now)
-    pace = "" if left is None else f"{show_bytes(board.rate(now))}/s {_countdown(left)} left"
-    return _bar(f"job {clean(board.job_id)}", board.done, board.total, pace)
+    return bar(f"job {clean(board.job_id)}", board.done, board.total, _pace(board.rate(now), board.left(now)))
+
+
+def _pace(rate: float, left: float | None) -> str:
+    return "" if left is None else f"{show_bytes(rate)}/s {_countdown(left)} left"
 
 
 def _countdown(seconds: float) -> str:
     return show_duration(seconds) if seconds < 100 * 3600 else "long"
 
 
-def _bar(label: str, done: int, size: int, pace: str) -> Table:
-    """One row. The widths leave 14 columns for the bar itself on a terminal of 80."""
+def bar(label: str, done: int, size: int | None, pace: str) -> Table:
+    """Lay out one row; the widths leave 12 columns for the bar itself on a terminal of 80.
+
+    Args:
+        label: what it is about, at most 18 columns of it.
+        done: bytes.
+        size: bytes in all; None when nobody knows, which draws a bar that only moves.
+        pace: rate and time left, at most 21 columns of it.
+    """
     grid = Table.grid(padding=(0, 1), expand=True)
     grid.add_column(width=18, no_wrap=True, overflow="ellipsis")
     grid.add_column(ratio=1)
@@ -147,9 +169,9 @@ def _bar(label: str, done: int, size: int, pace: str) -> Table:
     percent = f"{done * 100 // size}%" if size else ""
     grid.add_row(
         Text(label),
-        ProgressBar(total=max(size, 1), completed=done),
+        ProgressBar(total=None if size is None else max(size, 1), completed=done),
         Text(percent),
-        Text(f"{show_bytes(done)} / {show_bytes(size)}"),
+        Text(show_bytes(done) if size is None else f"{show_bytes(done)} / {show_bytes(size)}"),
         Text(pace),
     )
     return grid

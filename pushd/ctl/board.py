@@ -14,24 +14,51 @@ if TYPE_CHECKING:
 
 Event = Mapping[str, Any]
 
+Samples = tuple[tuple[datetime, int], ...]
+"""When how many more bytes were sent, in the last seconds."""
+
 _WINDOW = timedelta(seconds=10)
-_ENDS = {
+_STATES = {
     "delivery.succeeded": DeliveryState.SUCCEEDED,
     "delivery.superseded": DeliveryState.SUPERSEDED,
     "delivery.failed": DeliveryState.FAILED,
     "delivery.cancelled": DeliveryState.CANCELLED,
+    "delivery.paused": DeliveryState.PAUSED,
 }
+_OF_THE_JOB = {
+    "job.resumed": ({DeliveryState.PAUSED}, DeliveryState.QUEUED),
+    "job.retried": ({DeliveryState.FAILED, DeliveryState.CANCELLED}, DeliveryState.QUEUED),
+}
+"""What happens to all destinations of a job that are in one state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blob:
-    """One blob on its way to one destination; sizes in bytes."""
+    """One blob on its way to one destination; sizes in bytes.
+
+    Attributes:
+        done: what the registry is known to hold.
+        sent: what went over the wire.
+        resumed: what an earlier attempt had left at the registry, and was not sent again.
+        samples: its pace.
+    """
 
     digest: str
     size: int
     state: TransferState = TransferState.PENDING
     done: int = 0
     sent: int = 0
+    resumed: int = 0
+    samples: Samples = ()
+
+    def rate(self, now: datetime) -> float:
+        """Bytes sent in a second, over the last ten."""
+        return _rate(self.samples, now)
+
+    def left(self, now: datetime) -> float | None:
+        """Seconds until it is there if it goes on like this; None when it does not move."""
+        rate = self.rate(now)
+        return (self.size - self.done) / rate if rate > 0 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +89,11 @@ class Lane:
         """Bytes the registry is known to hold."""
         return sum(blob.done for blob in self.blobs.values())
 
+    @property
+    def resumed(self) -> int:
+        """Bytes that earlier attempts had left at the registry."""
+        return sum(blob.resumed for blob in self.blobs.values())
+
     def count(self, state: TransferState) -> int:
         """How many blobs are in this state."""
         return sum(blob.state is state for blob in self.blobs.values())
@@ -79,13 +111,13 @@ class Board:
     Attributes:
         size: bytes of the whole image, the best guess for a destination not planned yet.
         lanes: its destinations by the deliveries' ids.
-        sent: when how many more bytes were sent, in the last seconds.
+        sent: its pace.
     """
 
     job_id: str
     size: int
     lanes: Mapping[int, Lane]
-    sent: tuple[tuple[datetime, int], ...] = ()
+    sent: Samples = ()
 
     @classmethod
     def of(cls, job: Job) -> Board:
@@ -108,11 +140,7 @@ class Board:
 
     def rate(self, now: datetime) -> float:
         """Bytes sent in a second, over the last ten."""
-        recent = [(at, count) for at, count in self.sent if at > now - _WINDOW]
-        if not recent:
-            return 0.0
-        seconds = max(1.0, (now - recent[0][0]).total_seconds())
-        return sum(count for _, count in recent) / seconds
+        return _rate(self.sent, now)
 
     def left(self, now: datetime) -> float | None:
         """Seconds until everything is there if it goes on like this; None when nothing moves."""
@@ -121,6 +149,13 @@ class Board:
 
     def after(self, event: Event) -> Board:
         """Give what is known once `event` was heard. Events this version does not know change nothing."""
+        if event["event"] in _OF_THE_JOB:
+            before, after = _OF_THE_JOB[event["event"]]
+            lanes = {
+                number: replace(lane, state=after, until=None) if lane.state in before else lane
+                for number, lane in self.lanes.items()
+            }
+            return replace(self, lanes=lanes)
         number = event.get("delivery")
         lane = self.lanes.get(number) if isinstance(number, int) else None
         if lane is None or not isinstance(number, int):
@@ -140,22 +175,40 @@ class Board:
         lanes = {**self.lanes, number: replace(lane, blobs={**lane.blobs, digest: blob})}
         # What was sent before this blob was first heard of was not sent just now.
         news = blob.sent - before.sent if before else 0
-        if news <= 0:
-            return replace(self, lanes=lanes)
-        at = datetime.fromisoformat(event["at"])
-        recent = tuple(sample for sample in self.sent if sample[0] > at - _WINDOW)
-        return replace(self, lanes=lanes, sent=(*recent, (at, news)))
+        if news > 0:
+            at = datetime.fromisoformat(event["at"])
+            blob = replace(blob, samples=_with(blob.samples, at, news))
+            lanes = {**self.lanes, number: replace(lane, blobs={**lane.blobs, digest: blob})}
+            return replace(self, lanes=lanes, sent=_with(self.sent, at, news))
+        return replace(self, lanes=lanes)
+
+
+def _with(samples: Samples, at: datetime, news: int) -> Samples:
+    return (*(sample for sample in samples if sample[0] > at - _WINDOW), (at, news))
+
+
+def _rate(samples: Samples, now: datetime) -> float:
+    recent = [(at, count) for at, count in samples if at > now - _WINDOW]
+    if not recent:
+        return 0.0
+    seconds = max(1.0, (now - recent[0][0]).total_seconds())
+    return sum(count for _, count in recent) / seconds
 
 
 def _blob(blob: Blob, event: Event) -> Blob:
+    resumed = event.get("resumed")
+    if isinstance(resumed, bool) or not isinstance(resumed, int):  # whether at all: how much is not known yet
+        resumed = blob.resumed
     if event["event"] == "transfer.started":
-        return replace(blob, state=TransferState.RUNNING, done=event.get("resumed") or 0)
+        return replace(blob, state=TransferState.RUNNING, done=resumed, resumed=resumed)
     try:
         state = TransferState(event.get("state", "running"))
     except ValueError:
         state = TransferState.RUNNING
-    done = event.get("done", blob.done)
-    return replace(blob, state=state, done=blob.size if state.landed else done, sent=event.get("sent", blob.sent))
+    done, sent = event.get("done", blob.done), event.get("sent", blob.sent)
+    if state is TransferState.RUNNING and not blob.sent and not resumed:
+        resumed = max(0, done - sent)  # there and not sent: it was there before
+    return replace(blob, state=state, done=blob.size if state.landed else done, sent=sent, resumed=resumed)
 
 
 def _changed(lane: Lane, name: str, event: Event) -> Lane:
@@ -170,4 +223,4 @@ def _changed(lane: Lane, name: str, event: Event) -> Lane:
         )
     if name == "delivery.requeued":
         return replace(lane, state=DeliveryState.QUEUED)
-    return replace(lane, state=_ENDS[name]) if name in _ENDS else lane
+    return replace(lane, state=_STATES[name]) if name in _STATES else lane

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from pushd.ctl.board import Board
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import TextIO
 
     from pushd.client import Client
@@ -31,11 +31,29 @@ class View(Protocol):
 def follow(client: Client, job: Job, view: View) -> Job:
     """Show a job from its beginning until it has ended, and give it as it ended."""
     board = Board.of(job)
+
+    def show(event: Mapping[str, Any]) -> None:
+        nonlocal board
+        board = board.after(event)
+        view.show(board, event)
+
     with view:
-        for event in client.events(job=job.id, follow=not job.state.terminal):
-            board = board.after(event)
-            view.show(board, event)
-    return client.get(job.id)
+        return hear(client, job, show)
+
+
+def hear(client: Client, job: Job, tell: Callable[[Mapping[str, Any]], None]) -> Job:
+    """Tell the events of a job from its beginning until it has ended, and give it as it ended.
+
+    A job that was retried had ended before: its story goes on after that end.
+    """
+    after = 0
+    while True:
+        for event in client.events(after, job=job.id, follow=not job.state.terminal):
+            after = event.get("seq", after)
+            tell(event)
+        had_ended, job = job.state.terminal, client.get(job.id)
+        if had_ended or job.state.terminal:
+            return job
 
 
 def view_on(stream: TextIO, job: Job, environ: Mapping[str, str] = os.environ) -> View:

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from pushd.ctl.advice import next_step
 from pushd.ctl.quantities import show_bytes, show_duration
 from pushd.ctl.texts import clean, job_line
 from pushd.job import DeliveryState, TransferState
@@ -20,14 +21,16 @@ def report(job: Job, *, as_json: bool) -> None:
     """Print how a job ended.
 
     Stdout gets one line for each destination that holds the image, a reference pinned by digest that other tools
-    accept, or with `as_json` the job on one line. Stderr gets each destination that does not, with the reason, and
-    a summary.
+    accept, or with `as_json` the job on one line. Stderr gets each destination that does not, with the reason and
+    what to do next, and a summary.
     """
     if as_json:
         print(job_line(job))
     for delivery in job.deliveries:
         if delivery.state is not DeliveryState.SUCCEEDED:
             print(f"{clean(delivery.destination)} {reason(delivery)}", file=sys.stderr)
+            if step := next_step(job, delivery):
+                print(f"  next: {step}", file=sys.stderr)
         elif not as_json:
             print(pinned(delivery))
     sys.stdout.flush()

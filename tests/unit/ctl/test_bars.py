@@ -65,11 +65,31 @@ def test_a_job_is_drawn_with_a_bar_for_what_moves_and_counts_for_what_is_there()
     assert lines[3].rstrip().endswith("34.0 MB/s 5s left")
 
 
+def test_each_blob_is_drawn_with_its_rate_and_the_time_left() -> None:
+    samples = ((NOW - timedelta(seconds=5), 17_000_000),)
+    blob = Blob(digest="sha256:" + "a" * 64, size=29_800_000, state=RUNNING, done=18_200_000, samples=samples)
+    lane = Lane(destination="a/a:1", state=DeliveryState.RUNNING, planned=(1, 29_800_000), blobs={blob.digest: blob})
+    assert _drawn(_board(lane))[1].rstrip().endswith("18.2 MB / 29.8 MB      3.4 MB/s 3s left")
+
+
+def test_what_was_resumed_is_told() -> None:
+    blob = Blob(digest="sha256:" + "a" * 64, size=30, state=RUNNING, done=20, resumed=12)
+    lane = Lane(destination="a/a:1", state=DeliveryState.RUNNING, planned=(1, 30), blobs={blob.digest: blob})
+    assert _drawn(_board(lane))[0] == "a/a:1  0/1 blobs, 12 B resumed"
+
+
+def test_a_paused_destination_says_so_and_has_no_bars() -> None:
+    paused = Lane(destination="a/a:1", state=DeliveryState.PAUSED, planned=LANE.planned, blobs=LANE.blobs)
+    first, second = _drawn(_board(paused))
+    assert first == "a/a:1  paused"
+    assert second.startswith("job ")
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 132])
 def test_nothing_is_wider_than_the_terminal(width: int) -> None:
     long = Lane(destination="registry.example.com/" + "x" * 200 + ":1.4", state=DeliveryState.RUNNING, planned=(9, 1))
     lines = _drawn(_board(LANE, long, sent=((NOW, 10**12),)), width=width)
-    assert max(len(line) for line in lines) <= width
+    assert max(len(line) for line in lines) <= width - 2  # a terminal echoes ^C behind the last one
     assert len(lines) == 5
 
 

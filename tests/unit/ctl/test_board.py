@@ -109,6 +109,50 @@ def test_a_transfer_that_resumes_begins_where_it_stood() -> None:
     assert _board(STARTED, started).done == 250
 
 
+def test_that_a_transfer_resumes_is_known_before_how_much() -> None:
+    started = event(None, "transfer.started", delivery=1, digest=A, size=600, resumed=True)
+    board = _board(STARTED, started)
+    assert (board.done, board.lanes[1].resumed) == (0, 0)
+    board = board.after(_progress(350, sent=100))
+    assert (board.done, board.lanes[1].resumed) == (350, 250)
+    board = board.after(_progress(350, sent=200))  # a piece was sent twice
+    assert board.lanes[1].resumed == 250
+
+
+def test_a_transfer_that_began_before_one_looked_and_was_not_resumed_is_not_called_so() -> None:
+    assert _board(STARTED, _progress(350, sent=350)).lanes[1].resumed == 0
+
+
+def test_the_end_of_a_transfer_says_what_was_resumed() -> None:
+    finished = {**_finished("uploaded", sent=400), "resumed": 200}
+    assert _board(STARTED, finished).lanes[1].resumed == 200
+    assert _board(STARTED, _finished("mounted"), _finished("present", digest=B)).lanes[1].resumed == 0
+
+
+def test_each_blob_has_a_pace_of_its_own() -> None:
+    board = _board(
+        STARTED, _progress(0, at=0), _progress(0, digest=B, at=0), _progress(100, at=1), _progress(300, digest=B, at=1)
+    )
+    first, second = board.lanes[1].moving
+    now = START + timedelta(seconds=2)
+    assert (first.rate(now), second.rate(now)) == (100, 300)
+    assert first.left(now) == pytest.approx(5)
+    assert board.rate(now) == pytest.approx(400)
+
+
+def test_a_paused_delivery_waits_until_its_job_is_resumed() -> None:
+    paused = _board(STARTED, _progress(100), event(3, "delivery.paused", delivery=1, attempt=1))
+    assert paused.lanes[1].state is DeliveryState.PAUSED
+    assert paused.lanes[1].moving == ()
+    assert paused.after(event(4, "job.resumed", by="uid 0")).lanes[1].state is DeliveryState.QUEUED
+
+
+def test_a_retry_queues_what_failed_and_nothing_else() -> None:
+    board = _board(event(1, "delivery.failed", delivery=1), event(2, "delivery.succeeded", delivery=2), destinations=2)
+    states = [lane.state for lane in board.after(event(3, "job.retried", deliveries=1)).lanes.values()]
+    assert states == [DeliveryState.QUEUED, DeliveryState.SUCCEEDED]
+
+
 def test_destinations_do_not_mix() -> None:
     board = _board(STARTED, _progress(100), _progress(50, number=2), destinations=2)
     assert [lane.done for lane in board.lanes.values()] == [100, 50]

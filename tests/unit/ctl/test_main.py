@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,8 @@ import pytest
 
 from pushd import __version__
 from pushd.client import Client
-from pushd.ctl import commands, main
+from pushd.ctl import main
+from pushd.ctl.verbs import push as pushing
 from tests.fakes.daemon import (
     DIGEST,
     FakeDaemon,
@@ -29,6 +31,8 @@ from tests.fakes.daemon import (
     problem,
     stream,
 )
+from tests.unit.ctl.documents import ADMINISTRATOR
+from tests.unit.ctl.test_plan_page import PUSH, destination, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +40,10 @@ if TYPE_CHECKING:
 
 SOURCE, DESTINATION = "oci:/srv/builds/app:1.4", "registry.example.com/team/app:1.4"
 ID = "abc123DEF-_x"
+VERBS = [
+    "push", "jobs", "show", "wait", "watch", "cancel", "pause", "resume", "retry", "events", "status", "top", "doctor",
+    "completion",
+]  # fmt: skip
 FAILURE = {"code": "registry.denied", "message": "push access\x1b[2J denied", "retryable": False}
 PARTIAL = job(
     "partial",
@@ -43,6 +51,7 @@ PARTIAL = job(
     delivery(2, "mirror.example.net/app:1", "failed", failure=FAILURE),
     finished_at="2026-11-22T21:00:12Z",
 )
+PLAN = plan(PUSH)
 STORY = [
     event(1, "job.submitted", "job taken"),
     event(2, "delivery.started", "off it goes", delivery=1),
@@ -96,6 +105,25 @@ def test_a_push_hands_on_what_was_typed(daemon: FakeDaemon, capsys: pytest.Captu
     }  # fmt: skip
 
 
+def test_a_push_hands_on_when_and_where_and_how_it_is_to_be_done(daemon: FakeDaemon) -> None:
+    daemon.then(answer(job(), status=202))
+    typed = ["--not-before", "2026-12-24T20:00:00+01:00", "--if-tag", "absent", "--spool", "--verify", "blobs"]
+    assert main(["push", SOURCE, DESTINATION, *typed, "--idempotency-key", "build 4711"]) == 0
+    (received,) = daemon.received
+    asked = {name: received.json[name] for name in ("not_before", "if_tag", "retain", "verify")}
+    assert asked.pop("not_before").startswith("2026-12-24T")
+    assert asked == {"if_tag": "absent", "retain": "spool", "verify": "blobs"}
+    assert received.headers["idempotency-key"] == "build 4711"
+
+
+def test_a_push_may_begin_some_time_from_now(daemon: FakeDaemon) -> None:
+    daemon.then(answer(job(), status=202))
+    before = datetime.now(UTC)
+    assert main(["push", SOURCE, DESTINATION, "--not-before", "10m"]) == 0
+    begins = datetime.fromisoformat(daemon.received[0].json["not_before"])
+    assert timedelta(minutes=10) <= begins - before < timedelta(minutes=11)
+
+
 def test_a_push_with_json_prints_the_job_as_one_object(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
     daemon.then(answer(job(), status=202))
     assert main(["push", "--json", SOURCE, DESTINATION]) == 0
@@ -105,9 +133,9 @@ def test_a_push_with_json_prints_the_job_as_one_object(daemon: FakeDaemon, capsy
 
 
 def test_a_refused_push_says_why_and_exits_6(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
-    daemon.then(problem("source.not_found", 422, "oci:/x\x1b[2J: is not there", hint="look again"))
+    daemon.then(problem("source.layout_invalid", 422, "oci:/x\x1b[2J: is no layout", hint="look again"))
     assert main(["push", "oci:/x", DESTINATION]) == 6
-    assert capsys.readouterr() == ("", "pushctl: oci:/x\ufffd[2J: is not there; look again\n")
+    assert capsys.readouterr() == ("", "pushctl: oci:/x\ufffd[2J: is no layout; look again\n")
 
 
 def test_without_a_daemon_it_says_where_it_looked_and_exits_3(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,6 +192,15 @@ def test_a_push_that_hears_the_daemon_restart_goes_on(daemon: FakeDaemon, capsys
         (["push", SOURCE, DESTINATION, "--deadline", "soon"], "'soon' is not a duration"),
         (["push", SOURCE, DESTINATION, "--label", "x"], "'x' is not KEY=VALUE"),
         (["push", SOURCE, DESTINATION, "--priority", "high"], "high"),
+        (["push", SOURCE, DESTINATION, "--not-before", "noon"], "'noon' is neither a time such as"),
+        (["push", SOURCE, DESTINATION, "--not-before", "2026-12-24T20:00:00"], "is neither a time such as"),
+        (["push", SOURCE, DESTINATION, "--if-tag", "latest"], "neither 'absent' nor a digest"),
+        (["push", SOURCE, DESTINATION, "--idempotency-key", ""], "1 to 255 printable"),
+        (["push", "-", DESTINATION, "--dry-run"], "standard input cannot"),
+        (["pause"], "name jobs, or one registry"),
+        (["resume", "one", "--registry", "r.example.com"], "name jobs, or one registry"),
+        (["completion", "tcsh"], "tcsh"),
+        (["jobs", "--label", "build"], "is not KEY=VALUE"),
         (["jobs", "--limit", "0"], "at least 1"),
         (["jobs", "--state", "lost"], "queued, running"),
         (["events", "--after", "-1"], "'-1' is not a number"),
@@ -180,14 +217,14 @@ def test_what_makes_no_sense_is_a_usage_error(
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", ["push", "jobs", "show", "wait", "watch", "cancel", "events", "status"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_the_help_of_each_command_shows_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([verb, "--help"])
     assert caught.value.code == 0
     output = capsys.readouterr().out
-    assert f"example:\n  pushctl {verb}" in output
-    assert max(len(line) for line in output.splitlines()) <= 90
+    assert re.search(rf"^examples?:\n  pushctl {verb}", output, re.MULTILINE)
+    assert max(len(line) for line in output.splitlines()) <= 80
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -289,7 +326,7 @@ def test_watch_without_a_job_takes_the_newest_that_is_not_finished(
         answer(job("succeeded")),
     )
     assert main(["watch"]) == 0
-    assert sorted(daemon.received[0].query["state"]) == ["held", "queued", "running"]
+    assert sorted(daemon.received[0].query["state"]) == ["held", "paused", "queued", "running"]
     assert daemon.received[1].query["job"] == [ID]
 
 
@@ -320,27 +357,19 @@ def test_events_are_numbered_lines_and_progress_is_left_out(
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [STORY[0], progress]
 
 
-STATUS = {
-    "version": "0.1.0", "pid": 7, "epoch": 3, "uptime": 3700.5, "socket": "/run/pushd/pushd.sock",
-    "state_dir": "/var/lib/pushd", "queue": {"queued": 4, "running": 2, "held": 1},
-    "uploads": {"running": 8, "waiting": 20}, "limits": {"deliveries": 16},
-    "registries": {"registry.example.com": {"running": 8, "sent": 123_000_000}},
-}  # fmt: skip
-
-
 def test_the_status_is_a_page_or_an_object(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
-    daemon.then(answer(STATUS), answer(STATUS))
+    daemon.then(answer(ADMINISTRATOR), answer(ADMINISTRATOR))
     assert main(["status"]) == 0
     output = capsys.readouterr().out
     for words in (
-        "0.1.0, process 7, up 1h01m",
+        "0.1.0, up 1h01m, process 7",
         "4 queued, 2 running, 1 held",
-        "8 running, 123.0 MB sent",
+        "12.3 MB/s  123.0 MB",
         "deliveries 16",
     ):
         assert words in output
     assert main(["status", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == STATUS
+    assert json.loads(capsys.readouterr().out) == ADMINISTRATOR
 
 
 # ------------------------------------------------------------------------------------- leaving, and the shell
@@ -370,7 +399,7 @@ def test_an_interrupt_detaches_and_does_not_cancel(daemon: FakeDaemon, path: Pat
     gate.set()
     assert running.returncode == 8
     assert output == ""
-    assert f"`pushctl watch {ID}`" in error
+    assert f"detached, {ID} not cancelled:\n`pushctl watch {ID}` comes back" in error
     assert "Traceback" not in error
     assert [request.method for request in daemon.received] == ["POST", "GET"]
 
@@ -437,10 +466,138 @@ def test_a_locale_that_cannot_write_a_name_does_not_end_the_command(daemon: Fake
 def test_a_daemon_that_stays_away_is_told_with_the_way_back(
     path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commands, "Client", partial(Client, patience=0.2))
+    monkeypatch.setattr(pushing, "Client", partial(Client, patience=0.2))
     with FakeDaemon(path, answer(job()), stream(STORY[0], broken=True)) as daemon:
         daemon.then(*[hang_up] * 8)
         assert main(["push", "--wait", SOURCE, DESTINATION]) == 3
         daemon._steps.clear()
     error = capsys.readouterr().err
     assert f"{ID} goes on when it is back: `pushctl watch {ID}`" in error
+
+
+# --------------------------------------------------------------------------------------------------- dry runs
+
+
+def test_a_dry_run_prints_the_plan_and_submits_nothing(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    daemon.then(answer(PLAN))
+    assert main(["push", "--dry-run", SOURCE, DESTINATION, "--if-tag", "absent", "--verify", "blobs"]) == 0
+    output, error = capsys.readouterr()
+    assert "1 blob      180.0 MB  would be sent" in output
+    assert error == ""
+    (request,) = daemon.received
+    assert (request.method, request.path) == ("POST", "/v1/plan")
+    assert (request.json["if_tag"], request.json["verify"]) == ("absent", "blobs")
+
+
+def test_a_dry_run_with_json_prints_the_document(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    daemon.then(answer(PLAN))
+    assert main(["push", "--dry-run", "--json", SOURCE, DESTINATION]) == 0
+    assert json.loads(capsys.readouterr().out) == PLAN
+
+
+def test_a_dry_run_in_which_one_destination_would_be_refused_exits_6(
+    daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.then(answer(plan(PUSH, destination("fail", failure=FAILURE))))
+    assert main(["push", "--dry-run", SOURCE, DESTINATION, "other.example/app:1"]) == 6
+    assert "would fail\n  why:  push access\ufffd[2J denied" in capsys.readouterr().out
+
+
+# --------------------------------------------------------------------------------------- jobs, and steering them
+
+
+def test_jobs_are_filtered_by_label_and_registry(daemon: FakeDaemon) -> None:
+    daemon.then(answer({"jobs": [], "next": None}))
+    typed = ["--label", "build=4711", "--label", "team=a", "--registry", "registry.example.com:5000"]
+    assert main(["jobs", *typed]) == 0
+    query = daemon.received[0].query
+    assert query["label"] == ["build=4711", "team=a"]
+    assert query["registry"] == ["registry.example.com:5000"]
+
+
+def test_the_finished_job_is_one_document_with_each_destination_and_its_digest(
+    daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = job(
+        "succeeded", delivery(1, DESTINATION, "succeeded", digest=DIGEST),
+        delivery(2, "mirror.example.net/app:1", "succeeded", digest=DIGEST), finished_at="2026-11-22T21:00:12Z",
+    )  # fmt: skip
+    daemon.then(answer(done))
+    assert main(["show", "--json", ID]) == 0
+    output = capsys.readouterr().out
+    assert output.count("\n") == 1
+    assert {(one["destination"], one["digest"]) for one in json.loads(output)["deliveries"]} == {
+        (DESTINATION, DIGEST),
+        ("mirror.example.net/app:1", DIGEST),
+    }
+
+
+def test_a_failed_destination_is_told_with_what_to_do_next(
+    daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.then(answer(PARTIAL))
+    assert main(["wait", ID]) == 5
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1].startswith("  next: ask for the right to push there")
+    assert f"`pushctl retry {ID}`" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("verb", "states", "words"),
+    [
+        ("pause", ["paused", "running"], ["is paused", "is being paused"]),
+        ("resume", ["queued", "held"], ["goes on: queued", "goes on: held"]),
+        ("retry", ["queued", "running"], ["is queued", "is running"]),
+    ],
+)
+def test_jobs_are_steered_one_by_one(
+    daemon: FakeDaemon, capsys: pytest.CaptureFixture[str], verb: str, states: list[str], words: list[str]
+) -> None:
+    daemon.then(*(answer(job(state)) for state in states), answer(job(states[0])))
+    assert main([verb, "one", "two"]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"job {ID} {word}" for word in words]
+    assert main([verb, "--json", "one"]) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == states[0]
+    assert [(request.method, request.path) for request in daemon.received[:2]] == [
+        ("POST", f"/v1/jobs/one/{verb}"),
+        ("POST", f"/v1/jobs/two/{verb}"),
+    ]
+
+
+def test_a_job_that_cannot_be_steered_is_a_refusal(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    daemon.then(problem("request.state", 409, f"job {ID}: has ended"))
+    assert main(["pause", ID]) == 6
+    assert capsys.readouterr().err == f"pushctl: job {ID}: has ended\n"
+
+
+def test_a_registry_is_paused_and_resumed(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    paused = {"registry": "registry.example.com", "paused_since": "2026-11-22T21:00:00Z"}
+    served = {**paused, "paused_since": None}
+    daemon.then(answer(paused), answer(served), answer(paused))
+    assert main(["pause", "--registry", "registry.example.com"]) == 0
+    assert capsys.readouterr().out.startswith("registry.example.com is paused since 2026-11-22 ")
+    assert main(["resume", "--registry", "registry.example.com"]) == 0
+    assert capsys.readouterr().out == "registry.example.com is served\n"
+    assert main(["pause", "--json", "--registry", "registry.example.com"]) == 0
+    assert json.loads(capsys.readouterr().out) == paused
+    assert [request.path.rpartition("/")[2] for request in daemon.received] == ["pause", "resume", "pause"]
+
+
+def test_only_an_administrator_pauses_a_registry(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
+    daemon.then(problem("request.forbidden", 403, "registry.example.com: only administrators may"))
+    assert main(["pause", "--registry", "registry.example.com"]) == 6
+    assert "only administrators may" in capsys.readouterr().err
+
+
+def test_watching_a_job_that_was_retried_goes_on_after_its_first_end(
+    daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = [event(5, "job.retried", "once more"), event(6, "delivery.started", "off again", delivery=1)]
+    daemon.then(
+        answer(job("running")), stream(*STORY), answer(job("running")), stream(*again, event(7, "job.finished")),
+        answer(job("succeeded")),
+    )  # fmt: skip
+    assert main(["watch", ID]) == 0
+    told = [line.partition(" ")[2] for line in capsys.readouterr().out.splitlines()[:-1]]
+    assert told[-2:] == ["once more", "off again"]
+    assert daemon.received[3].query["after"] == ["4"]

@@ -62,6 +62,10 @@ class Terminal:
             except OSError:  # EIO: the other side is closed
                 return
 
+    def type(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._ours, keys.encode())
+
     def finish(self) -> int:
         """Read all that is left and give the exit code."""
         self.read_until(lambda _: False)
@@ -146,7 +150,7 @@ def test_bars_are_drawn_and_at_the_end_only_the_result_stands(daemon: FakeDaemon
     gate = threading.Event()
     _push_to(daemon, gate)
     terminal = Terminal("--socket", str(daemon.path), "push", "--wait", SOURCE, FIRST, SECOND)
-    terminal.read_until(lambda written: "12.0 MB / 29.0 MB" in _text(written) and "MB/s" in _text(written))
+    terminal.read_until(lambda written: bool(re.search(rf"job {ID} [^\n]*MB/s [^\n]* left", _text(written))))
     drawn = _screen(terminal.written)
     gate.set()
     assert terminal.finish() == 0

@@ -1,0 +1,91 @@
+"""What may be typed as the value of an option. Each raises what argparse shows as a usage error."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentTypeError
+from datetime import UTC, datetime, timedelta
+
+from pushd.ctl.quantities import parse_duration
+from pushd.job import ABSENT, JobState
+
+STANDARD_INPUT = "-"
+_DASH = "\0"
+_DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,}", re.ASCII)
+
+
+def shielded(argument: str) -> str:
+    """Hide the dash of `-:REF` from argparse, which would take it for an option; `source` shows it again."""
+    return _DASH + argument[1:] if argument.startswith(f"{STANDARD_INPUT}:") else argument
+
+
+def source(text: str) -> str:
+    """Give the source as it was typed."""
+    return text.replace(_DASH, STANDARD_INPUT)
+
+
+def duration(text: str) -> float:
+    """Seconds."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def moment(text: str) -> datetime:
+    """A time with its offset from UTC, or a duration from now."""
+    try:
+        return datetime.now(UTC) + timedelta(seconds=parse_duration(text))
+    except (ValueError, OverflowError):
+        pass
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise ArgumentTypeError(f"{text!r} is neither a time such as 2026-07-01T22:00:00+02:00 nor a duration like 10m")
+    return time
+
+
+def if_tag(text: str) -> str:
+    """`absent`, or a digest."""
+    if text != ABSENT and not _DIGEST.fullmatch(text):
+        raise ArgumentTypeError(f"{text!r} is neither {ABSENT!r} nor a digest")
+    return text
+
+
+def state(text: str) -> JobState:
+    """A job's."""
+    try:
+        return JobState(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is none of {', '.join(JobState)}") from error
+
+
+def label(text: str) -> tuple[str, str]:
+    """A key and its value."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return key, value
+
+
+def number(text: str) -> int:
+    """Zero or more."""
+    if not (text.isascii() and text.isdecimal()):
+        raise ArgumentTypeError(f"{text!r} is not a number")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """One or more."""
+    if (found := number(text)) == 0:
+        raise ArgumentTypeError("must be at least 1")
+    return found
+
+
+def key(text: str) -> str:
+    """An idempotency key."""
+    if not (0 < len(text) <= 255 and text.isascii() and text.isprintable()):  # noqa: PLR2004 (the API's bound)
+        raise ArgumentTypeError("must be 1 to 255 printable ASCII characters")
+    return text

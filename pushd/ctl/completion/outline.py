@@ -1,0 +1,140 @@
+"""What there is to complete: the parser's commands, options and values, as values. Pure."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from typing import TYPE_CHECKING, cast
+
+from pushd.job import ABSENT, JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+@unique
+class Kind(StrEnum):
+    """What stands in one place of a command line."""
+
+    WORDS = "words"
+    """One of some words."""
+    JOBS = "jobs"
+    """A job's id, which the daemon is asked for."""
+    REGISTRIES = "registries"
+    """A registry, likewise."""
+    FILES = "files"
+    SOURCE = "source"
+    """How an image is named: one of some words, and a file behind it."""
+    OTHER = "other"
+    """Nothing a shell could guess."""
+
+
+SOURCES = ("oci:", "oci-archive:")
+
+_KINDS = {
+    "JOB": Kind.JOBS,
+    "HOST": Kind.REGISTRIES,
+    "REGISTRY": Kind.REGISTRIES,
+    "PATH": Kind.FILES,
+    "SOURCE": Kind.SOURCE,
+    "STATE": Kind.WORDS,
+}
+_WORDS = {"STATE": tuple(JobState), "SOURCE": SOURCES, "--if-tag": (ABSENT,)}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What is typed in one place.
+
+    Attributes:
+        words: those that may stand there, where they are known.
+        many: whether what follows is of the same kind.
+    """
+
+    kind: Kind
+    words: tuple[str, ...] = ()
+    many: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option.
+
+    Attributes:
+        names: all its names.
+        value: what has to follow; None for nothing.
+        repeats: whether it may be typed again.
+    """
+
+    names: tuple[str, ...]
+    text: str
+    value: Value | None = None
+    repeats: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command.
+
+    Attributes:
+        operands: what is typed behind its name.
+    """
+
+    name: str
+    text: str
+    options: tuple[Option, ...]
+    operands: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """All of it.
+
+    Attributes:
+        options: those before the command.
+    """
+
+    options: tuple[Option, ...]
+    commands: tuple[Command, ...]
+
+
+def outline(parser: argparse.ArgumentParser) -> Outline:
+    """Read a parser of subcommands."""
+    # argparse has no public way to ask a parser what it knows; these names are as old as argparse.
+    subcommands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001 (as above)
+    helps = {action.dest: action.help or "" for action in subcommands._choices_actions}  # noqa: SLF001 (as above)
+    own = _options(parser)
+    anywhere = tuple(option for option in own if "--socket" in option.names)  # hidden behind a command, and taken there
+    commands = tuple(
+        Command(name, helps[name], (*_options(command), *anywhere), _operands(command))
+        for name, command in cast("dict[str, argparse.ArgumentParser]", subcommands.choices).items()
+    )
+    return Outline(own, commands)
+
+
+def _options(parser: argparse.ArgumentParser) -> tuple[Option, ...]:
+    return tuple(
+        Option(
+            tuple(action.option_strings),
+            action.help or "",
+            None if action.nargs == 0 else _value(action),
+            isinstance(action, argparse._AppendAction),  # noqa: SLF001 (its only name)
+        )
+        for action in parser._actions  # noqa: SLF001 (see outline)
+        if action.option_strings and action.help != argparse.SUPPRESS
+    )
+
+
+def _operands(parser: argparse.ArgumentParser) -> tuple[Value, ...]:
+    return tuple(_value(action) for action in parser._get_positional_actions())  # noqa: SLF001 (see outline)
+
+
+def _value(action: argparse.Action) -> Value:
+    metavar = str(action.metavar)
+    many = action.nargs in ("+", "*")
+    words: Sequence[str] | Iterable[object] | None = action.choices or _WORDS.get(metavar)
+    if words is None and action.option_strings:
+        words = _WORDS.get(action.option_strings[-1])
+    kind = _KINDS.get(metavar, Kind.OTHER if words is None else Kind.WORDS)
+    return Value(kind, tuple(str(word) for word in words or ()), many)

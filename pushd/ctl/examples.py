@@ -1,0 +1,106 @@
+"""What stands under the help of each command: an example, and what the options do not say."""
+
+EXIT_CODES = """\
+exit codes:
+  0 done, 1 failed, 2 usage, 3 no daemon, 4 cancelled, 5 only some destinations,
+  6 refused, 7 past its deadline, 8 detached
+"""
+PUSH = """\
+examples:
+  pushctl push oci:./build:1.4 registry.example.com/team/app:1.4 --wait
+  docker save app:1.4 | pushctl push - registry.example.com/team/app:1.4
+  pushctl push oci:./build:1.4 registry.example.com/team/app:1.4 --dry-run
+
+SOURCE is oci:DIR[:REF] or oci-archive:FILE[:REF], or -[:REF] for an OCI or
+docker archive on standard input. What the daemon may not read is streamed to
+it. The job's id is printed once the job is safe on the daemon's disk. With
+--wait the destinations are printed as they were read back, NAME@DIGEST;
+progress goes to stderr, as bars on a terminal. With --json the job is printed
+as one object: as taken, or with --wait as it ended. With --dry-run nothing
+changes anywhere, and what would be done is printed.
+"""
+JOBS = """\
+example:
+  pushctl jobs --state running --state held --label build=4711
+"""
+SHOW = """\
+example:
+  pushctl show 3kX9aQmZ0bWd
+
+With --json the job as one object: each destination with its digest, for what
+comes next in a pipeline.
+"""
+WAIT = """\
+example:
+  pushctl wait $(pushctl push oci-archive:app.tar r.example.com/team/app:1.4)
+
+Prints each job's destinations as it has ended, or with --json the job as one
+object.
+"""
+WATCH = """\
+example:
+  pushctl watch 3kX9aQmZ0bWd
+
+Without JOB, the newest that is not finished. Ctrl-C leaves, and the job goes
+on. With --json each event is one object, and the last one is the job as it
+ended.
+"""
+CANCEL = """\
+example:
+  pushctl cancel 3kX9aQmZ0bWd
+
+Destinations that are done stay done; nothing is removed from a registry.
+"""
+PAUSE = """\
+examples:
+  pushctl pause 3kX9aQmZ0bWd
+  pushctl pause --registry registry.example.com
+
+What runs stops at its next boundary, and goes on from there when it is
+resumed. A registry is paused for everybody's jobs; only administrators may.
+"""
+RESUME = """\
+examples:
+  pushctl resume 3kX9aQmZ0bWd
+  pushctl resume --registry registry.example.com
+"""
+RETRY = """\
+example:
+  pushctl retry 3kX9aQmZ0bWd
+
+Only the destinations that failed or were cancelled are tried again.
+"""
+EVENTS = """\
+example:
+  pushctl events --follow --json
+
+Numbered events as the daemon keeps them; with --json also progress, which has
+no number.
+"""
+STATUS = """\
+example:
+  pushctl status
+"""
+TOP = """\
+examples:
+  pushctl top
+  pushctl top --once
+
+q or Ctrl-C ends it. With --json the status is printed as one object each
+second.
+"""
+DOCTOR = """\
+examples:
+  pushctl doctor
+  pushctl doctor registry.example.com/team/app
+
+With a repository the right to push there is tried as well, with an upload
+that is taken back. The exit code is 0 when nothing fails, 1 otherwise, 3
+without a daemon.
+"""
+COMPLETION = """\
+examples:
+  pushctl completion bash > /etc/bash_completion.d/pushctl
+  pushctl completion zsh > "${fpath[1]}/_pushctl"
+  pushctl completion fish > ~/.config/fish/completions/pushctl.fish
+"""

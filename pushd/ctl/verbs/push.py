@@ -1,0 +1,128 @@
+"""Handing in a job."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from pushd.client import Client
+from pushd.ctl.arguments import STANDARD_INPUT
+from pushd.ctl.bringing import Bringing
+from pushd.ctl.detach import detachable, interruptible
+from pushd.ctl.exits import Exit, exit_of_jobs
+from pushd.ctl.texts import clean, job_line
+from pushd.job import Retain
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from typing import BinaryIO
+
+    from pushd.job import Job
+
+
+def push(typed: Namespace) -> Exit:
+    """Submit a job; with `--wait` look on until it has ended, with `--dry-run` only say what would be done."""
+    streamed = typed.source.partition(":")[0] == STANDARD_INPUT
+    if streamed and typed.dry_run:
+        typed.parser.error("--dry-run needs an image that can be read again: standard input cannot")
+    if streamed and (sys.stdin is None or sys.stdin.isatty()):
+        typed.parser.error(
+            f"standard input is no archive but a terminal: docker save IMAGE | pushctl push - {typed.destinations[0]}"
+        )
+    client = Client(typed.socket)
+    if typed.dry_run:
+        return _plan(client, typed)
+    job = _stream(client, typed) if streamed else _submit(client, typed)
+    if typed.wait:
+        from pushd.ctl.follow import follow, view_on  # noqa: PLC0415 (a plain push starts faster without it)
+        from pushd.ctl.reports import report  # noqa: PLC0415 (the same)
+
+        with detachable(job.id):
+            job = follow(client, job, view_on(sys.stderr, job))
+        report(job, as_json=typed.json)
+        return exit_of_jobs([job])
+    print(job_line(job) if typed.json else clean(job.id), flush=True)
+    if sys.stderr.isatty():
+        job_id = clean(job.id)
+        print(f"job {job_id} is taken; `pushctl watch {job_id}` shows how it goes", file=sys.stderr)
+    return Exit.DONE
+
+
+def _submit(client: Client, typed: Namespace) -> Job:
+    bringing = Bringing(sys.stderr, silent=typed.json)
+    try:
+        with interruptible(), bringing:
+            return client.submit(typed.source, typed.destinations, progress=bringing.progress, **_asked(typed))
+    except KeyboardInterrupt:
+        _interrupted(nothing_taken=bringing.brought is not None and not bringing.brought.complete)
+        raise
+
+
+def _stream(client: Client, typed: Namespace) -> Job:
+    archive = _Input(sys.stdin.buffer)
+    bringing = Bringing(sys.stderr, silent=typed.json)
+    try:
+        with interruptible(), bringing:
+            return client.submit_stream(
+                archive,  # type: ignore[arg-type]  # a BinaryIO as far as reading goes
+                typed.destinations,
+                reference=typed.source.partition(":")[2],
+                progress=bringing.progress,
+                **_asked(typed),
+            )
+    except KeyboardInterrupt:
+        _interrupted(nothing_taken=archive.reading)
+        raise
+
+
+def _plan(client: Client, typed: Namespace) -> Exit:
+    from pushd.ctl.plan_page import plan_page, refused  # noqa: PLC0415 (a plain push starts faster without it)
+    from pushd.ctl.printing import page_width, print_lines  # noqa: PLC0415 (the same)
+    from pushd.ctl.texts import json_line  # noqa: PLC0415 (the same)
+
+    with interruptible(), Bringing(sys.stderr, silent=typed.json) as bringing:
+        plan = client.plan(
+            typed.source, typed.destinations, verify=typed.verify, if_tag=typed.if_tag, progress=bringing.progress
+        )
+    print_lines([json_line(plan)] if typed.json else plan_page(plan, width=page_width()))
+    return Exit.REFUSED if refused(plan) else Exit.DONE
+
+
+def _asked(typed: Namespace) -> dict[str, Any]:
+    """Give what both ways of submitting are asked for."""
+    return {
+        "priority": typed.priority,
+        "labels": dict(typed.labels),
+        "deadline": typed.deadline,
+        "verify": typed.verify,
+        "not_before": typed.not_before,
+        "if_tag": typed.if_tag,
+        "retain": Retain.SPOOL if typed.spool else Retain.SOURCE,
+        "idempotency_key": typed.idempotency_key,
+    }
+
+
+def _interrupted(*, nothing_taken: bool) -> None:
+    if nothing_taken:
+        print("\ninterrupted while the image was brought to the daemon: nothing was taken", file=sys.stderr)
+    else:
+        print("\ninterrupted before the daemon answered: `pushctl jobs` shows if the job was taken", file=sys.stderr)
+
+
+class _Input:
+    """Standard input, and whether it is being read: then the archive is not whole, and no job can have been taken."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.reading = False
+
+    def read(self, size: int = -1) -> bytes | None:
+        """Read as the stream does: nothing at its end, and None when there is nothing yet."""
+        self.reading = True
+        piece: bytes | None = self._stream.read(size)
+        self.reading = piece is None
+        return piece
+
+    def fileno(self) -> int:
+        """Give what can be waited for."""
+        return self._stream.fileno()
