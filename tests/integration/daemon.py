@@ -15,11 +15,14 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.integration.parts import run, tail, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -81,13 +84,17 @@ class Daemon:
         arguments: list[str | Path] = ["--config", self._config, "--socket", self.socket, "--state-dir", self.state]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pushd", *arguments],
+                self._started(arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=self.environment,
                 cwd=self._short,
             )
+
+    def _started(self, arguments: Sequence[str | Path]) -> Sequence[str | Path]:
+        """Give the command that runs it."""
+        return [sys.executable, "-m", "pushd", *arguments]
 
     def kill(self) -> int:
         """End it with SIGKILL, as the kernel does when memory runs out; give its exit code, -9 unless it was faster."""

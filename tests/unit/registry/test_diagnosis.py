@@ -32,7 +32,7 @@ async def test_a_registry_that_takes_everything_is_found_to(registry: FakeRegist
         ("credential", True),
         ("resolve", True),
         ("connect", True),
-        ("tls", None),
+        ("tls", True),
         ("clock", True),
         ("api", True),
         ("push", True),
