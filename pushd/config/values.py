@@ -53,7 +53,7 @@ class Limits:
     deadline: float = 86_400.0
     attempts: int = 5
     jobs_per_user: int = 20_000
-    streams_per_user: int = 256
+    streams_per_user: int = 1024
     request_size: int = 1 << 20
 
 

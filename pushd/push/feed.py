@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pushd.push.hub import Hub
     from pushd.push.progress import Board
 
-_PAGE = 500
+_PAGE = 64
+"""Events read from the store at once: a reader that stalls holds on to so many, and there may be hundreds of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,7 +55,7 @@ def _queue(directory: Path, jobs: int) -> None:
 def _readers(directory: Path, asked: argparse.Namespace) -> None:
     daemon = Daemon(directory)
     try:
-        with FakeRegistry(Behaviour(discard_above=MIB)).in_thread() as registry:
+        with FakeRegistry(Behaviour(discard_above=MIB, mounts=False)).in_thread() as registry:
             daemon.start()
             it = readers.measure(
                 daemon, registry, directory, readers=asked.readers, size=asked.size, layers=8, pairs=asked.pairs

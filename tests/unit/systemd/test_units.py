@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pushd.config.values import Access
+
 UNITS = Path(__file__).parents[3] / "systemd"
 NAMES = ("pushd.service", "pushd.socket")
 
@@ -90,9 +92,11 @@ def test_the_kernel_can_tell_the_daemon_who_connects() -> None:
 def test_every_user_and_group_the_units_name_is_made() -> None:
     entries = [line.split() for line in (UNITS / "sysusers.d" / "pushd.conf").read_text().splitlines()]
     users = {entry[1] for entry in entries if entry and entry[0] == "u"}
+    groups = {entry[1] for entry in entries if entry and entry[0] == "g"} | users
     service, socket = unit("pushd.service")["Service"], unit("pushd.socket")["Socket"]
     named = {service["User"], service["Group"], socket["SocketUser"], socket["SocketGroup"]}
     assert named - {"root"} == users
+    assert {*Access().administrators, *Access().submitters} == groups
 
 
 def test_systemd_would_make_the_user() -> None:
