@@ -62,10 +62,16 @@ def next_step(job: Job, delivery: Delivery) -> str:
     if code in _ADVICE and "; " not in delivery.failure.message:
         steps.append(_ADVICE[code])
     if code in _LOOK_CLOSER:
-        steps.append(f"`pushctl doctor {clean(delivery.destination.partition('/')[0])}` looks closer")
+        steps.append(f"`pushctl doctor {clean(_repository(delivery.destination))}` looks closer")
     if delivery.state.terminal and code is not None and _worth_another(code):
         steps.append(_retry(job))
     return "; ".join(steps)
+
+
+def _repository(destination: str) -> str:
+    """Give a destination without its tag and digest: where the right to push is looked at."""
+    path, slash, name = destination.partition("@")[0].rpartition("/")
+    return f"{path}{slash}{name.partition(':')[0]}"
 
 
 def _worth_another(code: Code) -> bool:

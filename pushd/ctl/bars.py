@@ -74,7 +74,7 @@ class Bars:
     def show(self, board: Board, event: Mapping[str, Any]) -> None:
         """Draw `board` from now on; what `event` warns of is told above it and stays."""
         self._board = board
-        if event["level"] in _LOUD:
+        if event["level"] in _LOUD and event["event"] != "delivery.failed":  # its line is red, and its end is reported
             self._console.print(Text(event_line(event)))
 
     def _draw(self) -> RenderableType:

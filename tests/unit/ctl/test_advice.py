@@ -25,7 +25,7 @@ def test_a_message_that_has_its_own_hint_needs_none_of_ours() -> None:
 
 @pytest.mark.parametrize("code", ["registry.unauthorized", "registry.unresolved", "registry.tls"])
 def test_what_doctor_can_look_into_is_handed_to_it_with_the_port(code: str) -> None:
-    assert "`pushctl doctor registry.example.com:5000` looks closer" in _step(code)
+    assert "`pushctl doctor registry.example.com:5000/app` looks closer" in _step(code)
 
 
 def test_time_that_was_up_can_be_given_again() -> None:

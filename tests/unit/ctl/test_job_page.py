@@ -50,7 +50,7 @@ def test_the_page_says_where_each_destination_stands() -> None:
     assert standing.startswith("  held, tried again at ")
     assert standing.endswith(", attempt 3")
     assert why == "  why:  no route to it; check the network (registry.unreachable)"
-    assert step == "  next: `pushctl doctor mirror.example.net` looks closer"
+    assert step == "  next: `pushctl doctor mirror.example.net/app` looks closer"
 
 
 def test_every_blob_is_there_with_what_became_of_it() -> None:
