@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pushd.errors import Code, StoreError
 from pushd.telemetry.events import DISK_RELIEVED, DISK_SHORT, Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pushd.push.ports import Emit
 
 SPOOL = "spool"
@@ -60,6 +58,13 @@ def refusals(disk: Disk, *, budget: int | None, reserve: int, more: int = 0) -> 
     return ()
 
 
+class Measure(Protocol):
+    """Looks at the disk."""
+
+    def __call__(self, *, fresh: bool = False) -> Disk:
+        """Give how things stand; with `fresh`, now, and not a moment ago."""
+
+
 class Budget:
     """Says what still fits.
 
@@ -69,7 +74,7 @@ class Budget:
         reserve: bytes to be left free.
     """
 
-    def __init__(self, *, measure: Callable[[], Disk], budget: int | None, reserve: int, emit: Emit) -> None:
+    def __init__(self, *, measure: Measure, budget: int | None, reserve: int, emit: Emit) -> None:
         self._measure = measure
         self._budget = budget
         self._reserve = reserve
@@ -80,26 +85,32 @@ class Budget:
         """Refuse `size` more bytes in the spool when they do not fit.
 
         Raises:
-            StoreError: `store.budget`.
+            StoreError: `store.full`, the disk has no room for them; `store.budget`, the configuration has not.
         """
-        disk = self._measure()
-        if SPOOL in refusals(disk, budget=self._budget, reserve=self._reserve, more=size):
-            raise self._refused(f"{size} bytes more do not fit into the spool", disk)
+        self._admit(SPOOL, f"{size} bytes more do not fit into the spool", more=size)
 
     def admit_job(self) -> None:
         """Refuse a new job when there is no room for its records.
 
         Raises:
-            StoreError: `store.budget`.
+            StoreError: likewise.
         """
-        disk = self._measure()
-        if JOBS in refusals(disk, budget=self._budget, reserve=self._reserve):
-            raise self._refused("no new jobs are taken", disk)
+        self._admit(JOBS, "no new jobs are taken")
+
+    def _admit(self, what: str, refusal: str, *, more: int = 0) -> None:
+        if what not in self._refusals(self._measure(), more):
+            return
+        disk = self._measure(fresh=True)  # somebody may just have made room
+        if what in self._refusals(disk, more):
+            raise self._refused(refusal, disk, more)
+
+    def _refusals(self, disk: Disk, more: int = 0) -> tuple[str, ...]:
+        return refusals(disk, budget=self._budget, reserve=self._reserve, more=more)
 
     def watch(self) -> None:
         """Tell when it begins to refuse, and when it ends."""
         disk = self._measure()
-        refusing = refusals(disk, budget=self._budget, reserve=self._reserve)
+        refusing = self._refusals(disk)
         if refusing != self._refusing:
             self._refusing = refusing
             if refusing:
@@ -117,12 +128,18 @@ class Budget:
             "used": disk.used,
             "budget": self._budget,
             "reserve": self._reserve,
-            "refusing": list(refusals(disk, budget=self._budget, reserve=self._reserve)),
+            "refusing": list(self._refusals(disk)),
         }
 
-    def _refused(self, detail: str, disk: Disk) -> StoreError:
-        hint = "jobs that end make room; else free some space, or see [disk] in the configuration"
-        return StoreError(Code.STORE_BUDGET, "disk", f"{detail}: {self._stands(disk)}", hint=hint)
+    def _refused(self, refusal: str, disk: Disk, more: int) -> StoreError:
+        # Whichever of the two is to be mended: with a budget of any size, would it fit on the disk?
+        if refusals(disk, budget=None, reserve=self._reserve, more=more):
+            detail = f"the disk is full, but for what is kept in reserve; {refusal}: {self._stands(disk)}"
+            return StoreError(Code.STORE_FULL, "disk", detail, hint="free some space and try again")
+        hint = "jobs that end make room; [disk] in the configuration sets the budget"
+        return StoreError(
+            Code.STORE_BUDGET, "disk", f"the budget is used up; {refusal}: {self._stands(disk)}", hint=hint
+        )
 
     def _stands(self, disk: Disk) -> str:
         budget = "" if self._budget is None else f" of {self._budget}"

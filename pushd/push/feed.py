@@ -136,7 +136,8 @@ class Feed:
             if more or (batch and cursor.job_id is not None and batch[-1].kind is JOB_FINISHED):
                 continue  # the next look, at once, finds that it has ended, or that it was retried meanwhile
             if not follow or (cursor.job_id is not None and not batch and await ended()):
-                yield [self._bookmark(cursor)]
+                if cursor.job_id is None:
+                    yield [self._bookmark(cursor)]
                 return
             moved = [entry.event() for entry in self._board.since(seen, job_id=cursor.job_id, uid=cursor.uid)]
             seen = self._board.version

@@ -40,10 +40,10 @@ class Gauge:
         self._clock = clock
         self._seen: tuple[float, int, int, int] | None = None
 
-    def __call__(self) -> Disk:
-        """Give how things stand."""
+    def __call__(self, *, fresh: bool = False) -> Disk:
+        """Give how things stand; with `fresh`, now, and not a moment ago."""
         now = self._clock()
-        if self._seen is None or now - self._seen[0] > _FRESH:
+        if fresh or self._seen is None or now - self._seen[0] > _FRESH:
             # The fuller one counts, where they are two.
             status = min(map(os.statvfs, self._directories), key=lambda one: one.f_bavail * one.f_frsize)
             free, total = status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize

@@ -123,7 +123,9 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         )
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = OFF")  # on by default in some builds
-    schema.migrate(connection, steps)
+    if schema.version(connection) < len(steps):
+        schema.migrate(connection, steps)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log holds all that was built; disks may be small
     connection.execute("PRAGMA foreign_keys = ON")  # after the migrations: a table they rebuild has references
 
 

@@ -52,10 +52,10 @@ def idle(tmp_path: Path) -> Iterator[Daemon]:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem of one mebibyte."""
+    """A small filesystem, in which the database has just the room it takes at its usual size."""
     directory = tmp_path / "tiny"
     directory.mkdir()
-    mounted = run("mount", "-t", "tmpfs", "-o", "size=1m,mode=0755", "none", directory)
+    mounted = run("mount", "-t", "tmpfs", "-o", "size=16m,mode=0755", "none", directory)
     if mounted.returncode != 0:
         pytest.skip(f"a small filesystem cannot be mounted here: {mounted.stderr.strip()}")
     yield directory

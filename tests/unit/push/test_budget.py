@@ -49,8 +49,13 @@ class Gauge:
     disk: Disk = field(default_factory=lambda: Disk(free=100 * GIB, total=1000 * GIB, used=0))
     told: list[Event] = field(default_factory=list)
 
+    old: Disk | None = None
+
+    def measure(self, *, fresh: bool = False) -> Disk:
+        return self.disk if fresh or self.old is None else self.old
+
     def budget(self) -> Budget:
-        return Budget(measure=lambda: self.disk, budget=10 * GIB, reserve=GIB, emit=self.told.append)
+        return Budget(measure=self.measure, budget=10 * GIB, reserve=GIB, emit=self.told.append)
 
 
 def test_what_does_not_fit_any_more_is_refused_by_name_and_nothing_else_is() -> None:
@@ -72,8 +77,23 @@ def test_a_full_disk_refuses_submissions_with_what_is_left_in_the_text() -> None
     with pytest.raises(StoreError) as caught:
         gauge.budget().admit_job()
 
-    assert caught.value.code is Code.STORE_BUDGET
+    assert caught.value.code is Code.STORE_FULL
     assert "536870912 bytes are free" in str(caught.value)
+
+
+def test_a_budget_that_is_used_up_is_not_taken_for_a_full_disk() -> None:
+    gauge = Gauge(Disk(free=100 * GIB, total=1000 * GIB, used=11 * GIB))
+
+    with pytest.raises(StoreError) as caught:
+        gauge.budget().admit_job()
+
+    assert caught.value.code is Code.STORE_BUDGET
+
+
+def test_room_that_somebody_has_just_made_is_seen_at_once() -> None:
+    gauge = Gauge()
+    gauge.old = Disk(free=0, total=1000 * GIB, used=0)
+    gauge.budget().admit_job()
 
 
 def test_that_it_refuses_and_that_it_no_longer_does_is_told_once_each() -> None:

@@ -174,7 +174,7 @@ async def test_what_moves_is_told_between_and_the_stream_ends_with_the_job() -> 
             assert (event.kind, event.fields["sent"]) == (TRANSFER_PROGRESS, 5)
             stage.tell(submitted(1, "b"), finished(2, "a"), submitted(3, "b"))
             rest = [event async for batch in reader.stream for event in batch]
-    assert [(event.kind, event.seq) for event in rest] == [(JOB_FINISHED, 2), (STREAM_BOOKMARK, 3)]
+    assert [(event.kind, event.seq) for event in rest] == [(JOB_FINISHED, 2)]
 
 
 async def test_the_story_of_a_job_that_was_retried_goes_on_behind_its_first_end() -> None:

@@ -25,3 +25,5 @@ def test_it_is_looked_at_again_when_that_was_some_time_ago(tmp_path: Path) -> No
     assert gauge().used == 11, "what is promised to the spool counts at once"
     now = 0.6
     assert gauge().used == 1010
+    database = 2000
+    assert gauge(fresh=True).used == 2010
