@@ -2,37 +2,60 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from pushd.api.access import access
+from pushd.api.callers import add_routes
+from pushd.api.daemon import DaemonRoutes
 from pushd.api.held import Held
 from pushd.api.jobs import JobRoutes
 from pushd.api.patience import Patience
 from pushd.api.problems import problems
+from pushd.api.registries import RegistryRoutes
+from pushd.api.spool import SpoolRoutes
 from pushd.api.streams import EventRoutes
-from pushd.api.submission import MAX_BODY
 
 if TYPE_CHECKING:
-    from pushd.api.ports import Jobs
+    from pushd.api.access import Doors
+    from pushd.api.ports import Jobs, Spool
     from pushd.push.ports import Emit
 
 _PATIENCE = Patience()
 
 
-def make_app(jobs: Jobs, *, emit: Emit, own_uid: int, patience: Patience = _PATIENCE) -> web.Application:
-    """Build the application, to be served on a unix socket.
+def make_app(
+    jobs: Jobs,
+    spool: Spool,
+    *,
+    emit: Emit,
+    doors: Doors,
+    streams_per_user: int,
+    request_size: int,
+    patience: Patience = _PATIENCE,
+) -> web.Application:
+    """Build the application, to be served on unix sockets.
 
     Args:
-        jobs: what the routes speak to.
+        jobs: what the routes speak to,
+        spool: and where bytes are brought to.
         emit: where a defect is told.
-        own_uid: the user the daemon runs as, served beside root.
+        doors: who is served.
+        streams_per_user: event streams one user may have open.
+        request_size: bytes of a request's body; what goes to the spool is limited there.
         patience: how long to wait for callers.
     """
-    held = Held()
-    app = web.Application(middlewares=[problems(emit), access(own_uid)], client_max_size=MAX_BODY)
-    app.add_routes(JobRoutes(jobs, held, patience).routes())
-    app.add_routes(EventRoutes(jobs, held, emit, patience).routes())
+    held = Held(patience.look)
+    app = web.Application(middlewares=[problems(emit), access(doors)], client_max_size=request_size)
+    rooms = (
+        JobRoutes(jobs, held, patience),
+        RegistryRoutes(jobs, patience),
+        EventRoutes(jobs, held, emit, per_user=streams_per_user, patience=patience),
+        SpoolRoutes(spool, held, patience),
+        DaemonRoutes(jobs),
+    )
+    add_routes(app, chain.from_iterable(room.routes() for room in rooms))
     app.on_shutdown.append(held.release)
     return app

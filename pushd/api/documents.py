@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from aiohttp import web
 
 if TYPE_CHECKING:
     from pushd.telemetry.events import Event
@@ -33,8 +35,15 @@ def encode(document: object) -> bytes:
         return _ENCODER.encode(_carried(msgspec.to_builtins(document, enc_hook=_mapping)))
 
 
-def event_line(event: Event) -> bytes:
-    """Encode one event as a line of NDJSON, its fields flat beside the common ones; `seq` only where it has one."""
+def reply(
+    document: object, *, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Give the reply that tells `document`."""
+    return web.Response(status=status, headers=headers, body=encode(document), content_type="application/json")
+
+
+def event_document(event: Event) -> bytes:
+    """Encode one event, on one line, its fields flat beside the common ones; `seq` only where it has one."""
     number = {} if event.seq is None else {"seq": event.seq}
     document = {
         **number,
@@ -46,7 +55,7 @@ def event_line(event: Event) -> bytes:
         "delivery": event.delivery,
         **event.fields,
     }
-    return encode(document) + b"\n"
+    return encode(document)
 
 
 def _carried(value: object) -> object:

@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from pushd.api.targets import registry
 from pushd.errors import Code, RequestError
 from pushd.job import JobState
+from pushd.work import JobQuery
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -20,6 +22,9 @@ MAX_WAIT: Final = 3600.0
 _DEFAULT_PAGE: Final = 100
 _DEFAULT_WAIT: Final = 60.0
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_STREAM: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_LABEL: Final = re.compile(r"(?P<key>[^=]{1,63})=(?P<value>.{0,1024})", re.DOTALL)
+_MAX_LABELS: Final = 64
 _WHOLE: Final = re.compile(r"[0-9]{1,18}")
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
@@ -28,21 +33,20 @@ _FLAGS: Final = {"1": True, "true": True, "0": False, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Which jobs are listed: those in one of `states` (all when empty), older than `after`, at most `limit`."""
-
-    states: frozenset[JobState]
-    after: str | None
-    limit: int
-
-
-@dataclass(frozen=True, slots=True)
 class Subscription:
-    """Which events are told: those numbered above `after`, of one job or of all, and whether the future ones too."""
+    """Which events are told.
+
+    Attributes:
+        after: those numbered above it.
+        job_id: of this job, or of all.
+        follow: whether the future ones too.
+        stream: the stream that `after` is a number of; None when the caller does not say.
+    """
 
     after: int
     job_id: str | None
     follow: bool
+    stream: str | None
 
 
 def job_id(text: str) -> str:
@@ -56,13 +60,13 @@ def job_id(text: str) -> str:
     return text
 
 
-def page(query: Iterable[tuple[str, str]]) -> Page:
+def page(query: Iterable[tuple[str, str]]) -> JobQuery:
     """Read the query of `GET /v1/jobs`.
 
     Raises:
         RequestError: `request.malformed`, naming the parameter; so for all that read a query.
     """
-    given = _given(query, ("state", "after", "limit"), repeated=("state",))
+    given = _given(query, ("state", "label", "registry", "after", "limit"), repeated=("state", "label"))
     try:
         states = frozenset(JobState(state) for state in given["state"])
     except ValueError as error:
@@ -70,23 +74,38 @@ def page(query: Iterable[tuple[str, str]]) -> Page:
     limit = _whole(_only(given["limit"], str(_DEFAULT_PAGE)), "limit")
     if not 1 <= limit <= MAX_PAGE:
         raise _malformed("limit", f"must be from 1 to {MAX_PAGE}")
-    after = given["after"]
-    return Page(
+    after, name = given["after"], given["registry"]
+    return JobQuery(
         states=states,
+        labels=_labels(given["label"]),
+        registry=registry(name[0]) if name else None,
         after=job_id(after[0]) if after else None,
         limit=limit,
     )
 
 
-def subscription(query: Iterable[tuple[str, str]]) -> Subscription:
-    """Read the query of `GET /v1/events`."""
-    given = _given(query, ("after", "job", "follow"))
+def subscription(query: Iterable[tuple[str, str]], last_ids: Sequence[str] = ()) -> Subscription:
+    """Read the query of `GET /v1/events`, and the `Last-Event-ID` headers.
+
+    A browser that comes back asks for the same URL again and says what it saw last in the header: it counts.
+    """
+    given = _given(query, ("after", "job", "follow", "stream"))
     follow = _FLAGS.get(_only(given["follow"], "1"))
     if follow is None:
         raise _malformed("follow", "must be 1 or 0")
-    job = given["job"]
+    after = _whole(_only(given["after"], "0"), "after")
+    if len(last_ids) > 1:
+        raise _malformed("Last-Event-ID", "is given more than once")
+    if last_ids:
+        after = _whole(last_ids[0], "Last-Event-ID")
+    job, stream = given["job"], given["stream"]
+    if stream and not _STREAM.fullmatch(stream[0]):
+        raise _malformed("stream", "must be the id of a stream, as a bookmark has it")
     return Subscription(
-        after=_whole(_only(given["after"], "0"), "after"), job_id=job_id(job[0]) if job else None, follow=follow
+        after=after,
+        job_id=job_id(job[0]) if job else None,
+        follow=follow,
+        stream=stream[0] if stream else None,
     )
 
 
@@ -158,6 +177,19 @@ def _given(
         if len(given[name]) > 1 and name not in repeated:
             raise _malformed(name, "is given more than once")
     return given
+
+
+def _labels(given: Sequence[str]) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    if len(given) > _MAX_LABELS:
+        raise _malformed("label", f"must be given at most {_MAX_LABELS} times")
+    for text in given:
+        match = _LABEL.fullmatch(text)
+        if match is None:
+            raise _malformed("label", "must be KEY=VALUE")
+        if labels.setdefault(match["key"], match["value"]) != match["value"]:
+            raise _malformed("label", "asks for two values of one key, which no job has")
+    return labels
 
 
 def _only(values: Sequence[str], default: str) -> str:

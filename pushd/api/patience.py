@@ -12,9 +12,9 @@ class Patience:
     Attributes:
         body: for a request body to arrive over a local socket.
         reader: for a reader of events to take a full buffer.
-        look: after which a long poll looks whether its caller is still there.
+        look: between two looks whether the callers of long polls and event streams are still there.
     """
 
     body: float = 30.0
     reader: float = 10.0
-    look: float = 15.0
+    look: float = 1.0

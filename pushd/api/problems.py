@@ -10,7 +10,7 @@ from aiohttp import web
 
 from pushd.api.documents import encode
 from pushd.api.held import connected
-from pushd.errors import Code, DaemonError, Origin, PushdError, RequestError
+from pushd.errors import Code, DaemonError, OffsetError, Origin, PushdError, RequestError
 from pushd.telemetry.faults import fault
 
 if TYPE_CHECKING:
@@ -34,10 +34,18 @@ STATUS: Final[dict[Code, HTTPStatus]] = {
     Code.REQUEST_FORBIDDEN: HTTPStatus.FORBIDDEN,
     Code.REQUEST_NOT_FOUND: HTTPStatus.NOT_FOUND,
     Code.REQUEST_METHOD: HTTPStatus.METHOD_NOT_ALLOWED,
-    Code.REQUEST_CONFLICT: HTTPStatus.CONFLICT,
+    Code.REQUEST_CONFLICT: HTTPStatus.UNPROCESSABLE_ENTITY,
     Code.REQUEST_CANCELLED: HTTPStatus.CONFLICT,
     Code.REQUEST_DEADLINE: HTTPStatus.CONFLICT,
+    Code.REQUEST_STATE: HTTPStatus.CONFLICT,
+    Code.REQUEST_LIMIT: HTTPStatus.TOO_MANY_REQUESTS,
+    Code.REQUEST_PATH_REFUSED: HTTPStatus.FORBIDDEN,
+    Code.REQUEST_EVENTS_GONE: HTTPStatus.GONE,
+    Code.REQUEST_OFFSET: HTTPStatus.CONFLICT,
+    Code.SOURCE_FORBIDDEN: HTTPStatus.FORBIDDEN,
+    Code.REGISTRY_TAG_EXISTS: HTTPStatus.CONFLICT,
     Code.STORE_FULL: HTTPStatus.INSUFFICIENT_STORAGE,
+    Code.STORE_BUDGET: HTTPStatus.INSUFFICIENT_STORAGE,
     Code.DAEMON_CONFIG: HTTPStatus.INTERNAL_SERVER_ERROR,
     Code.DAEMON_SOCKET: HTTPStatus.INTERNAL_SERVER_ERROR,
     Code.DAEMON_UNREACHABLE: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -62,6 +70,8 @@ def problem(error: PushdError, *, allow: str = "") -> web.Response:
         headers["Allow"] = allow
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
+    if isinstance(error, OffsetError):
+        headers["Upload-Offset"] = str(error.offset)
     return web.Response(status=status, headers=headers, body=encode(document), content_type="application/problem+json")
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from pushd.api import server_logger
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def serving(app: web.Application, path: Path) -> AsyncIterator[web.AppRunner]:
     """Serve an application on a unix socket."""
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, logger=server_logger())
     await runner.setup()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))

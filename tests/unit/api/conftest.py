@@ -9,9 +9,11 @@ import aiohttp
 import pytest
 
 from pushd.api import make_app
+from pushd.api.access import Doors
 from pushd.api.patience import Patience
 from tests.fakes.jobs import FakeJobs
 from tests.fakes.serving import serving
+from tests.fakes.spool import FakeSpool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from pushd.telemetry.events import Event
 
 PATIENCE = Patience(body=0.3, reader=0.3, look=0.1)
+STREAMS = 40
+"""Event streams one user may have open."""
 
 
 @pytest.fixture
@@ -43,8 +47,21 @@ def path() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def runner(jobs: FakeJobs, told: list[Event], path: Path) -> AsyncIterator[web.AppRunner]:
-    app = make_app(jobs, emit=told.append, own_uid=os.getuid(), patience=PATIENCE)
+def app(jobs: FakeJobs, told: list[Event]) -> web.Application:
+    doors = Doors(os.getuid(), administrators=frozenset(), submitters=frozenset(), caps={})
+    return make_app(
+        jobs,
+        FakeSpool(),
+        emit=told.append,
+        doors=doors,
+        streams_per_user=STREAMS,
+        request_size=1 << 20,
+        patience=PATIENCE,
+    )
+
+
+@pytest.fixture
+async def runner(app: web.Application, path: Path) -> AsyncIterator[web.AppRunner]:
     async with serving(app, path) as running:
         yield running
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pushd.api.documents import encode, event_line
+from pushd.api.documents import encode, event_document
 from pushd.job import JobSpec
 from pushd.telemetry.events import CATALOGUE, JOB_FINISHED, TRANSFER_PROGRESS, Event
 from tests.fakes.jobs import NOON, FakeJobs
@@ -31,16 +31,16 @@ def test_a_job_is_its_fields_under_their_names_with_times_in_utc() -> None:
         "state": "pending",
         "done": 0,
         "sent": 0,
+        "resumed": 0,
     }
 
 
 def test_an_event_is_one_line_with_its_fields_flat() -> None:
     fields: dict[str, Value] = {"state": "succeeded", "seconds": 1.5, "size": 10}
 
-    line = event_line(Event(JOB_FINISHED, NOON, job="j", fields=fields, seq=7))
+    line = event_document(Event(JOB_FINISHED, NOON, job="j", fields=fields, seq=7))
 
-    assert line.endswith(b"\n")
-    assert line.count(b"\n") == 1
+    assert b"\n" not in line
     assert json.loads(line) == {
         "seq": 7,
         "at": "2026-07-01T12:00:00Z",
@@ -58,7 +58,7 @@ def test_an_event_is_one_line_with_its_fields_flat() -> None:
 def test_progress_has_no_number() -> None:
     progress = Event(TRANSFER_PROGRESS, NOON, job="j", delivery=1, fields={"digest": "d", "done": 1, "size": 2})
 
-    assert "seq" not in json.loads(event_line(progress))
+    assert "seq" not in json.loads(event_document(progress))
 
 
 @pytest.mark.parametrize("kind", CATALOGUE.values(), ids=CATALOGUE)

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from pushd.api import make_app
+from pushd.api.access import Doors
 from pushd.errors import Code, SourceError, StoreError
 from pushd.job import JobSpec, JobState
+from tests.fakes.serving import serving
+from tests.fakes.spool import FakeSpool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +49,9 @@ async def test_a_submission_is_accepted_with_its_place_and_its_job(http: aiohttp
 
     assert response.headers["Location"] == f"/v1/jobs/{job['id']}"
     assert (job["state"], job["labels"], job["uid"]) == ("queued", {"build": "1"}, os.getuid())
-    assert [(given.uid, given.key, len(given.fingerprint)) for given in jobs.submitted] == [(os.getuid(), "k", 32)]
+    (given,) = jobs.submitted
+    assert (given.caller.uid, given.key, len(given.fingerprint)) == (os.getuid(), "k", 32)
+    assert given.caller.administrator
     assert await document(await http.get(response.headers["Location"]), 200) == job
 
 
@@ -55,7 +61,7 @@ async def test_the_same_key_gives_the_same_job_and_for_another_request_a_conflic
     headers = {"Idempotency-Key": "k"}
     first = await document(await http.post("/v1/jobs", json=GOOD, headers=headers), 202)
     second = await document(await http.post("/v1/jobs", json=GOOD, headers=headers), 202)
-    other = await document(await http.post("/v1/jobs", json={**GOOD, "priority": 1}, headers=headers), 409)
+    other = await document(await http.post("/v1/jobs", json={**GOOD, "priority": 1}, headers=headers), 422)
 
     assert (first["id"], other["code"]) == (second["id"], "request.idempotency_conflict")
     assert len(jobs.submitted) == 1
@@ -139,6 +145,16 @@ async def test_a_body_over_a_mebibyte_is_too_large_whether_it_says_so_or_not(
         ("GET", "/v1/status?verbose=1", 400, "request.malformed"),
         ("POST", "/v1/jobs", 400, "request.malformed"),
         ("POST", "/v1/jobs?x=1", 400, "request.malformed"),
+        ("POST", "/v1/plan", 400, "request.malformed"),
+        ("GET", "/v1/plan", 405, "request.method_not_allowed"),
+        ("POST", "/v1/jobs/nobody/pause", 404, "request.not_found"),
+        ("POST", "/v1/jobs/nobody/resume", 404, "request.not_found"),
+        ("POST", "/v1/jobs/nobody/retry", 404, "request.not_found"),
+        ("POST", "/v1/jobs/nobody/retry?force=1", 400, "request.malformed"),
+        ("GET", "/v1/jobs?label=x", 400, "request.malformed"),
+        ("GET", "/v1/jobs?registry=x", 400, "request.invalid_reference"),
+        ("GET", "/v1/openapi.yaml?v=1", 400, "request.malformed"),
+        ("GET", "/v1/openapi", 404, "request.not_found"),
     ],
 )
 async def test_what_cannot_be_served_is_a_problem_and_never_a_defect(
@@ -234,8 +250,85 @@ async def test_cancelling_twice_is_cancelling_once(http: aiohttp.ClientSession, 
     assert first["state"] == "cancelled"
 
 
-async def test_the_status_is_told(http: aiohttp.ClientSession) -> None:
-    assert await document(await http.get("/v1/status"), 200) == {"version": "0", "queue": {"queued": 0}}
+async def test_a_list_is_of_the_labels_and_the_registry_asked_for(http: aiohttp.ClientSession, jobs: FakeJobs) -> None:
+    for number, (label, host) in enumerate([("1", "a.b"), ("2", "a.b"), ("2", "c.d:5000")]):
+        jobs.add(f"job{number}", JobSpec(source="oci:/x", destinations=(f"{host}/e:1",), labels={"build": label}))
+
+    listed = await document(await http.get("/v1/jobs?label=build=2&registry=A.B"), 200)
+
+    assert [job["id"] for job in listed["jobs"]] == ["job1"]
+
+
+async def test_what_a_submission_would_do_is_told_and_nothing_is_submitted(
+    http: aiohttp.ClientSession, jobs: FakeJobs
+) -> None:
+    plan = await document(await http.post("/v1/plan", json={**GOOD, "if_tag": "absent"}), 200)
+
+    assert [(each["destination"], each["action"]) for each in plan["destinations"]] == [
+        (GOOD["destinations"][0], "push")
+    ]
+    assert jobs.submitted == []
+
+
+async def test_a_job_is_paused_and_goes_on(http: aiohttp.ClientSession, jobs: FakeJobs) -> None:
+    jobs.add("a", SPEC)
+
+    paused = await document(await http.post("/v1/jobs/a/pause"), 200)
+    resumed = await document(await http.post("/v1/jobs/a/resume"), 200)
+
+    assert (paused["state"], paused["paused_at"]) == ("paused", "2026-07-01T12:00:00Z")
+    assert (resumed["state"], resumed["paused_at"]) == ("queued", None)
+
+
+async def test_a_job_that_has_ended_cannot_be_paused_but_retried(http: aiohttp.ClientSession, jobs: FakeJobs) -> None:
+    jobs.add("a", SPEC)
+    jobs.end("a", JobState.FAILED)
+
+    assert (await document(await http.post("/v1/jobs/a/pause"), 409))["code"] == "request.state"
+    assert (await document(await http.post("/v1/jobs/a/retry"), 200))["state"] == "queued"
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b" {\n} "])
+async def test_an_action_takes_an_empty_body(http: aiohttp.ClientSession, jobs: FakeJobs, body: bytes) -> None:
+    jobs.add("a", SPEC)
+
+    response = await http.post("/v1/jobs/a/cancel", data=body, headers={"Content-Type": "application/json"})
+
+    assert (await document(response, 200))["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("body", [b"[]", b"x", b'{"force": true}', b"[" * 100_000, b"null", b'{"\xff": 1}'])
+async def test_an_action_that_is_told_more_than_it_takes_is_not_done(
+    http: aiohttp.ClientSession, jobs: FakeJobs, body: bytes
+) -> None:
+    jobs.add("a", SPEC)
+
+    response = await http.post("/v1/jobs/a/cancel", data=body, headers={"Content-Type": "application/json"})
+
+    assert (await document(response, 400))["detail"].startswith("body: must be empty, or a JSON object as documented")
+    assert jobs.jobs["a"].state is JobState.QUEUED
+
+
+async def test_a_form_is_no_body_of_an_action(http: aiohttp.ClientSession, jobs: FakeJobs) -> None:
+    jobs.add("a", SPEC)
+
+    problem = await document(await http.post("/v1/jobs/a/cancel", data={"force": "1"}), 400)
+
+    assert problem["detail"] == "Content-Type: must be application/json"
+
+
+async def test_a_label_of_ten_megabytes_is_named_where_such_a_body_is_taken(
+    jobs: FakeJobs, told: list[Event], path: Path
+) -> None:
+    doors = Doors(os.getuid(), administrators=frozenset(), submitters=frozenset(), caps={})
+    app = make_app(jobs, FakeSpool(), emit=told.append, doors=doors, streams_per_user=1, request_size=16 << 20)
+    connector = aiohttp.UnixConnector(str(path))
+    async with serving(app, path), aiohttp.ClientSession("http://pushd", connector=connector) as http:
+        labelled = json.dumps({**GOOD, "labels": {"build": "x" * 10_000_000}}).encode()
+        response = await http.post("/v1/jobs", data=io.BytesIO(labelled), headers={"Content-Type": "application/json"})
+        problem = await document(response, 400)
+
+    assert problem["detail"] == "labels.build: must be at most 1024 bytes"
 
 
 async def test_a_defect_is_told_to_the_log_with_its_trace_and_to_the_caller_without(
@@ -276,10 +369,13 @@ async def test_a_body_that_is_not_what_its_encoding_says_is_malformed_and_nothin
         b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
         b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nExpect: magic\r\nContent-Length: 0\r\n\r\n",
+        b"GET /v1/nowhere HTTP/1.1\r\nHost: x\r\nExpect: magic\xff\r\n\r\n",
+        b"PUT /v1/jobs HTTP/1.1\r\nHost: x\r\nExpect: magic\xff\r\n\r\n",
+        b"GET /v1/jobs/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
-async def test_what_is_not_http_is_the_callers_mistake_and_the_daemon_goes_on(
-    http: aiohttp.ClientSession, path: Path, told: list[Event], sent: bytes
+async def test_what_is_not_http_is_the_callers_mistake_nothing_to_log_and_the_daemon_goes_on(
+    *, http: aiohttp.ClientSession, path: Path, told: list[Event], caplog: pytest.LogCaptureFixture, sent: bytes
 ) -> None:
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(sent)
@@ -287,8 +383,33 @@ async def test_what_is_not_http_is_the_callers_mistake_and_the_daemon_goes_on(
     writer.close()
 
     assert reply.split()[1].startswith(b"4")
-    assert told == []
+    assert (told, caplog.messages) == ([], [])
     assert (await document(await http.get("/v1/status"), 200))["version"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("version", "expectation", "answer"),
+    [
+        (b"1.1", b"100-Continue", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"1.0", b"100-continue", b"HTTP/1.0 202 Accepted\r\n"),
+        (b"1.1", b"magic", b"HTTP/1.1 400 Bad Request\r\n"),
+    ],
+)
+async def test_who_asks_before_they_send_a_body_is_told_to_go_on(
+    *, http: aiohttp.ClientSession, path: Path, version: bytes, expectation: bytes, answer: bytes
+) -> None:
+    reader, writer = await asyncio.open_unix_connection(path)
+    body = json.dumps(GOOD).encode()
+    head = b"POST /v1/jobs HTTP/%s\r\nHost: x\r\nExpect: %s\r\nContent-Length: %d\r\n\r\n"
+    writer.write(head % (version, expectation, len(body)))
+    if version == b"1.0":
+        writer.write(body)
+
+    assert await asyncio.wait_for(reader.readexactly(len(answer)), 5) == answer
+    if b"100" in answer:
+        writer.write(body)
+        assert b" 202 " in await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
 
 
 async def test_a_caller_that_leaves_in_the_middle_of_its_body_is_no_defect_and_nothing_to_log(

@@ -5,22 +5,36 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushd.api import parameters
-from pushd.api.parameters import Page, Subscription
+from pushd.api.parameters import Subscription
 from pushd.errors import Code, RequestError
 from pushd.job import JobState
+from pushd.work import JobQuery
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 def test_a_list_without_parameters_is_a_hundred_jobs_of_any_state() -> None:
-    assert parameters.page([]) == Page(frozenset(), None, 100)
+    assert parameters.page([]) == JobQuery(states=frozenset(), limit=100)
 
 
 def test_states_add_up() -> None:
     query = [("state", "failed"), ("state", "partial"), ("after", "abc-_9"), ("limit", "1000")]
 
-    assert parameters.page(query) == Page(frozenset({JobState.FAILED, JobState.PARTIAL}), "abc-_9", 1000)
+    assert parameters.page(query) == JobQuery(
+        states=frozenset({JobState.FAILED, JobState.PARTIAL}), after="abc-_9", limit=1000
+    )
+
+
+def test_labels_add_up_and_a_value_may_be_anything() -> None:
+    query = [("label", "build=47=11\n"), ("label", "stage="), ("label", "stage=")]
+
+    assert parameters.page(query).labels == {"build": "47=11\n", "stage": ""}
+
+
+def test_a_registry_is_meant_as_references_mean_it() -> None:
+    assert parameters.page([("registry", "Registry.example.COM:5000")]).registry == "registry.example.com:5000"
+    assert parameters.page([("registry", "index.docker.io")]).registry == "docker.io"
 
 
 @pytest.mark.parametrize(
@@ -34,6 +48,12 @@ def test_states_add_up() -> None:
         ([("limit", "\N{FULLWIDTH DIGIT ONE}")], "limit"),
         ([("limit", "9" * 5000)], "limit"),
         ([("limit", "1"), ("limit", "2")], "limit"),
+        ([("label", "build")], "label"),
+        ([("label", "=1")], "label"),
+        ([("label", "a" * 64 + "=1")], "label"),
+        ([("label", "a=" + "1" * 1025)], "label"),
+        ([("label", "a=1"), ("label", "a=2")], "label"),
+        ([("label", f"a{number}=1") for number in range(65)], "label"),
         ([("stat", "failed")], "query"),
     ],
 )
@@ -45,20 +65,34 @@ def test_a_wrong_parameter_of_a_list_is_named(query: list[tuple[str, str]], name
 
 
 def test_an_unknown_parameter_is_told_which_are_known() -> None:
-    with pytest.raises(RequestError, match="known here: state, after, limit"):
+    with pytest.raises(RequestError, match="known here: state, label, registry, after, limit"):
         parameters.page([("x", "")])
     with pytest.raises(RequestError, match="there are none here"):
         parameters.nothing([("x", "")])
 
 
 def test_events_are_told_from_the_first_and_go_on_unless_asked_otherwise() -> None:
-    assert parameters.subscription([]) == Subscription(0, None, follow=True)
-    assert parameters.subscription([("after", "7"), ("job", "x"), ("follow", "0")]) == Subscription(
-        7, "x", follow=False
-    )
+    query = [("after", "7"), ("job", "x"), ("follow", "0"), ("stream", "s")]
+
+    assert parameters.subscription([]) == Subscription(0, None, follow=True, stream=None)
+    assert parameters.subscription(query) == Subscription(7, "x", follow=False, stream="s")
 
 
-@pytest.mark.parametrize(("name", "value"), [("follow", "yes"), ("after", "-1"), ("after", str(2**63))])
+def test_what_a_reader_saw_last_counts_more_than_where_it_once_began() -> None:
+    assert parameters.subscription([("after", "7")], ["9"]).after == 9
+
+
+@pytest.mark.parametrize("ids", [[""], ["x"], ["-1"], ["1", "1"]])
+def test_a_last_id_that_is_none_is_refused_by_name(ids: list[str]) -> None:
+    with pytest.raises(RequestError) as caught:
+        parameters.subscription([], ids)
+
+    assert (caught.value.code, caught.value.subject) == (Code.REQUEST_MALFORMED, "Last-Event-ID")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("follow", "yes"), ("after", "-1"), ("after", str(2**63)), ("stream", ""), ("stream", "a b")]
+)
 def test_a_wrong_parameter_of_events_is_named(name: str, value: str) -> None:
     with pytest.raises(RequestError) as caught:
         parameters.subscription([(name, value)])

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from pushd.api.problems import STATUS, problem, problems
-from pushd.errors import Code, DaemonError, Origin, RequestError, SourceError, StoreError
+from pushd.errors import Code, DaemonError, OffsetError, Origin, RequestError, SourceError, StoreError
 from tests.fakes.serving import serving
 
 if TYPE_CHECKING:
@@ -29,13 +29,21 @@ def test_every_code_has_a_status() -> None:
         (Code.REQUEST_FORBIDDEN, 403),
         (Code.REQUEST_NOT_FOUND, 404),
         (Code.REQUEST_METHOD, 405),
-        (Code.REQUEST_CONFLICT, 409),
+        (Code.REQUEST_CONFLICT, 422),
+        (Code.REQUEST_STATE, 409),
+        (Code.REQUEST_OFFSET, 409),
+        (Code.REQUEST_EVENTS_GONE, 410),
+        (Code.REQUEST_PATH_REFUSED, 403),
+        (Code.REQUEST_LIMIT, 429),
         (Code.REQUEST_TOO_LARGE, 413),
+        (Code.SOURCE_FORBIDDEN, 403),
         (Code.SOURCE_NOT_FOUND, 422),
         (Code.DAEMON_INTERNAL, 500),
         (Code.REGISTRY_UNREACHABLE, 502),
+        (Code.REGISTRY_TAG_EXISTS, 409),
         (Code.STORE_UNAVAILABLE, 503),
         (Code.STORE_FULL, 507),
+        (Code.STORE_BUDGET, 507),
     ],
 )
 def test_a_code_has_the_status_http_has_for_it(code: Code, status: int) -> None:
@@ -44,9 +52,11 @@ def test_a_code_has_the_status_http_has_for_it(code: Code, status: int) -> None:
 
 @pytest.mark.parametrize("code", list(Code))
 def test_who_is_to_blame_shows_in_the_status(code: Code) -> None:
-    callers_fault = code.origin in (Origin.REQUEST, Origin.SOURCE)
+    # Of what a registry says one thing alone is what the caller asked for: to leave a tag that is there.
+    callers_fault = code.origin in (Origin.REQUEST, Origin.SOURCE) or code is Code.REGISTRY_TAG_EXISTS
 
     assert STATUS[code].value // 100 == (4 if callers_fault else 5)
+    assert STATUS[code] != 401, "who somebody is comes from the kernel: there is nothing to log in with"
 
 
 def test_a_problem_has_the_fields_of_rfc_9457_and_ours() -> None:
@@ -73,6 +83,12 @@ def test_when_to_come_back_is_told_in_whole_seconds() -> None:
     response = problem(StoreError(Code.STORE_FULL, "disk", "is full", retry_after=1.2))
 
     assert response.headers["Retry-After"] == "2"
+
+
+def test_who_brings_bytes_to_the_wrong_place_is_told_the_right_one() -> None:
+    response = problem(OffsetError("blob", 4096))
+
+    assert (response.status, response.headers["Upload-Offset"]) == (409, "4096")
 
 
 def test_a_file_name_that_is_not_utf8_can_be_told() -> None:

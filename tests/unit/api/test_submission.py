@@ -1,17 +1,28 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pushd.api.submission import fingerprint, read_submission
+from pushd.api import submission
+from pushd.api.submission import fingerprint
 from pushd.errors import Code, RequestError
-from pushd.job import JobSpec
+from pushd.job import JobSpec, Retain, Spooled, Verify
+from tests.fakes.jobs import NOON
 
 GOOD: dict[str, Any] = {"source": "oci:/srv/app:1", "destinations": ["localhost:5000/app:1"]}
+
+
+DIGEST = f"sha256:{'ab' * 32}"
+SPOOLED = {"entry": "e_1-Z", "media_type": "application/vnd.oci.image.index.v1+json", "digest": DIGEST, "size": 500}
+
+
+def read_submission(content: bytes) -> JobSpec:
+    return submission.read_submission(content, now=NOON)
 
 
 def body(**changes: Any) -> bytes:
@@ -40,6 +51,44 @@ def test_a_whole_submission_is_read_field_by_field() -> None:
     assert (spec.priority, spec.labels, spec.deadline) == (-3, {"build": "47 11\n", "ci/stage": ""}, 90.0)
 
 
+def test_when_it_begins_what_the_tag_must_be_and_where_the_bytes_are_is_read_too() -> None:
+    spec = read_submission(
+        body(not_before="2026-07-02T01:30:00.5+02:00", if_tag=DIGEST, retain="spool", verify="blobs", spooled=SPOOLED)
+    )
+
+    assert spec.not_before == datetime(2026, 7, 1, 23, 30, 0, 500_000, tzinfo=UTC)
+    assert spec.not_before.tzinfo is UTC
+    assert (spec.if_tag, spec.retain, spec.verify) == (DIGEST, Retain.SPOOL, Verify.BLOBS)
+    assert spec.spooled == Spooled(**SPOOLED)  # type: ignore[arg-type] # a table of JSON
+
+
+def test_what_is_null_is_as_if_it_were_not_given() -> None:
+    nothing = dict.fromkeys(("deadline", "not_before", "if_tag", "spooled"))
+
+    assert read_submission(body(**nothing)) == read_submission(body())
+
+
+@pytest.mark.parametrize("text", ["2020-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59", "2026-07-01T12:00:00+12:00"])
+def test_a_time_in_the_past_is_fine(text: str) -> None:
+    begin = read_submission(body(not_before=text)).not_before
+
+    assert begin is not None
+    assert begin <= NOON
+
+
+def test_a_job_may_begin_in_a_year_but_not_later() -> None:
+    latest = NOON + timedelta(days=366)
+
+    assert read_submission(body(not_before=latest.isoformat())).not_before == latest
+    error = refused(body(not_before=(latest + timedelta(seconds=1)).isoformat()))
+    assert (error.subject, error.detail) == ("not_before", "must be at most 366 days ahead")
+
+
+@pytest.mark.parametrize("source", ["", "  ", "app:1 out of a pipe\n"])
+def test_bytes_that_are_there_already_may_be_called_anything(source: str) -> None:
+    assert read_submission(body(source=source, spooled=SPOOLED)).source == source
+
+
 @pytest.mark.parametrize(
     ("content", "field", "detail"),
     [
@@ -65,6 +114,31 @@ def test_a_whole_submission_is_read_field_by_field() -> None:
         (body(deadline="1h"), "deadline", "expected number or null, got string"),
         (body(deadline=0), "deadline", "must be more than 0 and at most 31622400 seconds"),
         (body(deadline=1e300), "deadline", "must be more than 0 and at most 31622400 seconds"),
+        (body(verify="all\x1b[2J"), "verify", "invalid enum value 'all\\x1b[2J'"),
+        (body(not_before="tomorrow"), "not_before", "invalid RFC3339 encoded datetime"),
+        (body(not_before="2026-07-01"), "not_before", "invalid RFC3339 encoded datetime"),
+        (body(not_before="2026-07-01T12:00:00"), "not_before", "must say its offset from UTC"),
+        (body(not_before="9999-12-31T23:59:59-23:59"), "not_before", "must be at most 366 days ahead"),
+        (body(not_before=1), "not_before", "expected time or null, got integer"),
+        (body(if_tag="latest"), "if_tag", 'must be "absent" or a digest'),
+        (body(if_tag="sha256:AB"), "if_tag", 'must be "absent" or a digest'),
+        (body(if_tag=False), "if_tag", "expected string or null, got boolean"),
+        (body(retain="ram"), "retain", "invalid enum value 'ram'"),
+        (body(retain=None), "retain", "expected string, got null"),
+        (body(spooled="e"), "spooled", "expected object or null, got string"),
+        (body(spooled={}), "spooled.entry", "is missing"),
+        (body(spooled={**SPOOLED, "x": 1}), "spooled.x", "is no field of a job"),
+        (body(spooled={**SPOOLED, "entry": "../e"}), "spooled.entry", "must be the id of a spool entry"),
+        (body(spooled={**SPOOLED, "media_type": "tar\n"}), "spooled.media_type", "must be a media type"),
+        (body(spooled={**SPOOLED, "digest": "sha256:1"}), "spooled.digest", "must be a digest"),
+        (body(spooled={**SPOOLED, "size": "1"}), "spooled.size", "expected integer, got string"),
+        (body(spooled={**SPOOLED, "size": -1}), "spooled.size", "must be from 1 to 4194304 bytes, as a manifest has"),
+        (
+            body(spooled={**SPOOLED, "size": 1 << 63}),
+            "spooled.size",
+            "must be from 1 to 4194304 bytes, as a manifest has",
+        ),
+        (body(source="x" * 8193, spooled=SPOOLED), "source", "must be at most 8192 characters"),
         (b"[]", "body", "expected object, got array"),
         (b'{"source": "a", "source": "b", "destinations": ["c"]}', "source", "is given 2 times"),
         (b'{"source": "a", "destinations": ["c"], "labels": {"k": "1", "k": "2"}}', "k", "is given 2 times"),
@@ -85,7 +159,10 @@ def test_an_unknown_field_is_refused_and_the_nearest_known_one_named() -> None:
     error = refused(body(destination="a"))
 
     assert (error.subject, error.hint) == ("destination", "did you mean destinations?")
-    assert refused(body(x=1)).hint == "known are source, destinations, priority, labels, deadline, verify"
+    assert refused(body(x=1)).hint == (
+        "known are source, destinations, priority, labels, deadline, verify, not_before, if_tag, retain, spooled"
+    )
+    assert refused(body(spooled={**SPOOLED, "mediaType": ""})).hint == "did you mean media_type?"
 
 
 def test_a_hostile_field_name_reaches_no_terminal_raw_and_is_cut() -> None:
@@ -128,7 +205,7 @@ def test_no_bytes_at_all_are_anything_but_a_submission_or_malformed(content: byt
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
-        st.sampled_from(["source", "destinations", "priority", "labels", "deadline", "x"]),
+        st.sampled_from([*JobSpec.__dataclass_fields__, "x"]),
         st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists, max_leaves=3)
         | st.dictionaries(st.text(), st.text()),
     )
@@ -151,7 +228,32 @@ def test_equal_requests_have_equal_fingerprints_however_they_are_written() -> No
 
 
 @pytest.mark.parametrize(
-    "change", [{"source": "z"}, {"destinations": ["z"]}, {"priority": 1}, {"labels": {"a": ""}}, {"deadline": 1}]
+    "change",
+    [
+        {"source": "z"},
+        {"destinations": ["z"]},
+        {"priority": 1},
+        {"labels": {"a": ""}},
+        {"deadline": 1},
+        {"verify": "blobs"},
+        {"not_before": "2020-01-01T00:00:00Z"},
+        {"if_tag": "absent"},
+        {"retain": "spool"},
+    ],
 )
 def test_a_request_that_differs_in_any_field_has_another_fingerprint(change: dict[str, Any]) -> None:
     assert fingerprint(read_submission(body(**change))) != fingerprint(read_submission(body()))
+
+
+def test_a_request_asked_again_with_its_bytes_brought_again_is_the_same_request() -> None:
+    first, again = ({**SPOOLED, "entry": entry} for entry in ("one", "two"))
+
+    prints = {fingerprint(read_submission(body(spooled=spooled))) for spooled in (first, again)}
+
+    assert len(prints) == 1
+
+
+def test_one_moment_written_with_two_offsets_is_the_same_request() -> None:
+    times = ("2020-01-01T00:00:00Z", "2020-01-01T02:00:00.000+02:00")
+
+    assert len({fingerprint(read_submission(body(not_before=time))) for time in times}) == 1
