@@ -1,4 +1,4 @@
-"""What is done now and then so that nothing grows or waits for ever: deadlines, retention, the spool, the disk."""
+"""What is done now and then so that nothing grows or waits for ever: deadlines, retention, spool, disk, memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ _BREATH = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Housekeeping:
-    """Keeps the house. Each chore goes on for as long as the daemon runs; a store that fails is tried again."""
+    """Keeps the house. Each chore goes on for as long as the daemon runs; a store that fails is tried again.
+
+    Attributes:
+        give_back: returns memory that is free to the system; takes no longer than the loop can wait.
+    """
 
     store: JobStore
     spool: Spool
@@ -37,6 +41,7 @@ class Housekeeping:
     budget: Budget
     emit: Emit
     retention: Retention
+    give_back: Callable[[], None]
 
     async def run(self) -> None:
         """Do all chores until cancelled."""
@@ -78,6 +83,7 @@ class Housekeeping:
             pruned = await self.store.prune(datetime.now(UTC), self.retention)
             jobs, events, more = jobs + pruned.jobs, events + pruned.events, pruned.more
             await anyio.sleep(_BREATH)
+        self.give_back()
         if jobs:
             self.emit(Event(JOBS_PRUNED, datetime.now(UTC), fields={"jobs": jobs, "events": events}))
 

@@ -36,6 +36,7 @@ from pushd.registry import Registries, Settings, Timeouts, Wire
 from pushd.registry.profiles import PROFILES, profile_for, profile_named
 from pushd.service.access import grants
 from pushd.service.disk import Gauge
+from pushd.service.memory import give_back
 from pushd.source import open_source
 from pushd.source.spooled import SpooledSource
 from pushd.spool import open_spool
@@ -179,7 +180,13 @@ async def compose(config: Config, *, emit: Emit, profiles: Sequence[Profile] = P
             ),
         )
         housekeeping = Housekeeping(
-            store=store, spool=spool, hub=hub, budget=budget, emit=emit, retention=_retention(config)
+            store=store,
+            spool=spool,
+            hub=hub,
+            budget=budget,
+            emit=emit,
+            retention=_retention(config),
+            give_back=give_back,
         )
         yield House(engine, spool, scheduler, housekeeping, board, store)
 

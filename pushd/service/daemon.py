@@ -11,7 +11,7 @@ import anyio
 from aiohttp import web
 
 from pushd import __version__
-from pushd.api import make_app
+from pushd.api import make_app, server_logger
 from pushd.push.progress import report
 from pushd.service.access import doors
 from pushd.service.compose import compose
@@ -48,7 +48,9 @@ async def serve(config: Config, listeners: Listeners, *, emit: Emit, environ: Ma
             streams_per_user=config.limits.streams_per_user,
             request_size=config.limits.request_size,
         )
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN, handle_signals=False)
+        runner = web.AppRunner(
+            app, access_log=None, logger=server_logger(), shutdown_timeout=_SHUTDOWN, handle_signals=False
+        )
         await runner.setup()
         try:
             async with anyio.create_task_group() as running:

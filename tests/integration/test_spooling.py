@@ -6,7 +6,7 @@ import os
 import sqlite3
 import subprocess
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pytest
 
@@ -92,7 +92,7 @@ def test_a_stream_that_cannot_be_read_twice_is_brought_over_kills_as_well(
 
     with subprocess.Popen(["tar", "-cf", "-", "-C", layout.path, "."], stdout=subprocess.PIPE) as tar:
         assert tar.stdout is not None
-        job = client.submit_stream(tar.stdout, [f"{served.address}/team/app:1"], progress=killer)
+        job = client.submit_stream(cast("BinaryIO", tar.stdout), [f"{served.address}/team/app:1"], progress=killer)
     ended = client.wait(job.id, 60)
 
     assert killer.kills == 2
