@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import grp
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
@@ -61,18 +60,6 @@ class Doors:
 
 
 _FULL: Final = Cap(Role.ADMINISTRATOR, paths=True)
-
-
-def group_ids(names: Iterable[str]) -> frozenset[int]:
-    """Give the ids of groups. A number is one; a name the system does not know is left out: nobody is in it."""
-    found = set()
-    for name in names:
-        if name.isascii() and name.isdigit():
-            found.add(int(name))
-        else:
-            with suppress(KeyError):
-                found.add(grp.getgrnam(name).gr_gid)
-    return frozenset(found)
 
 
 def role_of(uid: int, gids: frozenset[int], doors: Doors) -> Role | None:

@@ -53,9 +53,8 @@ class JobRoutes:
         key = parameters.idempotency_key(request.headers.getall("Idempotency-Key", []))
         seconds = parameters.preferred_wait(request.headers.getall("Prefer", []))
         spec = await self._spec(request)
-        job = await self._jobs.submit(
-            spec, caller=request[PRINCIPAL], idempotency_key=key, fingerprint=fingerprint(spec)
-        )
+        told_apart_by = b"" if key is None else fingerprint(spec)
+        job = await self._jobs.submit(spec, caller=request[PRINCIPAL], idempotency_key=key, fingerprint=told_apart_by)
         headers = {"Location": f"/v1/jobs/{job.id}"}
         if seconds is not None:
             headers["Preference-Applied"] = f"wait={seconds}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
 from pushd.errors import RegistryError
@@ -26,9 +26,9 @@ from pushd.work import Check
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from pushd.oci.reply import Reply
     from pushd.oci.upload import Request
-    from pushd.registry.client import RegistryClient
-    from pushd.registry.wire import Answer
+    from pushd.registry.wire import Answer, Body
 
 _PATIENCE: Final = 10.0
 """Seconds for a name to resolve, and for a connection."""
@@ -42,8 +42,26 @@ _OK: Final = frozenset({200, 401})
 _NETWORK: Final = "check the name, and the network and firewalls on the way to it"
 
 
+class Spoken(Protocol):
+    """What is asked of a registry's client, as `registry.client.RegistryClient` has it."""
+
+    @property
+    def name(self) -> str:
+        """`host[:port]`."""
+
+    @property
+    def credential(self) -> str:
+        """The credential's name, no secret."""
+
+    async def ping(self) -> Answer:
+        """Ask whether the API is there."""
+
+    async def perform(self, repository: str, request: Request, body: Body | None = None) -> Reply:
+        """Send one request of an upload session."""
+
+
 async def diagnose(
-    client: RegistryClient, *, base: str, trust: Callable[[], ssl.SSLContext | None], repository: str | None
+    client: Spoken, *, base: str, trust: Callable[[], ssl.SSLContext | None], repository: str | None
 ) -> Sequence[Check]:
     """Try how a registry is spoken to.
 
@@ -120,7 +138,7 @@ async def _tls(base: str, trust: Callable[[], ssl.SSLContext | None]) -> Check:
     return Check(check="tls", ok=None if hint else True, detail=detail, hint=hint)
 
 
-async def _api(client: RegistryClient, base: str) -> Sequence[Check]:
+async def _api(client: Spoken, base: str) -> Sequence[Check]:
     try:
         answer = await client.ping()
     except RegistryError as error:
@@ -149,7 +167,7 @@ def _clock(answer: Answer) -> Sequence[Check]:
 class _Uploads:
     """Uploads that are begun and taken back, each in one form."""
 
-    client: RegistryClient
+    client: Spoken
     repository: str
 
     async def checks(self) -> Sequence[Check]:

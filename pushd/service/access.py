@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pushd.api.access import Cap, Doors, group_ids
+from pushd.api.access import Cap, Doors
 from pushd.registry.grants import EVERYONE, Grant, Grants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pushd.config import Config
 
@@ -38,7 +39,7 @@ def grants(config: Config) -> Grants:
             Grant(
                 registry=it.registry,
                 repositories=it.repositories,
-                users=EVERYONE if "*" in it.users else _user_ids(it.users),
+                users=EVERYONE if "*" in it.users else user_ids(it.users),
                 groups=group_ids(it.groups),
             )
             for it in config.credentials.grants
@@ -46,13 +47,20 @@ def grants(config: Config) -> Grants:
     )
 
 
-def _user_ids(names: Iterable[str]) -> frozenset[int]:
-    """Give the ids of users. A number is one; a name the system does not know is left out: nobody has it."""
-    found = set()
+def group_ids(names: Iterable[str]) -> frozenset[int]:
+    """Give the ids of groups. A number is one; a name the system does not know is left out: nobody is in it."""
+    return frozenset(_ids(names, lambda name: grp.getgrnam(name).gr_gid))
+
+
+def user_ids(names: Iterable[str]) -> frozenset[int]:
+    """Give the ids of users; likewise."""
+    return frozenset(_ids(names, lambda name: pwd.getpwnam(name).pw_uid))
+
+
+def _ids(names: Iterable[str], known: Callable[[str], int]) -> Iterator[int]:
     for name in names:
         if name.isascii() and name.isdigit():
-            found.add(int(name))
+            yield int(name)
         else:
             with suppress(KeyError):
-                found.add(pwd.getpwnam(name).pw_uid)
-    return frozenset(found)
+                yield known(name)

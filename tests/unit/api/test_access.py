@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from pushd.api.access import PRINCIPAL, Cap, Doors, access, group_ids, role_of
+from pushd.api.access import PRINCIPAL, Cap, Doors, access, role_of
 from pushd.api.peer import peer
 from pushd.api.problems import problems
 from pushd.errors import Code, RequestError
@@ -100,16 +100,6 @@ def test_a_daemon_that_names_no_group_serves_root_and_its_own_user() -> None:
         Role.ADMINISTRATOR,
         None,
     ]
-
-
-def test_groups_are_found_by_name_or_are_their_number() -> None:
-    known = grp.getgrall()[-1]
-
-    assert group_ids([known.gr_name, "5001", "0"]) == {known.gr_gid, 5001, 0}
-
-
-def test_nobody_is_in_a_group_the_system_does_not_know() -> None:
-    assert group_ids(["no-such-group-of-pushd", "\N{ARABIC-INDIC DIGIT FIVE}"]) == frozenset()
 
 
 # ---------------------------------------------------------------------------------------------- root, in, and out
