@@ -12,8 +12,8 @@
         print(delivery.destination, delivery.state, delivery.failure or delivery.digest)
 
 Every call blocks. A call on a daemon that has gone away is tried again until `patience` runs out; that is safe, since
-what changes something carries an idempotency key or is idempotent by itself. A `Client` keeps no connection and may
-be used by several threads.
+what changes something carries an idempotency key or is idempotent by itself. A `Client` may be used by several
+threads; it keeps a few connections, until it is closed or dropped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, TypeVar
 
 from pushd.client import targets
 from pushd.client.conversation import LONGEST_PAUSE, Conversation
@@ -85,6 +85,16 @@ class Client:
         for at most 5 s, and not at all when there is no socket.
         """
         self._conversation = Conversation(socket_path or default_socket_path(), patience)
+
+    def close(self) -> None:
+        """Close the connections that are kept. Idempotent, and no end: the next call connects again."""
+        self._conversation.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def socket_path(self) -> str:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pushd.client.documents import error_of
-from pushd.client.exchange import Broken, send
-from pushd.errors import Code, DaemonError, OffsetError
+from pushd.client.exchange import Broken, Connection, send
+from pushd.errors import Code, DaemonError, OffsetError, PushdError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pushd.client.exchange import Connection, Request, Response
-    from pushd.errors import PushdError
+    from pushd.client.exchange import Request, Response
 
 T = TypeVar("T")
 
@@ -24,10 +25,14 @@ _FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
 """Seconds between two tries, at most."""
 _SUCCESS: Final = range(200, 300)
+_KEPT: Final = 8
+"""Connections kept at the most."""
 
 
 class Conversation:
-    """Talks to the daemon behind one socket, a connection for each question. Threads may share it.
+    """Talks to the daemon behind one socket. Threads may share it, each question has a connection to itself.
+
+    Connections are kept for the questions that follow. A process that was forked has none of its parent's.
 
     Attributes:
         socket_path: where it is looked for.
@@ -39,6 +44,17 @@ class Conversation:
         self.socket_path = socket_path
         self.patience = patience
         self.reached = False
+        self._idle: list[Connection] = []
+        self._process = os.getpid()
+
+    def close(self) -> None:
+        """Close what is kept. Idempotent, and no end: the next question connects again."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def __del__(self) -> None:
+        # Whoever drops a client owes the daemon no good-bye, and is owed no warning of open sockets.
+        self.close()
 
     def ask(self, request: Request, read: Callable[[Any], T]) -> T:
         """Ask until there is an answer, and give what `read` makes of its JSON.
@@ -60,9 +76,38 @@ class Conversation:
         Raises:
             Broken: there is no answer; worth another try.
         """
-        with send(self.socket_path, request) if connection is None else connection.exchange(request) as response:
+        if connection is None:
+            with self._connected() as kept:
+                return self.ask_once(request, read, kept)
+        with connection.exchange(request) as response:
             self._check(response)
             return self.decode(response.body(), read)
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """Give a connection for one question, which is kept when that went well."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self.close()  # our ends of them: the parent goes on with its own
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = Connection(self.socket_path)
+        try:
+            yield connection
+        except PushdError:  # an answer, too
+            self._keep(connection)
+            raise
+        except BaseException:
+            connection.close()
+            raise
+        self._keep(connection)
+
+    def _keep(self, connection: Connection) -> None:
+        if len(self._idle) < _KEPT:
+            self._idle.append(connection)
+        else:
+            connection.close()
 
     def lines(self, request: Request) -> Iterator[bytes]:
         """Ask once, and give the answer line by line as it comes.

@@ -9,8 +9,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-import anyio
-
 from pushd.errors import Code, PushdError, RegistryError, RequestError
 from pushd.job import Retain
 from pushd.oci.descriptor import Descriptor
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from pushd.push.gate import Gates
     from pushd.push.policy import Policy
     from pushd.push.ports import JobStore, OpenSource, OpenSpooled, Registries, Source, Spool
+    from pushd.push.turns import Turns
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 """Of job ids: 32 characters that are hard to confuse when read aloud or typed."""
@@ -40,6 +39,7 @@ class Intake:
     """Takes jobs in.
 
     Attributes:
+        turns: where sources are opened.
         deadline: seconds from its submission in which a job that names no deadline must be done.
         jobs_per_user: jobs of one user that have not ended.
     """
@@ -52,6 +52,7 @@ class Intake:
     gates: Gates
     policy: Policy
     budget: Budget
+    turns: Turns
     deadline: float
     jobs_per_user: int
 
@@ -61,11 +62,18 @@ class Intake:
         Raises:
             RequestError, SourceError, StoreError: as `api.ports.Jobs.submit` says; nothing was taken.
         """
-        if idempotency_key is not None:
-            # Before anything is looked at: what was accepted once stays accepted, though its source may be gone.
+        try:
+            return await self._accept(spec, caller, idempotency_key, fingerprint)
+        except PushdError as error:
+            # What was accepted once stays accepted, though its source may be gone, or the rules be others by now.
+            if idempotency_key is None or error.code is Code.REQUEST_CONFLICT:
+                raise
             known = await self.store.repeated(caller.uid, idempotency_key, fingerprint)
-            if known is not None:
-                return known
+            if known is None:
+                raise
+            return known
+
+    async def _accept(self, spec: JobSpec, caller: Principal, idempotency_key: str | None, fingerprint: bytes) -> Job:
         references = await self._destinations(spec, caller)
         self.budget.admit_job()
         async with self._opened(spec, caller) as (source, image):
@@ -125,7 +133,8 @@ class Intake:
         if spec.spooled is not None:
             root = Descriptor(spec.spooled.media_type, Digest.parse(spec.spooled.digest), spec.spooled.size)
             with self.spool.using(spec.spooled.entry, uid=caller.uid):
-                async with _reading(partial(self.open_spooled, spec.spooled.entry, root=root), keep=False) as opened:
+                open_spooled = partial(self.open_spooled, spec.spooled.entry, root=root)
+                async with _reading(self.turns, open_spooled, keep=False) as opened:
                     yield opened
             return
         if not caller.paths:
@@ -136,7 +145,7 @@ class Intake:
                 hint="bring the bytes to the spool, as pushctl does by itself",
             )
         open_source = partial(self.open_source, spec.source, uid=caller.uid, gids=caller.gids)
-        async with _reading(open_source, keep=_copies(spec)) as opened:
+        async with _reading(self.turns, open_source, keep=_copies(spec)) as opened:
             yield opened
 
     def _submission(  # noqa: PLR0917 (one caller, right above)
@@ -190,7 +199,7 @@ def _fresh_id() -> str:
 
 
 @asynccontextmanager
-async def _reading(open_: partial[Source], *, keep: bool) -> AsyncIterator[tuple[Source, Image]]:
+async def _reading(turns: Turns, open_: partial[Source], *, keep: bool) -> AsyncIterator[tuple[Source, Image]]:
     """Open a source and read its image, in one hop to a thread; with `keep` the source stays open meanwhile."""
 
     def read() -> tuple[Source, Image]:
@@ -204,7 +213,7 @@ async def _reading(open_: partial[Source], *, keep: bool) -> AsyncIterator[tuple
             source.close()  # a few system calls that need not be the loop's
         return source, image
 
-    source, image = await anyio.to_thread.run_sync(read)
+    source, image = await turns.run(read)
     try:
         yield source, image
     finally:

@@ -39,6 +39,10 @@ _STILL = 3.0
 """Seconds without a byte after which a drain waits no longer."""
 _INTERRUPT = 15.0
 """Seconds an interrupted delivery gets to reach a boundary, before it is cut short where it stands."""
+_IN_VAIN = 4
+"""Looks at the queue that found nothing, after which the next one waits a little."""
+_BREATH = 0.02
+"""Seconds it waits: a thousand submissions a second for a registry that is full or paused are no reason for as many."""
 _LOOK = 30.0
 """Seconds after which the queue is looked at though nobody called."""
 
@@ -82,6 +86,7 @@ class Scheduler:
         self._policy = policy
         self._rng = rng
         self._running: dict[int, _Running] = {}
+        self._claimed = 0
         self._called = anyio.Event()
         self._ended = anyio.Event()
         self._draining = False
@@ -129,9 +134,14 @@ class Scheduler:
     async def run(self) -> None:
         """Claim and run until cancelled. What runs then is cut short, and goes on in the daemon's next life."""
         async with anyio.create_task_group() as deliveries:
+            in_vain = 0
             while True:
                 self._called = anyio.Event()
+                before = self._claimed
                 pause = await self._claim_all(deliveries)
+                in_vain = in_vain + 1 if self._claimed == before else 0
+                if in_vain > _IN_VAIN:
+                    await anyio.sleep(_BREATH)
                 with anyio.move_on_after(pause):
                     await self._called.wait()
 
@@ -145,6 +155,7 @@ class Scheduler:
                 claim = await self._store.claim(datetime.now(UTC), free=free, default=self._per_registry)
                 if claim is None:
                     break
+                self._claimed += 1
                 running = self._running[claim.delivery_id] = _Running(claim)
                 deliveries.start_soon(self._run, running)
             due = await self._store.due(datetime.now(UTC))

@@ -32,6 +32,7 @@ from pushd.push.retry import Policy
 from pushd.push.run import Means
 from pushd.push.scheduler import Scheduler
 from pushd.push.status import Overview
+from pushd.push.turns import Turns
 from pushd.registry import Registries, Settings, Timeouts, Wire
 from pushd.registry.profiles import PROFILES, profile_for, profile_named
 from pushd.service.access import grants
@@ -53,6 +54,10 @@ if TYPE_CHECKING:
     from pushd.registry.profiles import Profile
     from pushd.spool import Spool
     from pushd.store import Store
+
+
+_SOURCES = 16
+"""Sources on slow disks that are opened at once; quick ones take turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +163,7 @@ async def compose(config: Config, *, emit: Emit, profiles: Sequence[Profile] = P
                 gates=gates,
                 policy=destinations,
                 budget=budget,
+                turns=Turns(stack.enter_context(ThreadPoolExecutor(_SOURCES, "sources"))),
                 deadline=limits.deadline,
                 jobs_per_user=limits.jobs_per_user,
             ),

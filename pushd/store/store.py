@@ -142,7 +142,7 @@ class Store(View):
             RequestError: `request.idempotency_conflict`, the key was used with another body; `request.limit`, the
                 user has `limit` jobs already that have not ended.
         """
-        return await self._writes.send(lambda transaction: submit(transaction, submission, limit=limit))
+        return await self._writes.send(lambda transaction: submit(transaction, submission, limit=limit), patient=True)
 
     async def claim(self, now: datetime, *, free: Mapping[str, int], default: int) -> Claim | None:
         """Take the next delivery that may run, marking it running.

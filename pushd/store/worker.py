@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -26,11 +27,19 @@ Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 
+_CROWD = 4
+"""Operations in the last group from which on those who have patience wait for one another."""
+_GATHER = 0.002
+"""Seconds they wait at most. The threads of one interpreter get in each other's way with every statement: when many
+callers come at once, it is quicker to let them all come, and then to serve them in one go."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Call(Generic[Given]):
     operation: Callable[[Given], object]
     future: asyncio.Future[Any]
     lost: Callable[[Any], object]
+    patient: bool
 
 
 class Worker(Generic[Given]):
@@ -67,13 +76,18 @@ class Worker(Generic[Given]):
         self._thread.start()
 
     def send(
-        self, operation: Callable[[Given], Result], *, lost: Callable[[Result], object] = lambda _: None
+        self,
+        operation: Callable[[Given], Result],
+        *,
+        lost: Callable[[Result], object] = lambda _: None,
+        patient: bool = False,
     ) -> asyncio.Future[Result]:
         """Hand an operation over; it has begun, or will, once this returns.
 
         Args:
             operation: what to do on the thread.
             lost: is given, on the event loop, what the operation gave when its future was cancelled before.
+            patient: whether it may wait a moment for others of its kind, when there are many.
 
         Returns:
             A future of what the operation gives. Cancelling it does not stop the operation.
@@ -84,7 +98,7 @@ class Worker(Generic[Given]):
         if self._closing:
             raise StoreError(Code.STORE_UNAVAILABLE, "", "the store is closed", hint="the daemon is stopping")
         future: asyncio.Future[Result] = self._loop.create_future()
-        self._calls.put(_Call(operation, future, lost))
+        self._calls.put(_Call(operation, future, lost, patient))
         return future
 
     async def close(self) -> None:
@@ -96,20 +110,37 @@ class Worker(Generic[Given]):
         self._thread.join()  # at its last line: this takes no time
 
     def _run(self) -> None:
-        going_on = True
+        going_on, crowd = True, 0
         while going_on:
-            group: list[_Call[Given]] = []
-            call = self._calls.get()
-            while call is not None:
-                group.append(call)
-                if len(group) == _GROUP or self._calls.empty():
-                    break
-                call = self._calls.get()
-            going_on = call is not None
+            group, going_on = self._gathered(crowd)
+            crowd = len(group)
             if group:
                 self._tell_loop(self._settle, group, self._answers(group))
         self._connection.close()
         self._tell_loop(self._ended.set_result, None)
+
+    def _gathered(self, crowd: int) -> tuple[list[_Call[Given]], bool]:
+        """Wait for calls, and give those that are served together, and whether there will be more.
+
+        Args:
+            crowd: how many were served together the last time.
+        """
+        group: list[_Call[Given]] = []
+        until = None
+        try:
+            call = self._calls.get()
+            while call is not None:
+                group.append(call)
+                if len(group) == _GROUP:
+                    break
+                if not call.patient or crowd < _CROWD:
+                    call = self._calls.get_nowait()
+                else:
+                    until = until or time.monotonic() + _GATHER
+                    call = self._calls.get(timeout=max(0.0, until - time.monotonic()))
+        except queue.Empty:
+            return group, True
+        return group, call is not None
 
     def _answers(self, group: Sequence[_Call[Given]]) -> Sequence[Answer]:
         try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def commit(
     connection: sqlite3.Connection, operations: Sequence[Callable[[Transaction], object]], path: Path
 ) -> list[Answer]:
-    """Run each operation in a savepoint of its own, all within one transaction, and commit it.
+    """Run each operation in a savepoint of its own, if there are several, within one transaction, and commit it.
 
     An operation that fails takes back what it wrote and nothing else. When the commit fails, all have failed. An
     operation may be run twice, its first run taken back: it must do nothing but speak to the database.
@@ -35,7 +35,7 @@ def commit(
     try:
         connection.execute("BEGIN IMMEDIATE")
         for operation in operations:
-            answers.append(_attempt(connection, operation, path))
+            answers.append(_attempt(connection, operation, path, alone=len(operations) == 1))
             if not connection.in_transaction:
                 # A full disk, among others, may take back the whole transaction, not only the statement
                 # (https://www.sqlite.org/lang_transaction.html, 3.2). Then each gets a transaction of its own.
@@ -49,17 +49,24 @@ def commit(
     return answers
 
 
-def _attempt(connection: sqlite3.Connection, operation: Callable[[Transaction], object], path: Path) -> Answer:
+def _attempt(
+    connection: sqlite3.Connection, operation: Callable[[Transaction], object], path: Path, *, alone: bool
+) -> Answer:
+    """Run one operation; one that is alone in its transaction needs no savepoint to go back to."""
     transaction = Transaction(connection)
-    connection.execute("SAVEPOINT operation")
+    if not alone:
+        connection.execute("SAVEPOINT operation")
     try:
         value = operation(transaction)
     except Exception as error:  # noqa: BLE001 (whatever it is belongs to who handed the operation over)
-        if connection.in_transaction:
+        if connection.in_transaction and alone:
+            connection.execute("ROLLBACK")
+        elif connection.in_transaction:
             connection.execute("ROLLBACK TO operation")
             connection.execute("RELEASE operation")
         return Answer(error=sqlite_fault(error, path) if isinstance(error, sqlite3.Error) else error)
-    connection.execute("RELEASE operation")
+    if not alone:
+        connection.execute("RELEASE operation")
     return Answer(value, told=tuple(transaction.told))
 
 

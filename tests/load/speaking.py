@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import time
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ class Line:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._name = os.urandom(8).hex()
+        self._asked = 0
 
     @classmethod
     async def to(cls, path: Path) -> Line:
@@ -43,7 +46,9 @@ class Line:
     async def ask(self, method: str, target: str, body: object = None) -> Reply:
         """Send a request and read its reply."""
         content = b"" if body is None else json.dumps(body).encode()
-        head = f"{method} {target} HTTP/1.1\r\nHost: pushd\r\nContent-Length: {len(content)}\r\n\r\n"
+        self._asked += 1
+        key = f"Idempotency-Key: {self._name}-{self._asked}\r\n" if method == "POST" else ""
+        head = f"{method} {target} HTTP/1.1\r\nHost: pushd\r\n{key}Content-Length: {len(content)}\r\n\r\n"
         self._writer.write(head.encode() + content)
         answered = await self._reader.readuntil(b"\r\n\r\n")
         length = _LENGTH.search(answered)
