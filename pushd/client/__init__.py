@@ -272,6 +272,7 @@ class Client:
         states: Collection[JobState] = (),
         labels: Mapping[str, str] | None = None,
         registry: str | None = None,
+        limit: int | None = None,
     ) -> Iterator[Job]:
         """Give jobs, newest first and without their transfers, page by page as they are taken.
 
@@ -279,21 +280,24 @@ class Client:
             states: only jobs in one of these; all when empty.
             labels: only jobs that carry all of these.
             registry: only jobs with a destination at this `host[:port]`.
+            limit: at most so many; None for all there are.
         """
         asked = [
             *(("state", state.value) for state in states),
             *(("label", f"{key}={value}") for key, value in (labels or {}).items()),
             *([("registry", registry)] if registry is not None else []),
-            ("limit", str(_PAGE)),
         ]
-        page: list[tuple[str, str]] = []
-        while True:
-            request = Request(method="GET", target=targets.path("jobs") + targets.query([*asked, *page]))
-            jobs, after = self._conversation.ask(request, _page_of)
+        after: list[tuple[str, str]] = []
+        left = limit
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(left, _PAGE)
+            query = targets.query([*asked, ("limit", str(size)), *after])
+            jobs, last = self._conversation.ask(Request(method="GET", target=targets.path("jobs") + query), _page_of)
             yield from jobs
-            if after is None:
+            if last is None:
                 return
-            page = [("after", after)]
+            after = [("after", last)]
+            left = None if left is None else left - len(jobs)
 
     def wait(self, job_id: str, timeout: float | None = None) -> Job:
         """Wait until a job has ended, over restarts of the daemon too.

@@ -30,17 +30,28 @@ class Turns:
 
     def __init__(self, threads: Executor) -> None:
         self._threads = threads
-        self._turn = anyio.Lock()
+        self._turn = asyncio.Lock()
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run `work` when it is its turn, and give what it gives.
 
         It is not cut short by a cancellation: that takes effect when it has ended.
         """
-        async with self._turn:
-            future = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        await self._turn.acquire()
+        mine = True
+
+        def pass_on() -> None:
+            nonlocal mine
+            if mine:
+                mine = False
+                self._turn.release()
+
+        loop = asyncio.get_running_loop()
+        stepping_aside = loop.call_later(_SHORT, pass_on)
+        try:
             with anyio.CancelScope(shield=True):
-                await asyncio.wait({future}, timeout=_SHORT)
-        with anyio.CancelScope(shield=True):
-            await asyncio.wait({future})
-        return future.result()
+                given = await loop.run_in_executor(self._threads, work)
+        finally:
+            stepping_aside.cancel()
+            pass_on()
+        return given

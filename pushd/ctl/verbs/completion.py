@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from pushd.client import Client
@@ -39,7 +38,7 @@ def _known(typed: Namespace) -> Iterator[str]:
     client = Client(typed.socket, patience=0.0)
     try:
         if typed.words == "jobs":
-            yield from (job.id for job in islice(client.list(), _JOBS))
+            yield from (job.id for job in client.list(limit=_JOBS))
         else:
             yield from client.status()["registries"]
     except PushdError:

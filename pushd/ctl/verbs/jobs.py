@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from pushd.client import Client
@@ -18,8 +17,9 @@ if TYPE_CHECKING:
 
 def jobs(typed: Namespace) -> Exit:
     """List jobs, newest first."""
-    matching = Client(typed.socket).list(states=typed.states, labels=dict(typed.labels), registry=typed.registry)
-    found = islice(matching, typed.limit)
+    found = Client(typed.socket).list(
+        states=typed.states, labels=dict(typed.labels), registry=typed.registry, limit=typed.limit
+    )
     if typed.json:
         print_lines(job_line(job) for job in found)
     else:

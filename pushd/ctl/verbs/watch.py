@@ -34,7 +34,7 @@ def wait(typed: Namespace) -> Exit:
 def watch(typed: Namespace) -> Exit:
     """Look on while a job is delivered."""
     client = Client(typed.socket)
-    job = client.get(typed.job) if typed.job else next(client.list(states=_UNFINISHED), None)
+    job = client.get(typed.job) if typed.job else next(client.list(states=_UNFINISHED, limit=1), None)
     if job is None:
         print("nothing to watch: no job is unfinished", file=sys.stderr)
         return Exit.DONE

@@ -385,6 +385,16 @@ def test_cancel_gives_the_job_as_it_is_then(path: Path, client: Client) -> None:
     assert (daemon.received[0].method, daemon.received[0].path) == ("POST", "/v1/jobs/abc/cancel")
 
 
+def test_no_more_jobs_are_asked_for_than_are_wanted(path: Path, client: Client) -> None:
+    with FakeDaemon(
+        path,
+        answer({"jobs": [job(id="a"), job(id="b")], "next": "b"}),
+        answer({"jobs": [job(id="c")], "next": "c"}),
+    ) as daemon:
+        assert [found.id for found in client.list(limit=3)] == ["a", "b", "c"]
+    assert [request.query["limit"] for request in daemon.received] == [["3"], ["1"]]
+
+
 def test_jobs_are_listed_by_label_and_registry(path: Path, client: Client) -> None:
     with FakeDaemon(path, answer({"jobs": [], "next": None})) as daemon:
         assert list(client.list(labels={"build": "47 11", "team": "a=b"}, registry="127.0.0.1:5000")) == []
