@@ -41,6 +41,8 @@ prepare() {
     command -v curl >/dev/null || needed+=(curl)
     command -v skopeo >/dev/null || needed+=(skopeo)
     command -v tmux >/dev/null || needed+=(tmux)
+    command -v zsh >/dev/null || needed+=(zsh)
+    command -v fish >/dev/null || needed+=(fish)
     command -v shellcheck >/dev/null || needed+=(shellcheck)
     command -v systemd-analyze >/dev/null || needed+=(systemd)
     [ -e /etc/ssl/certs/ca-certificates.crt ] || needed+=(ca-certificates)
