@@ -30,6 +30,9 @@ _PAUSE_MAX = 60.0
 _WIDE = 64
 """Requests at once from which on the door counts as open."""
 
+_KEPT = 512
+"""Doors from which on those that are open and idle go: callers may name any host, one after the other."""
+
 
 class Gate:
     """One registry's door.
@@ -52,6 +55,11 @@ class Gate:
     def shut_for(self) -> float:
         """Seconds until the first request may go, 0 when one may now."""
         return max(0.0, self._opens_at - anyio.current_time())
+
+    @property
+    def idle(self) -> bool:
+        """Whether it knows nothing that a new door would not: it is open, and nobody passes."""
+        return self._width is None and self._running == 0 and self.shut_for == 0
 
     @asynccontextmanager
     async def passage(self) -> AsyncIterator[None]:
@@ -116,6 +124,8 @@ class Gates:
     def of(self, name: str) -> Gate:
         """Give the door of the registry `host[:port]`."""
         if name not in self._gates:
+            if len(self._gates) >= _KEPT:
+                self._gates = {known: gate for known, gate in self._gates.items() if not gate.idle}
             self._gates[name] = Gate(name, rng=self._rng)
         return self._gates[name]
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pushd.registry.settings import Settings
     from pushd.registry.wire import Wire
 
+_KEPT = 512
+"""Clients kept: callers may name any host, one after the other. One that is dropped in use goes on, and is made anew."""
+
 
 class Registries:
     """Gives the client for a registry.
@@ -53,10 +56,12 @@ class Registries:
             detail = f"the daemon's credential for it may not be used by uid {user.uid} for {repository}"
             hint = "ask its administrator for a grant in [credentials]"
             raise RequestError(Code.REQUEST_FORBIDDEN, name, detail, hint=hint)
-        client = self._clients.get((name, credential))
+        client = self._clients.pop((name, credential), None)
         if client is None:
             client = RegistryClient(name, self._settings(name), credential, self._wire)
-            self._clients[name, credential] = client
+        self._clients[name, credential] = client  # the last one used is the last
+        if len(self._clients) > _KEPT:
+            del self._clients[next(iter(self._clients))]
         return client
 
     def _may_use(self, name: str, repository: str, user: User) -> bool:

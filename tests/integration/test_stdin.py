@@ -6,7 +6,6 @@ import gzip
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +14,8 @@ from tests.fakes.images import ImageSpec, build_layout
 from tests.integration.parts import SKOPEO, run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.integration.daemon import Daemon
     from tests.integration.parts import RealRegistry
 

@@ -179,6 +179,18 @@ async def test_a_reply_shuts_the_door_when_it_asks_for_patience(reply: Reply, se
     assert it.shut_for == pytest.approx(seconds, abs=0.1)
 
 
+async def test_doors_that_tell_nothing_are_not_kept_for_ever() -> None:
+    gates = Gates(lambda: 0.5)
+    gates.of("shut.example").refused(60)
+    async with gates.of("busy.example").passage():
+        busy = gates.of("busy.example")
+        for number in range(2000):
+            gates.of(f"{number}.example")
+        assert len(gates._gates) <= 512
+        assert gates.of("busy.example") is busy
+    assert "shut.example" in gates.shut()
+
+
 async def test_a_diagnosis_is_made_though_the_door_is_shut() -> None:
     it = gate()
     it.refused(60)

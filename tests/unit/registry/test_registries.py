@@ -176,3 +176,13 @@ async def test_where_there_is_no_credential_anybody_is_anonymous(wire: Wire, con
     log_in(config, "alice")
     registries = Registries(wire, settings=lambda _: Settings(), docker_config=config, grants=NONE)
     assert (await connect(registries, "other.example")).credential == "anonymous"
+
+
+async def test_clients_that_nobody_asked_for_in_a_while_are_not_kept_for_ever(wire: Wire) -> None:
+    registries = Registries(wire, settings=lambda _: Settings(), docker_config=None, grants=NONE)
+    first = await connect(registries, "first.example")
+    for number in range(2000):
+        await connect(registries, f"{number}.example")
+        if number % 100 == 0:
+            assert await connect(registries, "first.example") is first, "one that is used stays"
+    assert len(registries._clients) <= 512
