@@ -89,6 +89,13 @@ class Jobs(Protocol):
     async def resume_registry(self, registry: str, *, caller: Principal) -> Mapping[str, object]:
         """Serve a paused registry again; likewise."""
 
+    async def cancel_registry(self, registry: str, *, caller: Principal) -> Mapping[str, object]:
+        """End everything that waits for or goes to `host[:port]`, of everybody's jobs; in JSON's types.
+
+        Raises:
+            RequestError: likewise.
+        """
+
     async def diagnose(self, target: str, *, caller: Principal) -> Mapping[str, object]:
         """Try how a registry is spoken to; in JSON's types.
 

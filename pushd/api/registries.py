@@ -23,7 +23,7 @@ class _Diagnosis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RegistryRoutes:
-    """Hold a registry back, serve it again, and try how it is spoken to."""
+    """Hold a registry back, serve it again, cancel what goes there, and try how it is spoken to."""
 
     def __init__(self, jobs: Jobs, patience: Patience) -> None:
         self._jobs = jobs
@@ -34,6 +34,7 @@ class RegistryRoutes:
         return [
             web.post("/v1/registries/{registry}/pause", self.pause),
             web.post("/v1/registries/{registry}/resume", self.resume),
+            web.post("/v1/registries/{registry}/cancel", self.cancel),
             web.post("/v1/registries/{registry}/diagnose", self.diagnose),
         ]
 
@@ -46,6 +47,11 @@ class RegistryRoutes:
         """Serve it again."""
         name = await self._named(request)
         return reply(await self._jobs.resume_registry(name, caller=request[PRINCIPAL]))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """End all that goes there."""
+        name = await self._named(request)
+        return reply(await self._jobs.cancel_registry(name, caller=request[PRINCIPAL]))
 
     async def diagnose(self, request: web.Request) -> web.Response:
         """Try it step by step; of a repository in it, the right to push there too."""

@@ -370,6 +370,17 @@ class Client:
         """Have a paused registry served again; likewise."""
         return self._registry(name, "resume")
 
+    def cancel_registry(self, name: str) -> Mapping[str, Any]:
+        """Cancel everything that goes to a registry and has not ended, of everybody's jobs.
+
+        Returns:
+            `registry`, how many deliveries were `cancelled`, and how many that run are `stopping`.
+
+        Raises:
+            RequestError: `request.forbidden`, the caller is no administrator.
+        """
+        return self._registry(name, "cancel")
+
     def diagnose(self, target: str) -> Mapping[str, Any]:
         """Have the daemon try how a registry is spoken to, and with what result.
 

@@ -46,10 +46,13 @@ on. With --json each event is one object, and the last one is the job as it
 ended.
 """
 CANCEL = """\
-example:
+examples:
   pushctl cancel 3kX9aQmZ0bWd
+  pushctl cancel --registry registry.example.com
 
-Destinations that are done stay done; nothing is removed from a registry.
+Destinations that are done stay done; nothing is removed from a registry. With a
+registry, everybody's jobs are cancelled as far as they go there; only
+administrators may.
 """
 PAUSE = """\
 examples:

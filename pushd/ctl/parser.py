@@ -61,8 +61,8 @@ def parser() -> argparse.ArgumentParser:
     verb("wait", "watch", "wait until jobs have ended", examples.WAIT).add_argument("jobs", metavar="JOB", nargs="+")
     watch = verb("watch", "watch", "look on while a job is delivered", examples.WATCH)
     watch.add_argument("job", metavar="JOB", nargs="?")
-    verb("cancel", "control", "cancel jobs", examples.CANCEL).add_argument("jobs", metavar="JOB", nargs="+")
     for name, text, example in (
+        ("cancel", "cancel jobs, or all that goes to a registry", examples.CANCEL),
         ("pause", "hold jobs back, or a registry", examples.PAUSE),
         ("resume", "let what was paused go on", examples.RESUME),
     ):

@@ -163,6 +163,17 @@ class Engine:
         self.scheduler.wake()
         return await self._pausing(name)
 
+    async def cancel_registry(self, registry: str, *, caller: Principal) -> Mapping[str, object]:
+        """End everything that is not ended and goes to a registry, whosever it is."""
+        name = _registry_for(registry, caller)
+        cancelled, running, more = 0, frozenset[int](), True
+        while more:
+            ended, now_running = await self.store.cancel_registry(name, datetime.now(UTC))
+            cancelled, running, more = cancelled + ended, running | frozenset(now_running), ended > 0
+        for delivery_id in running:
+            self.scheduler.cancel(delivery_id)
+        return {"registry": name, "cancelled": cancelled, "stopping": len(running)}
+
     async def _pausing(self, name: str) -> Mapping[str, object]:
         return {"registry": name, "paused_since": (await self.store.paused_registries()).get(name)}
 

@@ -374,6 +374,13 @@ class JobStore(Protocol):
     async def resume_registry(self, registry: str, now: datetime, *, by: int) -> None:
         """Let a paused registry be served again. Idempotent."""
 
+    async def cancel_registry(self, registry: str, now: datetime) -> tuple[int, Sequence[int]]:
+        """End deliveries that wait for `host[:port]`, a bounded number.
+
+        Returns:
+            How many, none when no more wait, and the ids of those that run and are to be stopped by the caller.
+        """
+
     async def paused_registries(self) -> Mapping[str, datetime]:
         """Give the registries that are paused, and since when."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pushd.registry.wire import Wire
 
 _KEPT = 512
-"""Clients kept: callers may name any host, one after the other. One that is dropped in use goes on, and is made anew."""
+"""Clients kept: callers may name any host, one after the other. One that is dropped in use goes on all the same."""
 
 
 class Registries:

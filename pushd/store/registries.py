@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pushd.job import DeliveryState
+from pushd.store.deliveries import end
 from pushd.store.moment import moment, seconds
 from pushd.store.transaction import About
 from pushd.telemetry.events import REGISTRY_PAUSED, REGISTRY_RESUMED
+from pushd.work import Outcome
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,6 +25,11 @@ _PAUSE = """
 """
 _RESUME = "DELETE FROM paused_registries WHERE registry = ? RETURNING registry"
 _RUNNING = "SELECT id FROM deliveries WHERE state = 'running' AND registry = ? ORDER BY id"
+_WAITING = """
+    SELECT id FROM deliveries WHERE registry = ? AND state IN ('queued', 'held', 'paused') ORDER BY id LIMIT ?
+"""
+_BITE = 500
+"""Deliveries ended in one transaction: others write as well."""
 
 
 def meet(transaction: Transaction, registry: str) -> None:
@@ -39,6 +47,14 @@ def pause(transaction: Transaction, registry: str, now: datetime, *, by: int) ->
     if transaction.execute(_PAUSE, (registry, seconds(now), by)).fetchall():
         transaction.tell(REGISTRY_PAUSED, now, About(), registry=registry, by=by)
     return tuple(row["id"] for row in transaction.execute(_RUNNING, (registry,)))
+
+
+def cancel(transaction: Transaction, registry: str, now: datetime) -> tuple[int, Sequence[int]]:
+    """End deliveries that wait for `host[:port]`, a bounded number; give how many, and the ids of those that run."""
+    waiting = transaction.execute(_WAITING, (registry, _BITE)).fetchall()
+    for row in waiting:
+        end(transaction, row["id"], Outcome(state=DeliveryState.CANCELLED), now)
+    return len(waiting), tuple(row["id"] for row in transaction.execute(_RUNNING, (registry,)))
 
 
 def resume(transaction: Transaction, registry: str, now: datetime, *, by: int) -> None:

@@ -289,6 +289,10 @@ class Store(View):
         """Let a paused registry be served again. Idempotent."""
         await self._writes.send(lambda transaction: registries.resume(transaction, registry, now, by=by))
 
+    async def cancel_registry(self, registry: str, now: datetime) -> tuple[int, Sequence[int]]:
+        """End deliveries that wait for `host[:port]`, a bounded number; give how many, and the ids of what runs."""
+        return await self._writes.send(lambda transaction: registries.cancel(transaction, registry, now))
+
     async def expire(self, now: datetime) -> int:
         """Fail deliveries that wait past their job's deadline, a bounded number; give how many. Paused ones wait on."""
         return await self._writes.send(lambda transaction: expire(transaction, now))

@@ -172,6 +172,10 @@ class FakeJobs:
         self.paused.discard(registry)
         return {"registry": registry, "paused_since": None}
 
+    async def cancel_registry(self, registry: str, *, caller: Principal) -> Mapping[str, object]:
+        self._of_registry(f"cancel {registry}", caller)
+        return {"registry": registry, "cancelled": 2, "stopping": 1}
+
     async def diagnose(self, target: str, *, caller: Principal) -> Mapping[str, object]:
         self._of_registry(f"diagnose {target}", caller, administrators=False)
         return {

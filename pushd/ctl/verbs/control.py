@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 
 
 def cancel(typed: Namespace) -> Exit:
-    """Cancel jobs."""
-    return _each(typed, Client(typed.socket).cancel, _cancelled)
+    """Cancel jobs, or everything that goes to a registry."""
+    client = Client(typed.socket)
+    if not _names_registry(typed):
+        return _each(typed, client.cancel, _cancelled)
+    it = client.cancel_registry(typed.registry)
+    words = f"{it['cancelled']} deliveries to {clean(it['registry'])} cancelled, {it['stopping']} are being stopped"
+    print(json_line(it) if typed.json else words, flush=True)
+    return Exit.DONE
 
 
 def retry(typed: Namespace) -> Exit:

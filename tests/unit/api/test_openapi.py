@@ -274,6 +274,7 @@ async def test_what_the_engine_tells_fits(role: Role) -> None:
     if role is Role.ADMINISTRATOR:
         fits("Pausing", encode(await jobs.pause_registry("a.b", caller=caller)))
         fits("Pausing", encode(await jobs.resume_registry("a.b", caller=caller)))
+        fits("Cancelling", encode(await jobs.cancel_registry("a.b", caller=caller)))
 
 
 async def test_what_the_spool_tells_fits() -> None:

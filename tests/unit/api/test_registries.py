@@ -25,6 +25,13 @@ async def test_a_registry_is_held_back_and_served_again(http: aiohttp.ClientSess
     assert jobs.asked == ["pause a.b:5000", "resume a.b:5000"]
 
 
+async def test_everything_that_goes_to_a_registry_is_cancelled(http: aiohttp.ClientSession, jobs: FakeJobs) -> None:
+    cancelled = await answer(await http.post("/v1/registries/a.b/cancel"))
+
+    assert cancelled == (200, {"registry": "a.b", "cancelled": 2, "stopping": 1})
+    assert jobs.asked == ["cancel a.b"]
+
+
 async def test_a_registry_is_tried_with_and_without_a_repository(http: aiohttp.ClientSession, jobs: FakeJobs) -> None:
     for body in (None, {}, {"repository": None}, {"repository": "team/app"}):
         status, document = await answer(await http.post("/v1/registries/a.b/diagnose", json=body))

@@ -570,6 +570,17 @@ def test_a_job_that_cannot_be_steered_is_a_refusal(daemon: FakeDaemon, capsys: p
     assert capsys.readouterr().err == f"pushctl: job {ID}: has ended\n"
 
 
+def test_everything_that_goes_to_a_registry_is_cancelled(
+    daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.then(answer({"registry": "registry.example.com", "cancelled": 2, "stopping": 1}))
+
+    assert main(["cancel", "--registry", "registry.example.com"]) == 0
+
+    assert daemon.received[0].path == "/v1/registries/registry%2Eexample%2Ecom/cancel"
+    assert capsys.readouterr().out == "2 deliveries to registry.example.com cancelled, 1 are being stopped\n"
+
+
 def test_a_registry_is_paused_and_resumed(daemon: FakeDaemon, capsys: pytest.CaptureFixture[str]) -> None:
     paused = {"registry": "registry.example.com", "paused_since": "2026-11-22T21:00:00Z"}
     served = {**paused, "paused_since": None}

@@ -15,7 +15,7 @@ from pushd.job import ABSENT, DeliveryState, JobSpec, JobState, Retain, Spooled
 from pushd.telemetry.events import DELIVERY_STARTED, JOB_FINISHED, UPLOAD_CHUNK
 from pushd.work import JobQuery
 from tests.fakes.callers import ROOT, submitter
-from tests.fakes.faults import Answer, Delay, SlowBody
+from tests.fakes.faults import Answer, Delay, SlowBody, Stall
 from tests.fakes.images import ImageSpec, build_layout
 from tests.fakes.traffic import Kind
 
@@ -124,6 +124,27 @@ async def test_a_paused_registry_holds_up_what_goes_there_and_nothing_else(
     assert answer["paused_since"] is not None
     assert (done.state, waiting.state, held.state) == (JobState.SUCCEEDED, JobState.QUEUED, JobState.SUCCEEDED)
     assert status["registries"][here]["paused_since"] == answer["paused_since"]
+
+
+async def test_everything_that_goes_to_a_registry_is_cancelled_whosever_it_is(
+    house: Builder, registry: FakeRegistry, image: Layout, tmp_path: Path
+) -> None:
+    here, there = registry.address, registry.address.replace("127.0.0.1", "localhost")
+    large = build_layout(tmp_path / "large", [ImageSpec(layers=[12 * MIB])])
+    stalled = registry.misbehave(Stall(), kind=Kind.CHUNK, times=None)
+    async with house.with_limits(deliveries=1).run() as pushd:
+        running = await pushd.submit(f"oci:{large.path}", f"{here}/team/large:1")
+        await until(lambda: stalled.acted > 0)
+        waiting = await pushd.take(spec(image, f"{here}/team/app:1", f"{there}/team/app:1"), caller=ALICE)
+        with pytest.raises(RequestError) as forbidden:
+            await pushd.house.engine.cancel_registry(here, caller=ALICE)
+        answer = await pushd.house.engine.cancel_registry(here, caller=ROOT)
+        running, waiting = await pushd.ended(running), await pushd.ended(waiting)
+
+    assert forbidden.value.code is Code.REQUEST_FORBIDDEN
+    assert answer == {"registry": here, "cancelled": 1, "stopping": 1}
+    assert running.state is JobState.CANCELLED
+    assert [delivery.state for delivery in waiting.deliveries] == [DeliveryState.CANCELLED, DeliveryState.SUCCEEDED]
 
 
 async def test_only_an_administrator_holds_a_registry_back_and_only_one_that_is_one(house: Builder) -> None:

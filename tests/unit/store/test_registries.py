@@ -3,13 +3,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushd.job import TransferState
-from pushd.store import open_store
+from pushd.store import open_store, registries
 from pushd.telemetry.events import REGISTRY_PAUSED, REGISTRY_RESUMED
 from pushd.work import Retention, TransferResult
 from tests.unit.store.samples import NOON, PLENTY, after, blob, submission
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
     from pushd.store import Store
     from pushd.telemetry.events import Event
@@ -76,3 +78,22 @@ async def test_a_registry_once_met_stays_so_when_all_that_went_there_is_gone(sto
     await store.prune(after(1e9), Retention(job_age=1, job_count=0, event_age=1, event_count=0))
     assert await store.get("job1") is None
     assert await store.met("registry.test")
+
+
+async def test_what_waits_for_a_registry_is_cancelled_a_bite_at_a_time_and_nothing_else_is(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registries, "_BITE", 2)
+    await store.submit(submission("running", "a.test/app:0"), limit=PLENTY)
+    running = await store.claim(NOON, free={}, default=1)
+    assert running is not None
+    for number in range(3):
+        await store.submit(submission(f"job{number}", f"a.test/app:{number}", "b.test/app:1"), limit=PLENTY)
+
+    bites = [await store.cancel_registry("a.test", after(5)) for _ in range(3)]
+
+    assert bites == [(2, (running.delivery_id,)), (1, (running.delivery_id,)), (0, (running.delivery_id,))]
+    for number in range(3):
+        job = await store.get(f"job{number}")
+        assert job is not None
+        assert [delivery.state.value for delivery in job.deliveries] == ["cancelled", "queued"]
