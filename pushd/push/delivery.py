@@ -17,7 +17,6 @@ from pushd.errors import Code, RegistryError
 from pushd.job import DeliveryState, TransferState, Verify
 from pushd.oci.reference import Reference
 from pushd.push import survey
-from pushd.push.gate import Gated
 from pushd.push.locks import KeyedLocks
 from pushd.push.plan import Plan, check_tag, make_plan
 from pushd.push.progress import Progress
@@ -66,8 +65,7 @@ class Deliverer:
         """
         reference = Reference.parse(claim.destination)
         image = await self.means.store.image(claim.job_id)
-        connected = await self.registries.connect(reference.registry, repository=reference.repository, user=claim.user)
-        registry = Gated(connected, self.gates.of(reference.registry))
+        registry = await self.gates.connect(self.registries, reference, user=claim.user)
         return await _Delivery(self, claim, stop, reference, image, registry).run()
 
     async def open(self, claim: Claim) -> Source:

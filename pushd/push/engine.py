@@ -11,7 +11,6 @@ import anyio
 from pushd.errors import Code, PushdError, RequestError
 from pushd.oci.reference import Reference
 from pushd.oci.text import printable
-from pushd.push.gate import Gated
 from pushd.work import Check
 
 if TYPE_CHECKING:
@@ -193,13 +192,10 @@ class Engine:
             return [Check(check="destination", ok=False, detail=error.detail, hint=error.hint)]
         taken = Check(check="destination", ok=True, detail="jobs may go there")
         try:
-            connected = await self.registries.connect(
-                reference.registry, repository=reference.repository, user=caller.user
-            )
+            registry = await self.gates.connect(self.registries, reference, user=caller.user)
         except PushdError as error:
             return [taken, Check(check="credential", ok=False, detail=str(error), hint=error.hint)]
-        gated = Gated(connected, self.gates.of(reference.registry))
-        return [taken, *await gated.diagnose(repository)]
+        return [taken, *await registry.diagnose(repository)]
 
 
 def _registry_for(registry: str, caller: Principal) -> str:

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from pushd.oci.digest import Digest
+    from pushd.oci.reference import Reference
     from pushd.oci.reply import Reply
     from pushd.oci.upload import Limits, Request
-    from pushd.push.ports import Body, Registry
+    from pushd.principal import User
+    from pushd.push.ports import Body, Registries, Registry
     from pushd.work import Check
 
 _PATIENCE = 15.0
@@ -128,6 +130,16 @@ class Gates:
                 self._gates = {known: gate for known, gate in self._gates.items() if not gate.idle}
             self._gates[name] = Gate(name, rng=self._rng)
         return self._gates[name]
+
+    async def connect(self, registries: Registries, reference: Reference, *, user: User) -> Gated:
+        """Give a destination's registry behind its door, as the user may use it. No request is made.
+
+        Raises:
+            RegistryError: `registry.credentials`, its configured credential cannot be read.
+            RequestError: `request.forbidden`, the daemon's credential for it is not for this user and repository.
+        """
+        registry = await registries.connect(reference.registry, repository=reference.repository, user=user)
+        return Gated(registry, self.of(reference.registry))
 
     def shut(self) -> dict[str, float]:
         """Give the registries whose door is shut, and for how many seconds."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pushd.errors import StoreError
-from pushd.telemetry.events import JOBS_PRUNED, STORE_FAILED, Event
+from pushd.telemetry.events import JOBS_PRUNED, Event
+from pushd.telemetry.faults import store_failed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -66,8 +67,7 @@ class Housekeeping:
         try:
             await chore()
         except StoreError as error:
-            fields = {"where": where, "code": str(error.code), "error": str(error)}
-            self.emit(Event(STORE_FAILED, datetime.now(UTC), fields=fields))
+            self.emit(store_failed(error, where=where))
 
     async def _expire(self) -> None:
         more = True

@@ -15,7 +15,6 @@ from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
 from pushd.oci.reference import Reference
 from pushd.push import forecast
-from pushd.push.gate import Gated
 from pushd.work import Submission
 
 if TYPE_CHECKING:
@@ -105,11 +104,8 @@ class Intake:
         self, reference: Reference, image: Image, spec: JobSpec, caller: Principal
     ) -> dict[str, object]:
         try:
-            registry = await self.registries.connect(
-                reference.registry, repository=reference.repository, user=caller.user
-            )
-            gated = Gated(registry, self.gates.of(reference.registry))
-            return await forecast.forecast(self.store, gated, reference, image, uid=caller.uid, if_tag=spec.if_tag)
+            registry = await self.gates.connect(self.registries, reference, user=caller.user)
+            return await forecast.forecast(self.store, registry, reference, image, uid=caller.uid, if_tag=spec.if_tag)
         except PushdError as error:
             return forecast.failed(reference, error)
 

@@ -17,8 +17,7 @@ from pushd.errors import Code, PushdError, StoreError
 from pushd.job import DeliveryState, Failure
 from pushd.push.retry import GiveUp, Hold, decide, past_deadline
 from pushd.push.run import DrainedError, Stop
-from pushd.telemetry.events import STORE_FAILED, Event
-from pushd.telemetry.faults import fault
+from pushd.telemetry.faults import fault, store_failed
 from pushd.work import Outcome
 
 if TYPE_CHECKING:
@@ -160,7 +159,7 @@ class Scheduler:
                 deliveries.start_soon(self._run, running)
             due = await self._store.due(datetime.now(UTC))
         except StoreError as error:
-            self._emit(_trouble(error, "claiming the next delivery"))
+            self._emit(store_failed(error, where="claiming the next delivery"))
             return _STORE_PAUSE
         pauses = [_LOOK, *shut.values()]
         if due is not None:
@@ -238,11 +237,7 @@ class Scheduler:
             except StoreError as error:
                 if error.code is Code.STORE_CLAIM_LOST:
                     return  # somebody ended it meanwhile, and theirs is what counts
-                self._emit(_trouble(error, f"writing down how the delivery to {claim.destination} ended"))
+                self._emit(store_failed(error, where=f"writing down how the delivery to {claim.destination} ended"))
                 await anyio.sleep(_STORE_PAUSE)
             else:
                 return
-
-
-def _trouble(error: StoreError, where: str) -> Event:
-    return Event(STORE_FAILED, datetime.now(UTC), fields={"where": where, "code": str(error.code), "error": str(error)})

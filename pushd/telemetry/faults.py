@@ -1,11 +1,15 @@
-"""A defect in ourselves, as an event."""
+"""What goes wrong in the daemon itself, as events: a defect in ourselves, a store that does not answer."""
 
 from __future__ import annotations
 
 import traceback
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from pushd.telemetry.events import DAEMON_FAULT, Event
+from pushd.telemetry.events import DAEMON_FAULT, STORE_FAILED, Event
+
+if TYPE_CHECKING:
+    from pushd.errors import StoreError
 
 
 def fault(error: Exception, *, where: str) -> Event:
@@ -16,3 +20,8 @@ def fault(error: Exception, *, where: str) -> Event:
         "traceback": "".join(traceback.format_exception(error)),
     }
     return Event(DAEMON_FAULT, datetime.now(UTC), fields=fields)
+
+
+def store_failed(error: StoreError, *, where: str) -> Event:
+    """Give the event that tells of the store's failure; `where`: what is tried again."""
+    return Event(STORE_FAILED, datetime.now(UTC), fields={"where": where, "code": str(error.code), "error": str(error)})
