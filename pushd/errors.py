@@ -44,6 +44,7 @@ class Code(StrEnum):
     REQUEST_PATH_REFUSED = "request.path_refused"
     REQUEST_EVENTS_GONE = "request.events_gone"
     REQUEST_OFFSET = "request.offset"
+    REQUEST_CREDENTIAL_REFUSED = "request.credential_refused"
 
     SOURCE_UNSUPPORTED = "source.unsupported"
     SOURCE_NOT_FOUND = "source.not_found"
@@ -66,6 +67,15 @@ class Code(StrEnum):
     REGISTRY_UNRESOLVED = "registry.unresolved"
     REGISTRY_UNREACHABLE = "registry.unreachable"
     REGISTRY_TLS = "registry.tls"
+    REGISTRY_TLS_UNTRUSTED = "registry.tls_untrusted"
+    REGISTRY_TLS_EXPIRED = "registry.tls_expired"
+    REGISTRY_TLS_NAME = "registry.tls_name"
+    REGISTRY_TLS_CLIENT = "registry.tls_client_certificate"
+    REGISTRY_TLS_FILES = "registry.tls_files"
+    REGISTRY_TLS_KEY = "registry.tls_key_mismatch"
+    REGISTRY_PROXY = "registry.proxy"
+    REGISTRY_ADDRESS_REFUSED = "registry.address_refused"
+    REGISTRY_DOWNGRADE_REFUSED = "registry.downgrade_refused"
     REGISTRY_INTERRUPTED = "registry.interrupted"
     REGISTRY_STALLED = "registry.stalled"
     REGISTRY_UNAVAILABLE = "registry.unavailable"
@@ -83,6 +93,18 @@ class Code(StrEnum):
     REGISTRY_BLOB_UNKNOWN = "registry.blob_unknown"
     REGISTRY_TAG_EXISTS = "registry.tag_exists"
     REGISTRY_CREDENTIALS = "registry.credentials"
+    REGISTRY_CREDENTIALS_UNREADABLE = "registry.credentials_unreadable"
+    REGISTRY_CREDENTIALS_MALFORMED = "registry.credentials_malformed"
+    REGISTRY_CREDENTIALS_ENCODING = "registry.credentials_encoding"
+    REGISTRY_HELPER_MISSING = "registry.helper_missing"
+    REGISTRY_HELPER_TIMEOUT = "registry.helper_timeout"
+    REGISTRY_HELPER_FAILED = "registry.helper_failed"
+    REGISTRY_HELPER_MALFORMED = "registry.helper_malformed"
+    REGISTRY_REALM_REFUSED = "registry.realm_refused"
+    REGISTRY_TOKEN_MISSING = "registry.token_missing"  # noqa: S105 (a code)
+    REGISTRY_TOKEN_LIFE = "registry.token_life"  # noqa: S105 (a code)
+    REGISTRY_TOKEN_TOO_LONG = "registry.token_too_long"  # noqa: S105 (a code)
+    REGISTRY_NEEDS_CREDENTIAL = "registry.needs_credential"
 
     STORE_FULL = "store.full"
     STORE_BUDGET = "store.budget"
@@ -118,6 +140,9 @@ _RETRYABLE = frozenset(
         Code.REGISTRY_THROTTLED,
         Code.REGISTRY_UPLOAD_LOST,
         Code.REGISTRY_BLOB_UNKNOWN,
+        Code.REGISTRY_HELPER_TIMEOUT,
+        Code.REGISTRY_HELPER_FAILED,
+        Code.REGISTRY_NEEDS_CREDENTIAL,
         Code.STORE_FULL,
         Code.STORE_BUDGET,
     }

@@ -125,6 +125,15 @@ ABSENT = "absent"
 """The word of `JobSpec.if_tag` for a tag that must not exist."""
 
 
+AUTO = "auto"
+"""The word of `JobSpec.credential` for the submitter's own where they handed one over or stored one, else the daemon's
+where they may use that, else none."""
+DAEMON = "daemon"
+"""For the daemon's, whatever the submitter has."""
+ANONYMOUS = "anonymous"
+"""For none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spooled:
     """An image whose bytes the submitter brought to the daemon's spool before.
@@ -157,6 +166,8 @@ class JobSpec:
             digest, or None for whatever it may be. A tag that names this very image already is always right.
         retain: where the bytes are kept.
         spooled: where they were brought, or None when `source` is to be read.
+        credential: what the destinations are spoken to with: `AUTO`, `DAEMON`, `ANONYMOUS`, or the name of one that the
+            submitter stored. What is handed over with a job is no part of this: it is a secret.
     """
 
     source: str
@@ -169,6 +180,7 @@ class JobSpec:
     if_tag: str | None = None
     retain: Retain = Retain.SOURCE
     spooled: Spooled | None = None
+    credential: str = AUTO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

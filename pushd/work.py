@@ -8,15 +8,73 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pushd.job import AUTO
 from pushd.principal import User
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
+    from pushd.credentials.credential import Credential
     from pushd.job import DeliveryState, Failure, JobSpec, JobState, TransferState, Verify
     from pushd.oci.digest import Digest
     from pushd.oci.image import Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handed:
+    """A credential its owner hands over, open: on its way to where it is used or sealed, and written down nowhere.
+
+    Attributes:
+        scope: what it is for: `host[:port]`, or a part of that registry, `host[:port]/path`.
+        expires_at: when it is to be forgotten; None for when the job ends that it came with.
+    """
+
+    scope: str
+    credential: Credential
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """A credential as it is kept: only the vault can open it, and only for the same uid and scope.
+
+    Attributes:
+        scope: as in `Handed`.
+        secret: the sealed bytes; None when it was spent: it has expired, was refused, or its job has ended.
+        number: of its row once it is stored, else 0.
+    """
+
+    scope: str
+    secret: bytes | None = field(repr=False)
+    created_at: datetime
+    expires_at: datetime | None = None
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """A credential stored under a name by its owner, for all their jobs. Without the secret, which is in `sealed`."""
+
+    name: str
+    sealed: Sealed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """On whose behalf a registry is spoken to, and with which credential.
+
+    Attributes:
+        user: whose rights count.
+        choice: as `JobSpec.credential`.
+        job_id: the job whose credentials were handed over with it, or None when there is none yet.
+        handed: credentials at hand, for what is asked before there is a job.
+    """
+
+    user: User
+    choice: str = AUTO
+    job_id: str | None = None
+    handed: tuple[Handed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +89,7 @@ class Submission:
         spool: the id of the spool entry that holds the bytes, or None when the source does.
         idempotency_key: the caller's, or None.
         fingerprint: a hash of the request body, to tell a repeated request from another under the same key.
+        credentials: those handed over with the job, sealed.
     """
 
     job_id: str
@@ -45,6 +104,7 @@ class Submission:
     spool: str | None = None
     idempotency_key: str | None = None
     fingerprint: bytes = b""
+    credentials: tuple[Sealed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +169,8 @@ class Claim:
         uid: the submitter, and with `gids` whose rights open the source.
         administrator: as in `Submission`.
         spool: the id of the spool entry that holds the bytes, or None when `source` does.
-        if_tag: as in `JobSpec`.
+        if_tag: as in `JobSpec`; so is `credential`.
+        handed_at: when credentials were handed over for the job last; None when none were.
     """
 
     job_id: str
@@ -127,11 +188,20 @@ class Claim:
     administrator: bool = False
     spool: str | None = None
     if_tag: str | None = None
+    credential: str = AUTO
+    handed_at: datetime | None = None
+
+    @property
+    def asker(self) -> Asker:
+        """On whose behalf it is delivered."""
+        user = User(uid=self.uid, gids=self.gids, administrator=self.administrator)
+        handing = None if self.handed_at is None else self.job_id
+        return Asker(user=user, choice=self.credential, job_id=handing)
 
     @property
     def user(self) -> User:
         """With whose rights it is delivered."""
-        return User(uid=self.uid, gids=self.gids, administrator=self.administrator)
+        return self.asker.user
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from pushd.job import AUTO
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from pushd.job import Job, JobSpec
     from pushd.principal import Principal
     from pushd.telemetry.events import Event
-    from pushd.work import JobQuery, SpoolEntry, SpoolFile
+    from pushd.work import Handed, JobQuery, Login, SpoolEntry, SpoolFile
 
 
 class Jobs(Protocol):
@@ -19,11 +21,20 @@ class Jobs(Protocol):
     A job that is not the caller's to see does not exist for them: `request.not_found`.
     """
 
-    async def submit(self, spec: JobSpec, *, caller: Principal, idempotency_key: str | None, fingerprint: bytes) -> Job:
+    async def submit(
+        self,
+        spec: JobSpec,
+        *,
+        handed: Sequence[Handed] = (),
+        caller: Principal,
+        idempotency_key: str | None,
+        fingerprint: bytes,
+    ) -> Job:
         """Accept a job: when this returns, it is on disk.
 
         Args:
             spec: what was asked for, its types and sizes checked, its references not yet.
+            handed: the caller's own credentials for destinations of it.
             caller: who asks.
             idempotency_key: the caller's; the same key with the same `fingerprint` gives the job accepted first.
             fingerprint: a hash of the request.
@@ -35,7 +46,7 @@ class Jobs(Protocol):
             StoreError: `store.budget`.
         """
 
-    async def plan(self, spec: JobSpec, *, caller: Principal) -> Mapping[str, object]:
+    async def plan(self, spec: JobSpec, *, handed: Sequence[Handed] = (), caller: Principal) -> Mapping[str, object]:
         """Tell what submitting this would do, without changing anything anywhere; in JSON's types.
 
         Raises:
@@ -72,8 +83,13 @@ class Jobs(Protocol):
             RequestError: `request.state`, it has ended.
         """
 
-    async def retry(self, job_id: str, *, caller: Principal) -> Job:
+    async def retry(self, job_id: str, *, handed: Sequence[Handed] = (), caller: Principal) -> Job:
         """Try again what failed or was cancelled of a job, and nothing else. Idempotent.
+
+        Args:
+            job_id: which.
+            handed: the caller's own credentials for it, anew: those it had went when it ended.
+            caller: who asks.
 
         Raises:
             RequestError: `request.state`, its bytes were in the spool and are gone.
@@ -96,10 +112,14 @@ class Jobs(Protocol):
             RequestError: likewise.
         """
 
-    async def diagnose(self, target: str, *, caller: Principal) -> Mapping[str, object]:
+    async def diagnose(
+        self, target: str, *, handed: Sequence[Handed] = (), credential: str = AUTO, caller: Principal
+    ) -> Mapping[str, object]:
         """Try how a registry is spoken to; in JSON's types.
 
         Args:
+            handed: the caller's own credentials to try it with.
+            credential: as `JobSpec.credential`.
             target: `host[:port]`, or `host[:port]/repository`: then the right to push there is tried as well, with an
                 upload that is taken back.
             caller: whose rights are tried.
@@ -128,6 +148,32 @@ class Jobs(Protocol):
 
     async def status(self, *, caller: Principal) -> Mapping[str, object]:
         """Give what the daemon is doing, as far as it concerns the caller, in JSON's types."""
+
+
+class Logins(Protocol):
+    """Credentials that callers store under a name for their own jobs. Any method may raise StoreError."""
+
+    async def store(self, name: str, handed: Handed, *, caller: Principal) -> Mapping[str, object]:
+        """Try a credential, and store it sealed, in place of one of the same name; deliveries that wait for one go on.
+
+        Returns:
+            `login`, a `work.Login`; `verified`, whether the registry took it: None when it did not answer; `resumed`,
+            how many deliveries go on.
+
+        Raises:
+            RequestError: `request.credential_refused`, the registry did not take it; `request.invalid_reference`;
+                `request.forbidden`, the registry is no destination; `request.limit`, they have too many.
+        """
+
+    async def list(self, *, caller: Principal) -> Sequence[Login]:
+        """Give the caller's, by name."""
+
+    async def remove(self, name: str, *, caller: Principal) -> None:
+        """Forget one.
+
+        Raises:
+            RequestError: `request.not_found`.
+        """
 
 
 class Spool(Protocol):

@@ -13,11 +13,13 @@ from pushd.config.values import (
     Disk,
     Grant,
     Limits,
+    Proxy,
     Registry,
     Retention,
     Socket,
     Spool,
     Timeouts,
+    Tls,
 )
 
 __all__ = [
@@ -32,10 +34,12 @@ __all__ = [
     "Limits",
     "Mistake",
     "Overrides",
+    "Proxy",
     "Registry",
     "Retention",
     "Socket",
     "Spool",
     "Timeouts",
+    "Tls",
     "load",
 ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pushd.config.keys import REGISTRY, SOCKET, TABLES, Array
 from pushd.config.mistakes import Mistake, dotted
+from pushd.config.readers import UntoldError
 from pushd.oci.text import quoted
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def _read(key: Key, value: object, kind: Kind, mistakes: list[Mistake]) -> Any:
         return _read_array(key, value, kind, mistakes)
     try:
         return kind(value)
+    except UntoldError as error:
+        mistakes.append(Mistake(key, str(error)))
     except ValueError as error:
         mistakes.append(Mistake(key, f"{error}; it is {_told(value)}"))
     return None

@@ -20,11 +20,13 @@ from pushd.config.values import (
     Disk,
     Grant,
     Limits,
+    Proxy,
     Registry,
     Retention,
     Socket,
     Spool,
     Timeouts,
+    Tls,
 )
 from pushd.errors import Code, DaemonError
 
@@ -73,6 +75,8 @@ def load(overrides: Overrides, environ: Mapping[str, str], read_text: Callable[[
         limits=Limits(**tables.get("limits", {})),
         timeouts=Timeouts(**tables.get("timeouts", {})),
         credentials=_credentials(default.docker_config, tables.get("credentials", {})),
+        tls=Tls(**tables.get("tls", {})),
+        proxy=Proxy(**tables.get("proxy", {})),
         access=Access(**tables.get("access", {})),
         destinations=Destinations(**tables.get("destinations", {})),
         spool=Spool(**tables.get("spool", {})),

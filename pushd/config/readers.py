@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from enum import StrEnum
+    from ipaddress import IPv4Network, IPv6Network
 
 Reader = Callable[[object], object]
 """Gives the value for what stands in the file, or raises ValueError with what is wrong."""
@@ -22,6 +25,15 @@ _NUMBER: Final = re.compile(r"[0-9]{1,10}")
 _REGISTRY: Final = r"[A-Za-z0-9.*?:_\[\]-]+"
 _REPOSITORY: Final = r"[a-z0-9*?][a-z0-9./*?_-]*"
 _EVERYONE: Final = "*"
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]{0,254}")
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_BYPASS: Final = re.compile(
+    r"\*|[*.]?[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]{1,5})?|[0-9A-Fa-f.:\[\]]+(?:/[0-9]{1,3})?(?::[0-9]{1,5})?"
+)
+
+
+class UntoldError(ValueError):
+    """What is wrong with a value that may be a secret: it is not to be repeated."""
 
 
 def between(reader: Callable[[object], float], least: float, most: float, unit: str) -> Reader:
@@ -118,4 +130,51 @@ def destination_pattern(value: object) -> str:
 def _pattern(value: object, syntax: str, wanted: str) -> str:
     if not isinstance(value, str) or not re.fullmatch(syntax, value):
         raise ValueError(wanted)
+    return value
+
+
+def host(value: object) -> str:
+    """Read `host[:port]`."""
+    if not isinstance(value, str) or not _HOST.fullmatch(value):
+        raise ValueError("must be host or host:port, as in a reference")
+    return value.lower()
+
+
+def credential_name(value: object) -> str:
+    """Read the name of a systemd credential, which is that of a file (systemd.exec(5))."""
+    if not isinstance(value, str) or not _FILE_NAME.fullmatch(value):
+        raise ValueError("must be the name of a credential, as in LoadCredential=")
+    return value
+
+
+def network(value: object) -> IPv4Network | IPv6Network:
+    """Read a network, or one address."""
+    try:
+        return ip_network(str(value)) if isinstance(value, str) else _no_network()
+    except ValueError as error:
+        raise ValueError('must be an address or a network like "10.0.0.0/8"') from error
+
+
+def _no_network() -> IPv4Network:
+    raise ValueError
+
+
+def proxy_url(value: object) -> str:
+    """Read the URL of a proxy; an empty text stands for none."""
+    if value == "":
+        return ""
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+        good = parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise UntoldError('must be the URL of a proxy like "http://proxy.example.com:3128"')
+    return str(value)
+
+
+def no_proxy(value: object) -> str:
+    """Read a host, or several, to be spoken to without a proxy."""
+    if not isinstance(value, str) or not _BYPASS.fullmatch(value):
+        raise ValueError('must be a host like "example.com" or "a.example:5000", an address or a network')
     return value

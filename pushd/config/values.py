@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pushd.principal import Role
@@ -10,7 +11,7 @@ from pushd.telemetry.events import Level
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+    from ipaddress import IPv4Network, IPv6Network
 
     from pushd.oci.upload import Form
 
@@ -96,12 +97,44 @@ class Credentials:
     """`[credentials]`: where they come from, and whose use they are.
 
     Attributes:
-        docker_config: Docker's `config.json`; None when none is named and the daemon has no home directory.
+        docker_config: a file as Docker's `config.json`, which goes before those in the usual places; None for none.
         grants: without any, administrators alone use them.
+        helper_timeout: seconds a credential helper has for its answer.
+        helper_cache: seconds an answer of a helper is used that does not say itself how long it is good for.
+        login_ttl: seconds what `pushctl login` stores is kept; also the most anyone may ask for.
     """
 
     docker_config: Path | None = None
     grants: tuple[Grant, ...] = ()
+    helper_timeout: float = 10.0
+    helper_cache: float = 900.0
+    login_ttl: float = 90 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """`[tls]`: where certificates lie, for all registries.
+
+    Attributes:
+        certs_d: directories of Docker's layout, `HOST[:PORT]/{*.crt,*.cert,*.key}`, those that come first go first.
+    """
+
+    certs_d: tuple[Path, ...] = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """`[proxy]`: what HTTP goes through. None leaves it to the environment: `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`.
+
+    Attributes:
+        http: the URL of the proxy for plain HTTP, or an empty text for none.
+        https: the same for HTTPS.
+        no_proxy: hosts that are spoken to without: names with what is below them, `host:port`, addresses, networks.
+    """
+
+    http: str | None = field(default=None, repr=False)  # a password may be part of it
+    https: str | None = field(default=None, repr=False)
+    no_proxy: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +234,12 @@ class Registry:
         chunk_size: bytes per PATCH.
         max_uploads: uploads at the same time, in place of `Limits.uploads_per_registry`.
         ca: a PEM file of certificate authorities trusted beside the system's.
+        client_cert: a PEM file with the certificate this daemon shows to it.
+        client_key: a PEM file with its key; None when that is in the same file.
+        insecure_skip_verify: whether its certificate is not looked at.
+        credential: the name of the systemd credential that holds what to log in with.
+        credential_hosts: other `host[:port]` it may lead uploads to with our authorisation.
+        addresses: networks in which what it leads to may lie although it lies farther out itself.
     """
 
     profile: str | None = None
@@ -209,6 +248,12 @@ class Registry:
     chunk_size: int | None = None
     max_uploads: int | None = None
     ca: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    insecure_skip_verify: bool = False
+    credential: str | None = None
+    credential_hosts: tuple[str, ...] = ()
+    addresses: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +270,8 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)
     credentials: Credentials = field(default_factory=Credentials)
+    tls: Tls = field(default_factory=Tls)
+    proxy: Proxy = field(default_factory=Proxy)
     access: Access = field(default_factory=Access)
     destinations: Destinations = field(default_factory=Destinations)
     spool: Spool = field(default_factory=Spool)

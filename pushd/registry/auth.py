@@ -22,12 +22,10 @@ from pushd.registry.endpoint import address, is_loopback, origin
 from pushd.registry.replies import to_reply
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Callable
-
+    from pushd.credentials.credential import Credential
     from pushd.oci.challenge import Challenge
-    from pushd.registry.credentials import Credential
-    from pushd.registry.wire import Answer, Wire
+    from pushd.registry.way import Way
+    from pushd.registry.wire import Answer
 
 _LIFE_DEFAULT = 60.0
 """Seconds a token lives when its issuer does not say (token specification, `expires_in`)."""
@@ -55,25 +53,15 @@ class Authorizer:
     """Authorises requests to one registry with one credential, or with none.
 
     Args:
-        registry: `host[:port]`, for errors.
-        base: its base URL; over TLS, its realm must be too.
+        way: to the registry; where that is over TLS, its realm must be too.
         credential: ours for it, or None.
     """
 
-    def __init__(
-        self,
-        registry: str,
-        *,
-        base: str,
-        credential: Credential | None,
-        wire: Wire,
-        trust: Callable[[], ssl.SSLContext | None],
-    ) -> None:
-        self._registry = registry
-        self._base = base
+    def __init__(self, way: Way, credential: Credential | None) -> None:
+        self._way = way
+        self._registry = way.registry
+        self._base = way.base
         self._credential = credential
-        self._wire = wire
-        self._trust = trust
         self._challenge: Challenge | None = None
         self._tokens: dict[str, _Token] = {}
         self._failures: dict[str, _Failure] = {}
@@ -133,10 +121,11 @@ class Authorizer:
         # Push first: some registries read only the first action of a scope.
         query = {"service": challenge.parameters.get("service", ""), "scope": f"repository:{repository}:push,pull"}
         url = realm + ("&" if "?" in realm else "?") + urlencode({key: value for key, value in query.items() if value})
-        headers = {} if self._credential is None else {"Authorization": self._credential.basic}
+        basic = None if self._credential is None else self._credential.basic
+        headers = {} if basic is None else {"Authorization": basic}
         asked_at = anyio.current_time()
         subject = f"{self._registry} (token service {urlsplit(realm).netloc})"
-        answer = await self._wire.exchange("GET", url, headers=headers, subject=subject, trust=self._trust())
+        answer = await self._way.exchange("GET", url, headers=headers, subject=subject, realm=True)
         if answer.status != 200:  # noqa: PLR2004 (the one answer that carries a token)
             raise refusal(to_reply(answer), subject, f"for a token to push to {repository}")
         return _read(answer.content, asked_at, subject)

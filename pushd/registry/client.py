@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from pushd.credentials.credential import ANONYMOUS
 from pushd.errors import Code, RegistryError, RequestError
 from pushd.oci import media_types
 from pushd.oci.digest import Digest
@@ -13,18 +14,17 @@ from pushd.oci.ranges import content_range
 from pushd.oci.reply import refusal
 from pushd.oci.upload import Cancel, Head, Mount, Open, Patch, Put, Single, Status, Stream
 from pushd.registry.auth import Authorizer
-from pushd.registry.credentials import ANONYMOUS
 from pushd.registry.diagnosis import diagnose
-from pushd.registry.endpoint import base_url, origin
+from pushd.registry.endpoint import origin
 from pushd.registry.replies import to_reply
-from pushd.registry.wire import trusting
+from pushd.registry.way import Way
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pushd.credentials.credential import Credential
     from pushd.oci.reply import Reply
     from pushd.oci.upload import Limits, Request
-    from pushd.registry.credentials import Credential
     from pushd.registry.settings import Settings
     from pushd.registry.wire import Answer, Body, Wire
     from pushd.work import Check
@@ -57,11 +57,10 @@ class RegistryClient:
     def __init__(self, name: str, settings: Settings, credential: Credential | None, wire: Wire) -> None:
         self._name = name
         self._settings = settings
-        self._wire = wire
-        self._base = base_url(name, plain_http=settings.plain_http)
-        self._trust = trusting(settings.ca, name)
+        self._way = Way(name, settings, wire)
+        self._base = self._way.base
         self._credential = credential
-        self._authorizer = Authorizer(name, base=self._base, credential=credential, wire=wire, trust=self._trust)
+        self._authorizer = Authorizer(self._way, credential)
 
     @property
     def name(self) -> str:
@@ -80,7 +79,7 @@ class RegistryClient:
 
     async def diagnose(self, repository: str | None) -> Sequence[Check]:
         """Try how it is spoken to; with a repository, whether one may push there, and in which forms of upload."""
-        return await diagnose(self, base=self._base, trust=self._trust, repository=repository)
+        return await diagnose(self, base=self._base, trust=self._way.trust, repository=repository)
 
     async def ping(self) -> Answer:
         """Ask whether the API is there (spec end-1), as nobody; give the answer, whatever its status.
@@ -178,7 +177,7 @@ class RegistryClient:
             raise RegistryError(Code.REGISTRY_MALFORMED, f"{self._name}/{repository}", detail, hint=hint)
         authorization = await self._authorizer.header(repository)
         answer = await self._exchange(repository, call, body, authorization)
-        if answer.status == 401 and self._ours(answer.url):  # noqa: PLR2004 (unauthorised)
+        if answer.status == 401 and self._way.ours(answer.url):  # noqa: PLR2004 (unauthorised)
             # Only the registry's own word: a host it redirected us to must not name where our password goes.
             renewed = await self._authorizer.learn(answer, repository, authorization)
             if renewed and (body is None or isinstance(body, bytes)):
@@ -192,16 +191,15 @@ class RegistryClient:
         url = call.url
         for _ in range(_REDIRECTS_MAX + 1):
             headers = dict(call.headers)
-            if authorization is not None and self._ours(url):
+            if authorization is not None and self._way.ours(url):
                 # Never to another host: a Location or redirect may lead to a storage that is nobody's business.
                 headers["Authorization"] = authorization
-            answer = await self._wire.exchange(
+            answer = await self._way.exchange(
                 call.method,
                 url,
                 headers=headers,
                 subject=f"{self._name}/{repository}",
                 body=body,
-                trust=self._trust() if self._ours(url) else None,
                 commits=call.commits,
             )
             followed = to_reply(answer).location
@@ -211,9 +209,6 @@ class RegistryClient:
                 break
             url = followed
         return answer
-
-    def _ours(self, url: str) -> bool:
-        return origin(url) == origin(self._base)
 
     def _manifest_url(self, repository: str, reference: str) -> str:
         return f"{self._base}/v2/{repository}/manifests/{reference}"

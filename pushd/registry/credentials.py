@@ -10,16 +10,14 @@ import base64
 import binascii
 import os
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
 import aiofiles
 import msgspec
 
+from pushd.credentials.credential import Credential
 from pushd.errors import Code, RegistryError
 from pushd.oci.text import quoted
-
-ANONYMOUS = "anonymous"
 
 _TOKENS = ("identitytoken", "registrytoken")
 _MEND = "mend it, or log in again"
@@ -27,31 +25,6 @@ _SETTLED = 2.0
 """Seconds after which a further change shows in a file's times: the coarsest, FAT's, count in two seconds."""
 
 _Identity = tuple[int, int, int, int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """A user name and password.
-
-    Attributes:
-        source: where it was found; no secret.
-        username: of the user.
-        password: kept out of `repr`, so that no traceback or log can carry it.
-    """
-
-    source: str
-    username: str
-    password: str = field(repr=False)
-
-    @property
-    def name(self) -> str:
-        """What distinguishes it from another credential for the same registry; no secret."""
-        return f"{self.source}:{self.username}"
-
-    @property
-    def basic(self) -> str:
-        """The value of an Authorization header (RFC 7617, in UTF-8)."""
-        return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
 
 
 class DockerConfig:

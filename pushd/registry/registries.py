@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from pushd.credentials.credential import Credential
     from pushd.principal import User
-    from pushd.registry.credentials import Credential
     from pushd.registry.grants import Grants
     from pushd.registry.settings import Settings
     from pushd.registry.wire import Wire

@@ -116,7 +116,7 @@ upload = "auto"
 plain_http = false
 """
 
-KNOWN = "daemon, limits, timeouts, credentials, access, destinations, spool, disk, retention, registries, sockets"
+KNOWN = "daemon, limits, timeouts, credentials, tls, proxy, access, destinations, spool, disk, retention, registries, sockets"
 
 
 def files(contents: Mapping[Path, str]) -> Callable[[Path], str]:
@@ -320,6 +320,34 @@ def test_the_file_itself_is_named_by_command_line_environment_or_place() -> None
         (
             '[registries."x:1"]\nupload = []',
             "registries.x:1.upload: must be one of auto, chunked, streamed, monolithic; it is an array",
+        ),
+        (
+            '[registries."x:1"]\nclient_key = "k"',
+            "registries.x:1.client_key: must be an absolute path, beginning with /; it is 'k'",
+        ),
+        (
+            '[registries."x:1"]\ncredential = "../key"',
+            "registries.x:1.credential: must be the name of a credential, as in LoadCredential=; it is '../key'",
+        ),
+        (
+            '[registries."x:1"]\naddresses = ["10.0.0.1/8"]',
+            "registries.x:1.addresses[0]: must be an address or a network like \"10.0.0.0/8\"; it is '10.0.0.1/8'",
+        ),
+        (
+            '[registries."x:1"]\ncredential_hosts = ["a/b"]',
+            "registries.x:1.credential_hosts[0]: must be host or host:port, as in a reference; it is 'a/b'",
+        ),
+        # Not what stands there: a password may be part of it.
+        (
+            '[proxy]\nhttps = "socks5://alice:canary@proxy"',
+            'proxy.https: must be the URL of a proxy like "http://proxy.example.com:3128"',
+        ),
+        (
+            '[proxy]\nno_proxy = ["$"]',
+            (
+                'proxy.no_proxy[0]: must be a host like "example.com" or "a.example:5000", an address or a network; '
+                "it is '$'"
+            ),
         ),
         (
             '[registries."https://x"]\nplain_http = true',

@@ -11,7 +11,7 @@ from pushd.registry.client import RegistryClient
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from pushd.registry.credentials import Credential
+    from pushd.credentials.credential import Credential
 
 QUICK = Timeouts(connect=1.0, stall=0.4, commit=0.8, request=0.6)
 

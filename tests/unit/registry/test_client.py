@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pushd.credentials.credential import Credential
 from pushd.errors import Code, RegistryError
 from pushd.oci.digest import Digest
 from pushd.oci.upload import Cancel, Head, Limits, Mount, Open, Patch, Put, Single, Status, Stream
 from pushd.registry import Settings
 from pushd.registry.client import RegistryClient
-from pushd.registry.credentials import Credential
 from tests.fakes.behaviour import Basic, Behaviour
 from tests.fakes.faults import Answer, Header, When, error_body, page, redirect, throttle
 from tests.fakes.traffic import Kind

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pushd.credentials.credential import Credential
 from pushd.errors import Code, RegistryError
 from pushd.registry import credentials
-from pushd.registry.credentials import Credential, DockerConfig
+from pushd.registry.credentials import DockerConfig
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
+from pushd.credentials.credential import Credential
 from pushd.errors import RegistryError
 from pushd.oci.digest import Digest
 from pushd.oci.reply import Reply, refusal
 from pushd.oci.upload import Patch, Put, Single, Status
-from pushd.registry.credentials import Credential
 from pushd.registry.wire import _translate
 from tests.unit.registry.bodies import Pieces, large
 from tests.unit.registry.peers import forever, listening
