@@ -116,7 +116,10 @@ upload = "auto"
 plain_http = false
 """
 
-KNOWN = "daemon, limits, timeouts, credentials, tls, proxy, access, destinations, spool, disk, retention, registries, sockets"
+NAMED = ["registries", "sockets"]
+KNOWN = ", ".join(
+    ["daemon, limits, timeouts, credentials, tls, proxy, access, destinations, spool, disk, retention", *NAMED]
+)
 
 
 def files(contents: Mapping[Path, str]) -> Callable[[Path], str]:
