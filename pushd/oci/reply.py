@@ -32,6 +32,7 @@ class Reply:
         length: the Content-Length, or None.
         errors: the entries of the error body; empty when it had none that could be read.
         excerpt: what a body that is no error document says, short and printable.
+        denied: whether the challenge of a 401 says that a right is missing (RFC 6750, 3.1, `insufficient_scope`).
     """
 
     status: int
@@ -44,6 +45,7 @@ class Reply:
     length: int | None = None
     errors: tuple[ErrorEntry, ...] = ()
     excerpt: str = ""
+    denied: bool = False
 
     @property
     def codes(self) -> frozenset[str]:
@@ -83,7 +85,7 @@ _BY_STATUS = {
 }
 
 _HINTS = {
-    Code.REGISTRY_UNAUTHORIZED: "log in to it, for example with `docker login`, where the daemon finds the credential",
+    Code.REGISTRY_UNAUTHORIZED: "log in to it: `docker login` where you push, or `pushctl login`",
     Code.REGISTRY_DENIED: "the credential in use may not push there; ask for the right, or use another credential",
     Code.REGISTRY_NOT_FOUND: "check the repository's name; some registries want it created first",
     Code.REGISTRY_NAME_INVALID: "check the repository's name against the registry's rules",
@@ -123,7 +125,7 @@ def _code(reply: Reply) -> Code:
         if entry.code in _BY_ERROR_CODE:
             return _BY_ERROR_CODE[entry.code]
     if reply.status in _BY_STATUS:
-        return _BY_STATUS[reply.status]
+        return Code.REGISTRY_DENIED if reply.denied else _BY_STATUS[reply.status]
     if reply.transient:
         return Code.REGISTRY_UNAVAILABLE
     if reply.status < 300:  # noqa: PLR2004 (a success nobody asked for)

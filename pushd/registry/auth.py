@@ -1,46 +1,34 @@
 """Authorisation: what goes into the Authorization header, learned from the registry's challenges.
 
-Basic (RFC 7617) and Docker's token protocol (distribution, "Token Authentication Specification"): a 401 names a
-realm, and the realm gives, for our credential or for nobody, a bearer token for a scope.
+Basic (RFC 7617), Docker's token protocol, and bearer tokens that were given to us as such. A 401 names what is wanted;
+what was refused is asked for anew once, and the same refusal twice is an answer.
 """
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import anyio
-import msgspec
 
 from pushd.errors import Code, RegistryError
 from pushd.oci.challenge import parse_challenges
-from pushd.oci.reply import refusal
-from pushd.registry.endpoint import address, is_loopback, origin
-from pushd.registry.replies import to_reply
+from pushd.oci.scope import widened
+from pushd.registry.tokens import fetch_token
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from pushd.credentials.credential import Credential
     from pushd.oci.challenge import Challenge
+    from pushd.oci.scope import Scopes
+    from pushd.registry.tokens import Token
     from pushd.registry.way import Way
     from pushd.registry.wire import Answer
 
-_LIFE_DEFAULT = 60.0
-"""Seconds a token lives when its issuer does not say (token specification, `expires_in`)."""
-_LIFE_MAX = 1e9
-"""Thirty years: more is a figure no clock can hold."""
-_MARGIN = 0.25
-"""The last part of a token's life, in which no new request starts with it: a body takes time to arrive."""
-_SENDABLE = re.compile("[!-~]+")
-_HINT = "check the registry's configuration of its token service"
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    header: str
-    stale_at: float
+    Renew = Callable[[Credential], Awaitable[Credential | None]]
+    """Gives what stands now where a credential was found that the registry has refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,117 +41,142 @@ class Authorizer:
     """Authorises requests to one registry with one credential, or with none.
 
     Args:
-        way: to the registry; where that is over TLS, its realm must be too.
+        way: to the registry.
         credential: ours for it, or None.
+        renew: looks the credential up anew when it was refused; None when there is nowhere to look.
+
+    Attributes:
+        credential: the one in use now.
+        accepted: whether the registry, or its token service, ever took it.
     """
 
-    def __init__(self, way: Way, credential: Credential | None) -> None:
+    def __init__(self, way: Way, credential: Credential | None, renew: Renew | None = None) -> None:
+        self.credential = credential
+        self.accepted = False
         self._way = way
-        self._registry = way.registry
-        self._base = way.base
-        self._credential = credential
+        self._renew = renew
+        self._renewing = anyio.Lock()
         self._challenge: Challenge | None = None
-        self._tokens: dict[str, _Token] = {}
-        self._failures: dict[str, _Failure] = {}
-        # One request for a token at a time and repository; who waited finds it here.
-        self._fetching: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
+        self._tokens: dict[Scopes, Token] = {}
+        self._failures: dict[Scopes, _Failure] = {}
+        self._asked: dict[Scopes, Scopes] = {}
+        # Whose token was refused and replaced, and nothing was heard of the new one yet.
+        self._doubted: set[Scopes] = set()
+        # One request for a token at a time and for the same scopes; who waited finds it here.
+        self._fetching: defaultdict[Scopes, anyio.Lock] = defaultdict(anyio.Lock)
 
-    async def header(self, repository: str) -> str | None:
-        """Give the Authorization header for a request about `repository`, or None while none was asked for.
+    async def header(self, scopes: Scopes) -> str | None:
+        """Give the Authorization header for a request that needs `scopes`, or None while none was asked for.
 
         Raises:
             RegistryError: a token was needed and could not be had.
         """
-        challenge = self._challenge
-        if challenge is None:
+        if self._challenge is None:
             return None
-        if challenge.scheme == "basic" and self._credential is not None:
-            return self._credential.basic
-        arrived = anyio.current_time()
-        async with self._fetching[repository]:
-            token = self._tokens.get(repository)
-            if token is not None and anyio.current_time() < token.stale_at:
-                return token.header
-            failure = self._failures.get(repository)
-            if failure is not None and failure.at >= arrived:
-                raise failure.error  # of the request we waited for: no crowd for a service that is in trouble
-            try:
-                token = self._tokens[repository] = await self._fetch(challenge, repository)
-            except RegistryError as error:
-                self._failures[repository] = _Failure(error, anyio.current_time())
-                raise
-            return token.header
+        plain = _plain(self._challenge, self.credential)
+        return (await self._token(self._challenge, scopes)).header if plain is None else plain
 
-    async def learn(self, answer: Answer, repository: str, used: str | None) -> bool:
+    async def learn(self, answer: Answer, scopes: Scopes, used: str | None) -> bool:
         """Take the challenges of a 401 to heart; whether a request with a new header makes sense.
 
         Args:
             answer: the 401.
-            repository: the request was about.
+            scopes: what the request needed.
             used: the header it was sent with.
 
         Raises:
-            RegistryError: a token was needed and could not be had.
+            RegistryError: a token was needed and could not be had, or the credential could not be looked up anew.
         """
-        for challenge in parse_challenges(answer.headers.getall("WWW-Authenticate", ())):
-            if challenge.scheme == "bearer" and "realm" in challenge.parameters:
-                token = self._tokens.get(repository)
-                if token is not None and token.header == used:
-                    del self._tokens[repository]
-            elif challenge.scheme != "basic" or self._credential is None:
-                continue
-            self._challenge = challenge
-            return await self.header(repository) != used
-        return False
+        challenge = next(filter(self._usable, parse_challenges(answer.headers.getall("WWW-Authenticate", ()))), None)
+        if challenge is None:
+            return False
+        self._challenge = challenge
+        plain = _plain(challenge, self.credential)
+        if plain is not None:
+            return plain != used or await self._renewed(self.credential)
+        token = self._tokens.get(scopes)
+        if token is not None and token.header == used:
+            if not self._worth_another(challenge, scopes):
+                return False
+            self._doubted.add(scopes)
+            del self._tokens[scopes]
+        return await self.header(scopes) != used
 
-    async def _fetch(self, challenge: Challenge, repository: str) -> _Token:
-        realm = self._realm(challenge)
-        # Push first: some registries read only the first action of a scope.
-        query = {"service": challenge.parameters.get("service", ""), "scope": f"repository:{repository}:push,pull"}
-        url = realm + ("&" if "?" in realm else "?") + urlencode({key: value for key, value in query.items() if value})
-        basic = None if self._credential is None else self._credential.basic
-        headers = {} if basic is None else {"Authorization": basic}
-        asked_at = anyio.current_time()
-        subject = f"{self._registry} (token service {urlsplit(realm).netloc})"
-        answer = await self._way.exchange("GET", url, headers=headers, subject=subject, realm=True)
-        if answer.status != 200:  # noqa: PLR2004 (the one answer that carries a token)
-            raise refusal(to_reply(answer), subject, f"for a token to push to {repository}")
-        return _read(answer.content, asked_at, subject)
+    def pleased(self, scopes: Scopes) -> None:
+        """A request with our header was answered with anything but a 401."""
+        self.accepted = self.credential is not None
+        self._doubted.discard(scopes)
 
-    def _realm(self, challenge: Challenge) -> str:
-        realm = challenge.parameters["realm"].partition("#")[0]
-        if address(realm) is None:
-            detail = "it sends us for a token to an address that is no URL"
-            raise RegistryError(Code.REGISTRY_UNAUTHORIZED, self._registry, detail, hint=_HINT)
-        if not self._may_go(realm):
-            detail = f"it sends us for a token to {realm.partition('?')[0][:200]}, which is not https"
-            raise RegistryError(Code.REGISTRY_UNAUTHORIZED, self._registry, detail, hint=_HINT)
-        return realm
+    def _usable(self, challenge: Challenge) -> bool:
+        """Whether we have what a challenge asks for. A token may also be asked for by nobody."""
+        credential = self.credential
+        if challenge.scheme == "basic":
+            return credential is not None and credential.basic is not None
+        asks = challenge.scheme == "bearer"
+        return asks and ("realm" in challenge.parameters or bool(credential and credential.registry_token))
 
-    def _may_go(self, realm: str) -> bool:
-        """Whether a realm may be asked, with our password: over TLS, or no farther than the password goes anyway."""
-        (scheme, host, _), (base_scheme, base_host, _) = origin(realm), origin(self._base)
-        if scheme == "https":
+    def _worth_another(self, challenge: Challenge, scopes: Scopes) -> bool:
+        """Whether another token may please where the one for `scopes` did not."""
+        if challenge.parameters.get("error") == "insufficient_scope":
+            asked = self._asked.get(scopes, scopes)
+            wider = widened(asked, challenge.parameters.get("scope", ""))
+            self._asked[scopes] = wider
+            return wider != asked  # else it was asked for all of that, and the rights are missing
+        return scopes not in self._doubted or challenge.parameters.get("error") == "invalid_token"
+
+    # ------------------------------------------------------------------------------------------------ tokens
+
+    async def _token(self, challenge: Challenge, scopes: Scopes) -> Token:
+        arrived = anyio.current_time()
+        async with self._fetching[scopes]:
+            token = self._tokens.get(scopes)
+            if token is not None and anyio.current_time() < token.stale_at:
+                return token
+            failure = self._failures.get(scopes)
+            if failure is not None and failure.at >= arrived:
+                raise failure.error  # of the request we waited for: no crowd for a service that is in trouble
+            try:
+                token = self._tokens[scopes] = await self._fetch(challenge, self._asked.get(scopes, scopes))
+            except RegistryError as error:
+                self._failures[scopes] = _Failure(error, anyio.current_time())
+                raise
+            return token
+
+    async def _fetch(self, challenge: Challenge, scopes: Scopes) -> Token:
+        credential = self.credential
+        try:
+            token = await fetch_token(self._way, challenge, scopes, credential)
+        except RegistryError as error:
+            if error.code is not Code.REGISTRY_UNAUTHORIZED or not await self._renewed(credential):
+                raise
+            credential = self.credential
+            token = await fetch_token(self._way, challenge, scopes, credential)
+        self.accepted = self.accepted or credential is not None
+        if token.identity_token and credential is not None and credential is self.credential:
+            self.credential = replace(credential, identity_token=token.identity_token)
+        return token
+
+    # ------------------------------------------------------------------------------------------- the credential
+
+    async def _renewed(self, refused: Credential | None) -> bool:
+        """Look up anew what was refused; whether there is another one now."""
+        async with self._renewing:
+            if self.credential != refused:
+                return True  # whoever was refused with it before us has seen to it
+            if refused is None or self._renew is None:
+                return False
+            found = await self._renew(refused)
+            if found is None or found == refused:
+                return False
+            self.credential = found
+            self._tokens.clear()
             return True
-        return base_scheme == "http" and (
-            self._credential is None or host == base_host or is_loopback(urlsplit(realm).netloc)
-        )
 
 
-def _read(content: bytes, asked_at: float, subject: str) -> _Token:
-    try:
-        document: Any = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        document = None
-    fields = document if isinstance(document, dict) else {}
-    token = fields.get("token") or fields.get("access_token")
-    if not isinstance(token, str) or not _SENDABLE.fullmatch(token):
-        raise RegistryError(Code.REGISTRY_UNAUTHORIZED, subject, "its answer holds no token", hint=_HINT)
-    return _Token(f"Bearer {token}", asked_at + _life(fields.get("expires_in")) * (1 - _MARGIN))
-
-
-def _life(expires_in: object) -> float:
-    """Read the seconds a token lives; what makes no sense is taken for nothing said."""
-    if isinstance(expires_in, bool) or not isinstance(expires_in, int | float):
-        return _LIFE_DEFAULT
-    return float(min(expires_in, _LIFE_MAX)) if expires_in > 0 else _LIFE_DEFAULT
+def _plain(challenge: Challenge, credential: Credential | None) -> str | None:
+    """Give the header of a credential that goes to the registry as it is; None where a token is to be asked for."""
+    if credential is None:
+        return None
+    if challenge.scheme == "basic":
+        return credential.basic
+    return f"Bearer {credential.registry_token}" if credential.registry_token else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -12,6 +12,7 @@ from pushd.oci import media_types
 from pushd.oci.digest import Digest
 from pushd.oci.ranges import content_range
 from pushd.oci.reply import refusal
+from pushd.oci.scope import to_push
 from pushd.oci.upload import Cancel, Head, Mount, Open, Patch, Put, Single, Status, Stream
 from pushd.registry.auth import Authorizer
 from pushd.registry.diagnosis import diagnose
@@ -24,23 +25,36 @@ if TYPE_CHECKING:
 
     from pushd.credentials.credential import Credential
     from pushd.oci.reply import Reply
+    from pushd.oci.scope import Scopes
     from pushd.oci.upload import Limits, Request
+    from pushd.registry.auth import Renew
     from pushd.registry.settings import Settings
     from pushd.registry.wire import Answer, Body, Wire
     from pushd.work import Check
 
 _REDIRECTS_MAX = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""What a request that changes nothing follows."""
+_SAME_AGAIN = frozenset({307, 308})
+"""What any request follows that can be sent again: its method and body stay (RFC 9110, 15.4.8, 15.4.9)."""
+_REFUSALS_MAX = 2
+"""Times a request is sent again with another header: once what is wanted is known, and once what was sent had ended."""
 _OCTETS = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One request of the protocol, as HTTP."""
+    """One request of the protocol, as HTTP.
+
+    Attributes:
+        scopes: what it needs a token for.
+        commits: the answer may take as long as the registry needs to store a blob.
+    """
 
     method: str
-    url: str
+    url: str = field(repr=False)
     headers: Mapping[str, str]
+    scopes: Scopes
     commits: bool = False
 
 
@@ -52,15 +66,18 @@ class RegistryClient:
         settings: how it is spoken to.
         credential: ours for it, or None to go unnamed.
         wire: the HTTP below.
+        renew: looks the credential up anew when the registry has refused it; None when there is nowhere to look.
     """
 
-    def __init__(self, name: str, settings: Settings, credential: Credential | None, wire: Wire) -> None:
+    def __init__(
+        self, name: str, settings: Settings, credential: Credential | None, wire: Wire, *, renew: Renew | None = None
+    ) -> None:
         self._name = name
         self._settings = settings
         self._way = Way(name, settings, wire)
         self._base = self._way.base
         self._credential = credential
-        self._authorizer = Authorizer(self._way, credential)
+        self._authorizer = Authorizer(self._way, credential, renew)
 
     @property
     def name(self) -> str:
@@ -71,6 +88,11 @@ class RegistryClient:
     def credential(self) -> str:
         """The credential's name, no secret."""
         return ANONYMOUS if self._credential is None else self._credential.name
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the registry, or its token service, ever took the credential in this life of the daemon."""
+        return self._authorizer.accepted
 
     @property
     def limits(self) -> Limits:
@@ -87,7 +109,28 @@ class RegistryClient:
         Raises:
             RegistryError: no answer came.
         """
-        return await self._exchange("", _Call("GET", f"{self._base}/v2/", {}), None, None)
+        return await self._exchange("", _Call("GET", f"{self._base}/v2/", {}, ()), None, None)
+
+    async def verify(self) -> bool | None:
+        """Ask whether the registry takes the credential; None when it lets everybody in, and says nothing of it.
+
+        Raises:
+            RegistryError: no answer came, or one that tells nothing.
+        """
+        call = _Call("GET", f"{self._base}/v2/", {}, ())
+        answer = await self._exchange("", call, None, None)
+        if answer.status == 200:  # noqa: PLR2004 (spec end-1)
+            return None
+        if answer.status == 401:  # noqa: PLR2004 (unauthorised)
+            try:
+                answer = await self._send("", call)
+            except RegistryError as error:
+                if error.code is not Code.REGISTRY_UNAUTHORIZED:
+                    raise
+                return False
+        if answer.status not in (200, 401):
+            raise refusal(to_reply(answer), self._name, "whether it takes the credential")
+        return answer.status == 200  # noqa: PLR2004 (spec end-1)
 
     # ----------------------------------------------------------------------------------------------- manifests
 
@@ -98,15 +141,15 @@ class RegistryClient:
             RegistryError: any other answer, or none.
         """
         url = self._manifest_url(repository, reference)
-        headers = {"Accept": ", ".join(sorted(media_types.MANIFESTS))}
-        answer = await self._send(repository, _Call("HEAD", url, headers))
+        headers, scopes = {"Accept": ", ".join(sorted(media_types.MANIFESTS))}, to_push(repository)
+        answer = await self._send(repository, _Call("HEAD", url, headers, scopes))
         if answer.status == 200 and "Docker-Content-Digest" not in answer.headers:  # noqa: PLR2004
             # The header is not required of a registry; the content tells as well.
-            answer = await self._send(repository, _Call("GET", url, headers))
+            answer = await self._send(repository, _Call("GET", url, headers, scopes))
         if answer.status in self._settings.limits.absent:  # spec: 404
             return None
         if answer.status != 200:  # noqa: PLR2004
-            raise refusal(to_reply(answer), self._subject(repository, reference), "which digest it has")
+            raise refusal(self._reply(answer), self._subject(repository, reference), "which digest it has")
         return self._digest(answer, self._subject(repository, reference))
 
     async def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> Digest:
@@ -115,10 +158,16 @@ class RegistryClient:
         Raises:
             RegistryError: any other answer than 201, or none.
         """
-        call = _Call("PUT", self._manifest_url(repository, reference), {"Content-Type": media_type}, commits=True)
+        call = _Call(
+            "PUT",
+            self._manifest_url(repository, reference),
+            {"Content-Type": media_type},
+            to_push(repository),
+            commits=True,
+        )
         answer = await self._send(repository, call, content)
         if answer.status != 201:  # noqa: PLR2004 (spec: the only success)
-            raise refusal(to_reply(answer), self._subject(repository, reference), "to take the manifest")
+            raise refusal(self._reply(answer), self._subject(repository, reference), "to take the manifest")
         if "Docker-Content-Digest" not in answer.headers:
             return Digest.of(content)
         return self._digest(answer, self._subject(repository, reference))
@@ -142,30 +191,34 @@ class RegistryClient:
         Raises:
             RegistryError: no reply came, or a token could not be had.
         """
-        return to_reply(await self._send(repository, self._call(repository, request), body))
+        return self._reply(await self._send(repository, self._call(repository, request), body))
 
     def _call(self, repository: str, request: Request) -> _Call:  # noqa: PLR0911 (one line per request of the spec)
-        uploads = f"{self._base}/v2/{repository}/blobs/uploads/"
+        uploads, scopes = f"{self._base}/v2/{repository}/blobs/uploads/", to_push(repository)
         match request:
             case Head(digest):
-                return _Call("HEAD", f"{self._base}/v2/{repository}/blobs/{digest}", {})
+                return _Call("HEAD", f"{self._base}/v2/{repository}/blobs/{digest}", {}, scopes)
             case Open():
-                return _Call("POST", uploads, {})
+                return _Call("POST", uploads, {}, scopes)
             case Mount(digest, source):
-                return _Call("POST", f"{uploads}?mount={digest}&from={quote(source, safe='/')}", {})
+                url = f"{uploads}?mount={digest}&from={quote(source, safe='/')}"
+                return _Call("POST", url, {}, to_push(repository, pulling=source))
             case Patch(location, start, stop):
-                return _Call("PATCH", location, {"Content-Type": _OCTETS, "Content-Range": content_range(start, stop)})
+                headers = {"Content-Type": _OCTETS, "Content-Range": content_range(start, stop)}
+                return _Call("PATCH", request.redirect or location, headers, scopes)
             case Stream(location):
-                return _Call("PATCH", location, {"Content-Type": _OCTETS})
+                return _Call("PATCH", request.redirect or location, {"Content-Type": _OCTETS}, scopes)
             case Single(location, digest):
-                return _Call("PUT", _with_digest(location, digest), {"Content-Type": _OCTETS}, commits=True)
+                url = request.redirect or _with_digest(location, digest)
+                return _Call("PUT", url, {"Content-Type": _OCTETS}, scopes, commits=True)
             case Put(location, digest, start, stop):
+                url = request.redirect or _with_digest(location, digest)
                 headers = {"Content-Type": _OCTETS, "Content-Range": content_range(start, stop)} if stop else {}
-                return _Call("PUT", _with_digest(location, digest), headers, commits=True)
+                return _Call("PUT", url, headers, scopes, commits=True)
             case Status(location):
-                return _Call("GET", location, {})
+                return _Call("GET", location, {}, scopes)
             case Cancel(location):
-                return _Call("DELETE", location, {})
+                return _Call("DELETE", location, {}, to_push(repository, deleting=True))
 
     # ---------------------------------------------------------------------------------------------- any request
 
@@ -175,15 +228,23 @@ class RegistryClient:
             detail = "the registry named an http address for the upload, though it is spoken to over https"
             hint = "tell the registry its external address, or let the proxy before it send X-Forwarded-Proto"
             raise RegistryError(Code.REGISTRY_MALFORMED, f"{self._name}/{repository}", detail, hint=hint)
-        authorization = await self._authorizer.header(repository)
+        authorization = await self._authorizer.header(call.scopes)
         answer = await self._exchange(repository, call, body, authorization)
-        if answer.status == 401 and self._way.ours(answer.url):  # noqa: PLR2004 (unauthorised)
+        for _ in range(_REFUSALS_MAX):
             # Only the registry's own word: a host it redirected us to must not name where our password goes.
-            renewed = await self._authorizer.learn(answer, repository, authorization)
-            if renewed and (body is None or isinstance(body, bytes)):
-                authorization = await self._authorizer.header(repository)
-                answer = await self._exchange(repository, call, body, authorization)
+            if answer.status != 401 or not self._way.ours(answer.url):  # noqa: PLR2004 (unauthorised)
+                break
+            renewed = await self._authorizer.learn(answer, call.scopes, authorization)
+            if not renewed or not (body is None or isinstance(body, bytes)):
+                break
+            authorization = await self._authorizer.header(call.scopes)
+            answer = await self._exchange(repository, call, body, authorization)
+        if answer.status != 401 and authorization is not None and self._way.ours(answer.url):  # noqa: PLR2004 (likewise)
+            self._authorizer.pleased(call.scopes)
         return answer
+
+    def _reply(self, answer: Answer) -> Reply:
+        return to_reply(answer, known=self._authorizer.credential is not None)
 
     async def _exchange(
         self, repository: str, call: _Call, body: Body | bytes | None, authorization: str | None
@@ -203,7 +264,7 @@ class RegistryClient:
                 commits=call.commits,
             )
             followed = to_reply(answer).location
-            if answer.status not in _REDIRECTS or call.method not in ("GET", "HEAD") or followed is None:
+            if followed is None or not _followed(answer.status, call.method, body):
                 break
             if url.startswith("https:") and not followed.startswith("https:"):
                 break
@@ -215,6 +276,17 @@ class RegistryClient:
 
     def _subject(self, repository: str, reference: str) -> str:
         return f"{self._name}/{repository}{'@' if ':' in reference else ':'}{reference}"
+
+
+def _followed(status: int, method: str, body: Body | bytes | None) -> bool:
+    """Whether a redirect is followed here.
+
+    A blob's bytes are pulled once: they are the upload session's to send again. A manifest that is to go elsewhere
+    would not be where the tag is read back.
+    """
+    if method in ("GET", "HEAD"):
+        return status in _REDIRECTS
+    return status in _SAME_AGAIN and body is None
 
 
 def _with_digest(location: str, digest: Digest) -> str:

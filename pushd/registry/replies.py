@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from pushd.oci.challenge import parse_challenges
 from pushd.oci.error_body import excerpt, parse_errors
 from pushd.oci.reply import Reply, retry_after
 from pushd.registry.endpoint import resolved
@@ -22,8 +23,13 @@ _QUOTED: Final = re.compile(
 """Where a peer that quotes our request to us, as proxies and web frameworks do, quotes what authorises it."""
 
 
-def to_reply(answer: Answer) -> Reply:
-    """Read the parts of an answer that the protocol gives a meaning to."""
+def to_reply(answer: Answer, *, known: bool = True) -> Reply:
+    """Read the parts of an answer that the protocol gives a meaning to.
+
+    Args:
+        answer: as it came.
+        known: whether we had said who we are: to nobody, a right that is missing means that they are to log in.
+    """
     headers = answer.headers
     location = headers.get("Location")
     failed = answer.status >= 400  # noqa: PLR2004 (4xx and 5xx)
@@ -39,8 +45,14 @@ def to_reply(answer: Answer) -> Reply:
         retry_after=retry_after(headers.get("Retry-After"), datetime.now(UTC)),
         length=_bytes(headers.get("Content-Length")),
         errors=errors,
+        denied=known and answer.status == 401 and _lacks_right(answer),  # noqa: PLR2004 (unauthorised)
         excerpt="" if errors else _QUOTED.sub(r"\g<kept>***", excerpt(answer.content, kind)),
     )
+
+
+def _lacks_right(answer: Answer) -> bool:
+    challenges = parse_challenges(answer.headers.getall("WWW-Authenticate", ()))
+    return any(challenge.parameters.get("error") == "insufficient_scope" for challenge in challenges)
 
 
 def _discreet(entry: ErrorEntry) -> ErrorEntry:

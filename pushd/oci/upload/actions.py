@@ -41,11 +41,16 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """PATCH bytes `start` to `stop` (exclusive), with Content-Range."""
+    """PATCH bytes `start` to `stop` (exclusive), with Content-Range.
+
+    Attributes:
+        redirect: where the registry sent us with this very request, to be used as it is; so for all that carry bytes.
+    """
 
     location: str = field(repr=False)
     start: int
     stop: int
+    redirect: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ class Stream:
     location: str = field(repr=False)
     start: int
     stop: int
+    redirect: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ class Single:
     digest: Digest
     stop: int
     start: int = 0
+    redirect: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,7 @@ class Put:
     digest: Digest
     start: int = 0
     stop: int = 0
+    redirect: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

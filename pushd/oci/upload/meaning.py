@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from pushd.errors import Code, RegistryError
 from pushd.oci.ranges import received
 from pushd.oci.reply import refusal
+from pushd.oci.upload.actions import Broken, Patch, Put, Single, Stream
 from pushd.oci.upload.limits import Form, Ranges
 
 if TYPE_CHECKING:
     from pushd.oci.reply import Reply
+    from pushd.oci.upload.actions import Request
 
 CREATED = frozenset({200, 201, 204})
 """A PUT closed the session: 201 by the spec (end-6)."""
@@ -42,6 +44,17 @@ def forgotten(reply: Reply) -> bool:
 def mismatched(reply: Reply) -> bool:
     """Whether the registry says that the bytes it has are not those of the digest."""
     return "DIGEST_INVALID" in reply.codes
+
+
+def redirected(request: Request, outcome: Reply | Broken) -> str | None:
+    """Give where the bytes of a request are to be sent again (RFC 9110, 15.4.8 and 15.4.9), or None.
+
+    What carries no bytes was sent again already, by whoever sent it.
+    """
+    carried = isinstance(request, Patch | Stream | Single) or (isinstance(request, Put) and request.stop > 0)
+    if not carried or isinstance(outcome, Broken) or outcome.status not in (307, 308):
+        return None
+    return outcome.location
 
 
 def acknowledged(header: str | None, start: int, stop: int, ranges: Ranges) -> int:

@@ -12,6 +12,7 @@ happens; the registry's Range is the truth about an offset, and every new Locati
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pushd.errors import Code, RegistryError
@@ -47,6 +48,7 @@ from pushd.oci.upload.meaning import (
     forgotten,
     form_refused,
     mismatched,
+    redirected,
     refused,
 )
 from pushd.oci.upload.patience import Patience
@@ -62,6 +64,10 @@ if TYPE_CHECKING:
         Request,
     )
     from pushd.oci.upload.limits import Limits
+
+
+_REDIRECTS_MAX = 3
+"""Times a body is sent again because the registry points elsewhere."""
 
 
 class _Abandoned(Exception):  # noqa: N818 (a signal inside the generator, never an error anybody sees)
@@ -456,6 +462,18 @@ class UploadSession:
     # ---------------------------------------------------------------------------------------------- small pieces
 
     def _ask(self, request: Request) -> Generator[Action, Outcome, Reply | Broken]:
+        outcome = yield from self._ask_once(request)
+        for _ in range(_REDIRECTS_MAX):
+            elsewhere = redirected(request, outcome)
+            if elsewhere is None or not isinstance(request, Patch | Stream | Single | Put):
+                break
+            # Its bytes go elsewhere this once: the session stays where it is, and so does its Location.
+            yield Rehash(request.start)
+            request = replace(request, redirect=elsewhere)
+            outcome = yield from self._ask_once(request)
+        return outcome
+
+    def _ask_once(self, request: Request) -> Generator[Action, Outcome, Reply | Broken]:
         outcome = yield request
         if not isinstance(outcome, Reply | Broken):
             raise TypeError(f"{type(request).__name__} wants a reply")

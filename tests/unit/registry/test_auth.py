@@ -123,7 +123,11 @@ async def test_a_token_is_asked_for_with_our_name_and_sent_from_then_on(
         assert await client.head_manifest("team/app", "1") is None
     (asked,) = registry.seen(Kind.TOKEN)
     assert asked.headers["Authorization"] == BASIC
-    assert dict(asked.query) == {"service": "fake-registry", "scope": "repository:team/app:push,pull"}
+    assert dict(asked.query) == {
+        "service": "fake-registry",
+        "account": "alice",
+        "scope": "repository:team/app:push,pull",
+    }
     assert [seen.status for seen in registry.seen(Kind.MANIFEST)] == [401, 404, 404, 404]
     assert all(seen.headers["Authorization"].startswith("Bearer ") for seen in registry.seen(Kind.MANIFEST)[1:])
 
@@ -168,7 +172,11 @@ async def test_a_challenge_is_understood_however_it_is_written(connect: Connect,
     ):
         assert await connect(peer.address, ALICE).head_manifest("app", "1") == DIGEST
     (asked,) = realm.heard
-    assert parse_qs(urlsplit(asked.target).query) == {"service": ["it"], "scope": ["repository:app:push,pull"]}
+    assert parse_qs(urlsplit(asked.target).query) == {
+        "service": ["it"],
+        "account": ["alice"],
+        "scope": ["repository:app:push,pull"],
+    }
     assert asked.header("Authorization") == BASIC
 
 
@@ -248,7 +256,6 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         ({}, 40, 60),
         ({"expires_in": None}, 40, 60),
         ({"expires_in": 0}, 40, 60),
-        ({"expires_in": -5}, 40, 60),
         ({"expires_in": "300"}, 40, 60),
         ({"expires_in": True}, 40, 60),
         ({"expires_in": [300]}, 40, 60),
@@ -347,8 +354,8 @@ async def test_a_token_that_never_pleases_is_asked_for_a_bounded_number_of_times
     async with listening(issue) as realm, listening(guard(bearer(realm))) as peer:
         client = connect(peer.address, ALICE)
         assert (await refused(client)).code is Code.REGISTRY_UNAUTHORIZED
-        assert len(realm.heard) <= 2
-        assert len(peer.heard) == 2
+        assert len(realm.heard) == 2
+        assert len(peer.heard) == 3
 
 
 async def test_a_service_that_gives_the_same_refused_token_again_ends_it(connect: Connect) -> None:
@@ -437,23 +444,26 @@ async def test_who_waits_is_served_when_the_one_who_asked_is_cancelled(connect: 
 @pytest.mark.parametrize(
     ("reply", "code"),
     [
-        ((200, [], b"not json"), Code.REGISTRY_UNAUTHORIZED),
-        ((200, [], b""), Code.REGISTRY_UNAUTHORIZED),
-        ((200, [], b"\xff\xfe"), Code.REGISTRY_UNAUTHORIZED),
-        ((200, [], b'{"token":"\xff"}'), Code.REGISTRY_UNAUTHORIZED),
-        ((200, [], b"[" * 1_000_000), Code.REGISTRY_UNAUTHORIZED),
-        ((200, [], b"[]"), Code.REGISTRY_UNAUTHORIZED),
-        ((200, [], b"null"), Code.REGISTRY_UNAUTHORIZED),
-        ((200, [], b"{}"), Code.REGISTRY_UNAUTHORIZED),
-        ((200, [], b'{"token":null}'), Code.REGISTRY_UNAUTHORIZED),
-        ((200, [], b'{"token":""}'), Code.REGISTRY_UNAUTHORIZED),
-        ((200, [], b'{"token":7}'), Code.REGISTRY_UNAUTHORIZED),
-        ((200, [], b'{"token":["t"]}'), Code.REGISTRY_UNAUTHORIZED),
-        ((200, [], f'{{"token":"{CANARY}\\r\\nX: y"}}'.encode()), Code.REGISTRY_UNAUTHORIZED),
-        ((200, [], f'{{"token":"{CANARY} x"}}'.encode()), Code.REGISTRY_UNAUTHORIZED),
-        ((200, [], f'{{"token":"{CANARY}\u00fc"}}'.encode()), Code.REGISTRY_UNAUTHORIZED),
-        ((200, [], f'{{"token":"{CANARY}'.encode()), Code.REGISTRY_UNAUTHORIZED),
-        ((200, ["Content-Type: text/html"], b"<html><h1>Log in</h1>"), Code.REGISTRY_UNAUTHORIZED),
+        ((200, [], b"not json"), Code.REGISTRY_TOKEN_MISSING),
+        ((200, [], b""), Code.REGISTRY_TOKEN_MISSING),
+        ((200, [], b"\xff\xfe"), Code.REGISTRY_TOKEN_MISSING),
+        ((200, [], b'{"token":"\xff"}'), Code.REGISTRY_TOKEN_MISSING),
+        ((200, [], b"[" * 1_000_000), Code.REGISTRY_TOKEN_MISSING),
+        ((200, [], b"[]"), Code.REGISTRY_TOKEN_MISSING),
+        ((200, [], b"null"), Code.REGISTRY_TOKEN_MISSING),
+        ((200, [], b"{}"), Code.REGISTRY_TOKEN_MISSING),
+        ((200, [], b'{"token":null}'), Code.REGISTRY_TOKEN_MISSING),
+        ((200, [], b'{"token":""}'), Code.REGISTRY_TOKEN_MISSING),
+        ((200, [], b'{"token":7}'), Code.REGISTRY_TOKEN_MISSING),
+        ((200, [], b'{"token":["t"]}'), Code.REGISTRY_TOKEN_MISSING),
+        ((200, [], f'{{"token":"{CANARY}\\r\\nX: y"}}'.encode()), Code.REGISTRY_TOKEN_MISSING),
+        ((200, [], f'{{"token":"{CANARY} x"}}'.encode()), Code.REGISTRY_TOKEN_MISSING),
+        ((200, [], f'{{"token":"{CANARY}\u00fc"}}'.encode()), Code.REGISTRY_TOKEN_MISSING),
+        ((200, [], f'{{"token":"{CANARY}'.encode()), Code.REGISTRY_TOKEN_MISSING),
+        ((200, ["Content-Type: text/html"], b"<html><h1>Log in</h1>"), Code.REGISTRY_TOKEN_MISSING),
+        ((200, [], b'{"token":"t","expires_in":-5}'), Code.REGISTRY_TOKEN_LIFE),
+        ((200, [], b'{"token":"t","expires_in":-0.5}'), Code.REGISTRY_TOKEN_LIFE),
+        ((200, [], b'{"token":"t","expires_in":-1e400}'), Code.REGISTRY_TOKEN_MISSING),
         ((204, [], b""), Code.REGISTRY_MALFORMED),
         ((302, ["Location: https://sso.example/?back=" + CANARY], b""), Code.REGISTRY_REDIRECTED),
         ((400, [], b""), Code.REGISTRY_REFUSED),
@@ -529,7 +539,7 @@ async def test_a_service_that_cannot_be_reached_is_named(connect: Connect) -> No
 async def test_a_realm_that_is_none_is_refused(connect: Connect, realm: str) -> None:
     async with listening(guard(f'WWW-Authenticate: Bearer realm="{realm}",service="it"')) as peer:
         error = await refused(connect(peer.address, ALICE))
-    assert error.code is Code.REGISTRY_UNAUTHORIZED
+    assert error.code is Code.REGISTRY_REALM_REFUSED
     assert "token" in error.detail
 
 
@@ -538,7 +548,7 @@ async def test_our_password_goes_to_no_other_host_over_plain_http(connect: Conne
     async with listening(guard(challenge)) as peer:
         with anyio.fail_after(1):  # nobody is connected to
             error = await refused(connect(peer.address, ALICE))
-    assert error.code is Code.REGISTRY_UNAUTHORIZED
+    assert error.code is Code.REGISTRY_REALM_REFUSED
     assert "http://192.0.2.1/token" in error.detail
 
 

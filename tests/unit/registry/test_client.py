@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MANIFEST = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
 MEDIA_TYPE = "application/vnd.oci.image.index.v1+json"
+ALICE = Credential("docker-config", "alice", "s3cr3t")
 DIGEST = Digest.of(MANIFEST)
 OTHER = Digest.of(b"other")
 
@@ -365,18 +366,25 @@ async def test_a_checkpoint_with_a_location_that_is_no_address_is_an_error(conne
 # ----------------------------------------------------------------------------------------------------- redirects
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+CHANGES = [
+    (lambda url: Open(), None),
+    (lambda url: Patch(f"{url}/up", 0, 1), Pieces(b"x")),
+    (lambda url: Put(f"{url}/up", DIGEST), None),
+    (lambda url: Single(f"{url}/up", DIGEST, 1), Pieces(b"x")),
+    (lambda url: Cancel(f"{url}/up"), None),
+]
+
+
 @pytest.mark.parametrize(
-    ("request_for", "body"),
+    ("request_for", "body", "status"),
     [
-        (lambda url: Open(), None),
-        (lambda url: Patch(f"{url}/up", 0, 1), Pieces(b"x")),
-        (lambda url: Put(f"{url}/up", DIGEST), None),
-        (lambda url: Single(f"{url}/up", DIGEST, 1), Pieces(b"x")),
-        (lambda url: Cancel(f"{url}/up"), None),
+        (request_for, body, status)
+        for request_for, body in CHANGES
+        for status in (301, 302, 303, 307, 308)
+        if body is not None or status < 307
     ],
 )
-async def test_what_changes_something_follows_no_redirect(
+async def test_what_changes_something_follows_no_redirect_that_would_change_its_method_or_needs_its_body_again(
     connect: Connect, status: int, request_for: Callable[[str], Request], body: Pieces | None
 ) -> None:
     async with (
@@ -387,6 +395,41 @@ async def test_what_changes_something_follows_no_redirect(
     assert (reply.status, reply.location) == (status, f"{elsewhere.url}/there")
     assert elsewhere.heard == []
     assert len(peer.heard) == 1
+
+
+@pytest.mark.parametrize("status", [307, 308])
+@pytest.mark.parametrize("request_for", [request_for for request_for, body in CHANGES if body is None])
+async def test_an_upload_without_bytes_goes_where_it_is_sent_as_the_same_request_and_as_nobody(
+    connect: Connect, status: int, request_for: Callable[[str], Request]
+) -> None:
+    async with (
+        listening(answering((202, []))) as elsewhere,
+        listening(
+            answering(
+                (401, ['WWW-Authenticate: Basic realm="x"']), (status, [f"Location: {elsewhere.url}/there?sig=x"])
+            )
+        ) as peer,
+    ):
+        reply = await connect(peer.address, ALICE).perform("app", request_for(peer.url))
+    assert reply.status == 202
+    (there,) = elsewhere.heard
+    assert (there.method, there.target) == (peer.heard[-1].method, "/there?sig=x")
+    assert peer.heard[-1].header("Authorization") == ALICE.basic
+    assert there.header("Authorization") is None
+
+
+async def test_bytes_that_are_sent_elsewhere_go_to_that_very_address(connect: Connect) -> None:
+    # A signed address breaks when a digest is added to it.
+    async with listening(answering((201, []))) as elsewhere:
+        client = connect(elsewhere.address)
+        for request in (
+            Patch("http://x/up", 0, 1, f"{elsewhere.url}/there?sig=x"),
+            Stream("http://x/up", 0, 1, f"{elsewhere.url}/there?sig=x"),
+            Single("http://x/up", DIGEST, 1, redirect=f"{elsewhere.url}/there?sig=x"),
+            Put("http://x/up", DIGEST, 0, 1, f"{elsewhere.url}/there?sig=x"),
+        ):
+            await client.perform("app", request, Pieces(b"x"))
+    assert [heard.target for heard in elsewhere.heard] == ["/there?sig=x"] * 4
 
 
 async def test_nor_does_a_manifest(registry: FakeRegistry, connect: Connect) -> None:

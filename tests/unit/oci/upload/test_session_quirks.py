@@ -469,3 +469,79 @@ def test_a_body_too_large_in_every_form_points_to_the_size_of_chunks(form: Form)
     while not isinstance(session.action, Fail):
         session.feed(DELETED if isinstance(session.action, Cancel) else None)
     assert "`chunk_size`" in session.action.error.hint
+
+
+# ------------------------------------------------------------------------------------------- bytes sent elsewhere
+
+
+def elsewhere(status: int = 307) -> Reply:
+    return Reply(status, location="https://storage.example/there?sig=x")
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_chunk_that_is_sent_elsewhere_goes_there_whole_and_the_session_stays_where_it_is(status: int) -> None:
+    # The storage says nothing of locations and ranges.
+    session = play(
+        upload(10, CHUNKED),
+        *BEGIN,
+        (Patch(at(1), 0, 10), elsewhere(status)),
+        (Rehash(0), None),
+        (Patch(at(1), 0, 10, "https://storage.example/there?sig=x"), Reply(200)),
+        (Save(checkpoint(1, 10)), None),
+        (Put(at(1), DIGEST), CREATED),
+        Done(Landing.UPLOADED),
+    )
+    assert session.interruptions == 0
+
+
+def test_the_next_chunk_is_asked_for_at_the_registry_again() -> None:
+    play(
+        upload(15, CHUNKED),
+        *BEGIN,
+        (Patch(at(1), 0, 10), elsewhere()),
+        (Rehash(0), None),
+        (Patch(at(1), 0, 10, "https://storage.example/there?sig=x"), Reply(200)),
+        (Save(checkpoint(1, 10)), None),
+        (Patch(at(1), 10, 15), elsewhere()),
+        (Rehash(10), None),
+        (Patch(at(1), 10, 15, "https://storage.example/there?sig=x"), Reply(200)),
+        (Save(checkpoint(1, 15)), None),
+        (Put(at(1), DIGEST), CREATED),
+        Done(Landing.UPLOADED),
+    )
+
+
+def test_a_blob_in_one_piece_may_be_sent_elsewhere_as_well() -> None:
+    play(
+        upload(10, replace(CHUNKED, forms=(Form.MONOLITHIC,))),
+        (Head(DIGEST), MISSING),
+        (Open(), opened(1)),
+        (Single(at(1), DIGEST, 10), elsewhere()),
+        (Rehash(0), None),
+        (Single(at(1), DIGEST, 10, redirect="https://storage.example/there?sig=x"), Reply(200)),
+        Done(Landing.UPLOADED),
+    )
+
+
+def test_a_registry_that_sends_us_in_a_circle_is_told_so() -> None:
+    again = Patch(at(1), 0, 10, "https://storage.example/there?sig=x")
+    play(
+        upload(10, CHUNKED),
+        *BEGIN,
+        (Patch(at(1), 0, 10), elsewhere()),
+        *((Rehash(0), None), (again, elsewhere())) * 3,
+        (Cancel(at(1)), DELETED),
+        (Save(None), None),
+        Fails(Code.REGISTRY_REDIRECTED),
+    )
+
+
+def test_a_redirect_that_leads_nowhere_is_a_refusal() -> None:
+    play(
+        upload(10, CHUNKED),
+        *BEGIN,
+        (Patch(at(1), 0, 10), Reply(307)),
+        (Cancel(at(1)), DELETED),
+        (Save(None), None),
+        Fails(Code.REGISTRY_REDIRECTED),
+    )
