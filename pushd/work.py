@@ -52,6 +52,18 @@ class Sealed:
     number: int = 0
 
 
+def covers(scope: str, registry: str, repository: str) -> bool:
+    """Whether a credential's scope takes in a repository: that of the host, or below the path, component by component.
+
+    Args:
+        scope: as in `Handed`; the host in any case.
+        registry: `host[:port]`, as in references.
+        repository: the name within the registry.
+    """
+    host, _, path = scope.partition("/")
+    return host.lower() == registry.lower() and (not path or f"{repository}/".startswith(f"{path}/"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
     """A credential stored under a name by its owner, for all their jobs. Without the secret, which is in `sealed`."""

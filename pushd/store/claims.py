@@ -10,7 +10,7 @@ from pushd.errors import Code, StoreError
 from pushd.job import Verify
 from pushd.store import crashes, registries, submitters
 from pushd.store.deliveries import about, requeue, settle
-from pushd.store.moment import moment, seconds
+from pushd.store.moment import moment, moment_or_none, seconds
 from pushd.telemetry.events import DELIVERY_STARTED
 from pushd.work import Claim
 
@@ -58,7 +58,8 @@ _HEADS = """
 """
 _TAKE = """
     UPDATE deliveries
-    SET state = 'running', attempt = attempt + 1, progressed = 0, epoch = ?, started_at = coalesce(started_at, ?)
+    SET state = 'running', attempt = attempt + 1, progressed = 0, epoch = ?, started_at = coalesce(started_at, ?),
+        newest_credential = coalesce((SELECT max(number) FROM credentials), 0)
     WHERE id = ?
 """
 _STAND = """
@@ -69,7 +70,8 @@ _STAND = """
 """
 _TAKEN = """
     SELECT deliveries.*, jobs.id AS job_id, jobs.source, jobs.gids, jobs.administrator, jobs.spool, jobs.verify,
-        jobs.if_tag
+        jobs.if_tag, jobs.credential,
+        (SELECT max(created_at) FROM credentials WHERE credentials.job = deliveries.job) AS handed_at
     FROM deliveries JOIN jobs ON jobs.number = deliveries.job WHERE deliveries.id = ?
 """
 _HELD_UNTIL = "SELECT min(not_before) AS due FROM deliveries WHERE state = 'held' AND not_before > ?"
@@ -181,4 +183,6 @@ def _take(transaction: Transaction, delivery: int, epoch: int, now: datetime) ->
         administrator=bool(row["administrator"]),
         spool=row["spool"],
         if_tag=row["if_tag"],
+        credential=row["credential"],
+        handed_at=moment_or_none(row["handed_at"]),
     )

@@ -1,4 +1,4 @@
-"""What is done to a job that was accepted: it is cancelled, paused, resumed, retried."""
+"""What is done to a job that was accepted: it is cancelled, paused, resumed, retried, and given credentials."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from pushd.errors import Code, RequestError
 from pushd.job import DeliveryState
-from pushd.store.deliveries import end, place, settle
+from pushd.store import credentials
+from pushd.store.deliveries import end, place, settle, supply
 from pushd.store.jobs import row
 from pushd.store.moment import seconds
 from pushd.store.submitters import begin
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pushd.store.transaction import Transaction
+    from pushd.work import Sealed
 
 _OPEN = """
     SELECT id, state FROM deliveries
@@ -89,23 +91,47 @@ def resume(transaction: Transaction, job_id: str, now: datetime, *, by: int) -> 
     settle(transaction, job["number"], now)
 
 
-def retry(transaction: Transaction, job_id: str, now: datetime, *, by: int) -> int:
-    """Let the deliveries of a job that failed or were cancelled wait again as if new; give how many.
+def hand_over(transaction: Transaction, job_id: str, uid: int, sealed: Sequence[Sealed], now: datetime) -> int:
+    """Give a job credentials of its submitter, in place of those it has with the same scopes.
 
-    The job has the time again it was given first. While it is paused, that does not run either.
+    Returns:
+        How many of its deliveries that waited for one go on.
 
     Raises:
-        RequestError: `request.not_found`; `request.state`, its bytes were in the spool and are gone.
+        RequestError: `request.not_found`; `request.state`, it has ended; `request.forbidden`, it is not the user's.
+    """
+    return _hand_over(transaction, _living(transaction, job_id, "given credentials"), uid, sealed, now)
+
+
+def retry(transaction: Transaction, job_id: str, now: datetime, *, by: int, handed: Sequence[Sealed] = ()) -> int:
+    """Let the deliveries of a job that failed or were cancelled wait again as if new; give how many.
+
+    The job has the time again it was given first. While it is paused, that does not run either. With credentials that
+    `by` hands over, what waited for one goes on as well, and is counted. A job that has nothing to retry and has ended
+    is left alone.
+
+    Raises:
+        RequestError: `request.not_found`; `request.state`, its bytes were in the spool and are gone;
+            `request.forbidden`, credentials are handed over for a job of somebody else.
     """
     job = row(transaction.connection, job_id)
     lost = transaction.execute(_LOST, (job["number"],)).fetchall()
-    if not lost:
+    if lost:
+        _begin_anew(transaction, job, lost, now, by=by)
+    elif job["finished_at"] is not None:
         return 0
+    supplied = _hand_over(transaction, job, by, handed, now) if handed else 0
+    return len(lost) + supplied
+
+
+def _begin_anew(
+    transaction: Transaction, job: sqlite3.Row, lost: Sequence[sqlite3.Row], now: datetime, *, by: int
+) -> None:
     ended = job["finished_at"] is not None
     if ended and job["spool"] is not None:
         raise RequestError(
             Code.REQUEST_STATE,
-            job_id,
+            job["id"],
             "cannot be retried: its bytes were kept in the spool until it ended, and are gone",
             hint="push the image again",
         )
@@ -114,11 +140,22 @@ def retry(transaction: Transaction, job_id: str, now: datetime, *, by: int) -> i
     transaction.execute(_BEGIN_ANEW, (seconds(now), job["number"]))
     transaction.execute(_FORGIVE, (job["number"],))
     transaction.execute(_DUE, (job["number"],))
-    transaction.tell(JOB_RETRIED, now, About(job["uid"], job_id), deliveries=len(lost), by=by)
+    transaction.tell(JOB_RETRIED, now, About(job["uid"], job["id"]), deliveries=len(lost), by=by)
     for delivery in lost:
         place(transaction, delivery["id"], now)
     settle(transaction, job["number"], now)
-    return len(lost)
+
+
+def _hand_over(transaction: Transaction, job: sqlite3.Row, uid: int, sealed: Sequence[Sealed], now: datetime) -> int:
+    if uid != job["uid"]:
+        raise RequestError(
+            Code.REQUEST_FORBIDDEN,
+            job["id"],
+            f"is a job of uid {job['uid']}, and only they hand over credentials for it",
+            hint="retry it without any, or push the image yourself",
+        )
+    credentials.put(transaction, sealed, uid=uid, job=job["number"])
+    return supply(transaction, uid, {one.scope for one in sealed}, now, job=job["number"])
 
 
 def _living(transaction: Transaction, job_id: str, wish: str) -> sqlite3.Row:

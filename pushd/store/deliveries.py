@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from pushd.errors import Code
 from pushd.job import DeliveryState, TransferState, job_state
-from pushd.store import history, submitters
+from pushd.store import credentials, history, submitters
 from pushd.store.moment import moment, rfc3339, seconds
 from pushd.store.transaction import About
 from pushd.telemetry.events import (
@@ -22,6 +23,7 @@ from pushd.telemetry.events import (
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Collection
     from datetime import datetime
 
     from pushd.job import Failure
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from pushd.work import Outcome
 
 _ROW = """
-    SELECT deliveries.*, jobs.id AS job_id, jobs.paused_at, jobs.not_before AS begins_at
+    SELECT deliveries.*, jobs.id AS job_id, jobs.paused_at, jobs.not_before AS begins_at, jobs.credential AS choice
     FROM deliveries JOIN jobs ON jobs.number = deliveries.job WHERE deliveries.id = ?
 """
 _TRIED = "UPDATE deliveries SET holds = holds + 1, crashes = 0 WHERE id = ?"
@@ -43,6 +45,14 @@ _PLACE = """
     UPDATE deliveries
     SET state = ?, not_before = ?, failure_code = NULL, failure_message = NULL, failure_retryable = NULL
     WHERE id = ?
+"""
+_NEEDING = """
+    SELECT deliveries.id, deliveries.destination
+    FROM deliveries JOIN jobs ON jobs.number = deliveries.job
+    WHERE deliveries.state = 'held' AND deliveries.failure_code = 'registry.needs_credential'
+        AND deliveries.uid = :uid AND deliveries.registry = :registry COLLATE NOCASE
+        AND (:job IS NULL OR deliveries.job = :job) AND jobs.credential IN ('auto', :name)
+    ORDER BY deliveries.id
 """
 _PLACED = {
     DeliveryState.QUEUED: DELIVERY_REQUEUED,
@@ -63,11 +73,15 @@ _SETTLE = """
 
 
 def hold(transaction: Transaction, delivery: int, until: datetime, failure: Failure, now: datetime) -> None:
-    """Put a running delivery back until `until`, or until its job is resumed where that was paused meanwhile."""
+    """Put a running delivery back until `until`, or until its job is resumed where that was paused meanwhile.
+
+    One that lacked a credential is not held when one has come since it was claimed: nobody would tell it later.
+    """
     transaction.execute(_TRIED, (delivery,))
     row = _row(transaction, delivery)
     history.record(transaction, delivery, row["attempt"], failure, now)
-    if row["paused_at"] is None:
+    lacking = failure.code == Code.REGISTRY_NEEDS_CREDENTIAL
+    if row["paused_at"] is None and not (lacking and credentials.came(transaction, row, now)):
         transaction.execute(_HOLD, (seconds(until), failure.code, failure.message, failure.retryable, delivery))
         transaction.tell(
             DELIVERY_HELD,
@@ -99,6 +113,44 @@ def place(transaction: Transaction, delivery: int, now: datetime) -> int:
         facts |= {"until": rfc3339(moment(until)), "code": None, "reason": "its submitter asked for that time"}
     transaction.tell(_PLACED[state], now, about(row), **facts)
     return int(row["job"])
+
+
+def supply(
+    transaction: Transaction,
+    uid: int,
+    scopes: Collection[str],
+    now: datetime,
+    *,
+    job: int | None = None,
+    name: str | None = None,
+) -> int:
+    """Let a user's deliveries go on that are held for want of a credential, now that there is one.
+
+    Args:
+        transaction: under way.
+        uid: whose it is.
+        scopes: what it is for.
+        now: the time.
+        job: the number of the only job it is for; else
+        name: what it is called. A job that asked for another by its name waits on.
+
+    Returns:
+        How many go on.
+    """
+    facts = {"uid": uid, "job": job, "name": name}
+    needing = {
+        row["id"]: row["destination"]
+        for registry in {credentials.registry(scope) for scope in scopes}
+        for row in transaction.connection.execute(_NEEDING, {**facts, "registry": registry})
+    }
+    going = [
+        delivery
+        for delivery, destination in needing.items()
+        if any(credentials.reaches(scope, destination) for scope in scopes)
+    ]
+    for number in {place(transaction, delivery, now) for delivery in going}:
+        settle(transaction, number, now)
+    return len(going)
 
 
 def resting(paused_at: float | None, begins_at: float | None, now: float) -> tuple[DeliveryState, float | None]:
@@ -150,6 +202,7 @@ def settle(transaction: Transaction, job: int, now: datetime) -> None:
         return
     (row,) = changed
     submitters.end(transaction, row["uid"])
+    credentials.forget(transaction, job)
     count = Counter(states)
     transaction.tell(
         JOB_FINISHED,

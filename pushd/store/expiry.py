@@ -1,4 +1,4 @@
-"""Deadlines of what waits. What runs keeps its own, and what is paused has none meanwhile."""
+"""Deadlines of what waits, and of credentials. What runs keeps its own, and what is paused has none meanwhile."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pushd.errors import Code
 from pushd.job import DeliveryState, Failure
+from pushd.store import credentials
 from pushd.store.deliveries import end
 from pushd.store.moment import seconds
 from pushd.work import Outcome
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pushd.store.transaction import Transaction
 
 _ROUND = 500
-"""The most that are ended at a time: others wait to write meanwhile."""
+"""The most of either that are ended at a time: others wait to write meanwhile."""
 
 _OVERDUE = """
     SELECT id, failure_message FROM deliveries
@@ -25,12 +26,15 @@ _OVERDUE = """
 
 
 def expire(transaction: Transaction, now: datetime) -> int:
-    """Fail deliveries that wait past their job's deadline; give how many, `_ROUND` at most."""
+    """Fail deliveries that wait past their job's deadline, and spend credentials past theirs; give how many.
+
+    They are `_ROUND` of each at most.
+    """
     overdue = transaction.execute(_OVERDUE, (seconds(now), _ROUND)).fetchall()
     for row in overdue:
         outcome = Outcome(state=DeliveryState.FAILED, failure=overdue_failure(row["failure_message"]))
         end(transaction, row["id"], outcome, now)
-    return len(overdue)
+    return len(overdue) + credentials.expire(transaction, now, limit=_ROUND)
 
 
 def overdue_failure(stood_in_its_way: str | None) -> Failure:

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, TypeVar
 from pushd.errors import StoreError
 from pushd.store import claims, control, deliveries, known_blobs, registries, tags, transfers, validated_files
 from pushd.store.expiry import expire
+from pushd.store.keeping import Keeping
 from pushd.store.moment import utc_now
 from pushd.store.opening import open_database
 from pushd.store.pruning import prune
 from pushd.store.reading import read
 from pushd.store.submission import submit
-from pushd.store.view import View
 from pushd.store.worker import Worker
 from pushd.store.writing import commit
 from pushd.telemetry.events import DELIVERY_REQUEUED
 from pushd.work import TransferKey
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from pushd.store.opening import Opened
     from pushd.store.transaction import Transaction
     from pushd.telemetry.events import Event
-    from pushd.work import Claim, FileIdentity, Outcome, Pruned, Retention, Submission, TransferResult
+    from pushd.work import Claim, FileIdentity, Outcome, Pruned, Retention, Sealed, Submission, TransferResult
 
 Result = TypeVar("Result")
 
@@ -79,7 +80,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-class Store(View):
+class Store(Keeping):
     """What `pushd.push.ports.JobStore` asks for, and what it promises, on SQLite.
 
     A caller that is cancelled loses the answer; what it asked for is done all the same, whole. Only a claim whose
@@ -92,20 +93,19 @@ class Store(View):
         """Start the threads; `open_store` calls this."""
         self._opened = opened
         self._clock = clock
-        self._writes: Worker[Transaction] = Worker(
+        writes: Worker[Transaction] = Worker(
             "store-writer",
             opened.writer,
             lambda operations: commit(opened.writer, operations, opened.path),
             publish,
         )
-        super().__init__(
-            Worker(
-                "store-reader",
-                opened.reader,
-                lambda operations: read(opened.reader, operations, opened.path),
-                publish,
-            )
+        reads: Worker[sqlite3.Connection] = Worker(
+            "store-reader",
+            opened.reader,
+            lambda operations: read(opened.reader, operations, opened.path),
+            publish,
         )
+        super().__init__(reads, writes)
         if opened.told:
             publish(opened.told)
 
@@ -200,7 +200,8 @@ class Store(View):
     async def hold(self, claim: Claim, until: datetime, failure: Failure) -> None:
         """Put a delivery back until `until`. That was a try; `failure` joins its history.
 
-        Where its job was paused meanwhile, it waits until that is resumed.
+        Where its job was paused meanwhile, it waits until that is resumed. One held for want of a credential goes on
+        when its user brings one, or at once where they have since it was claimed.
         """
         now = self._clock()
         await self._as(claim, lambda transaction: deliveries.hold(transaction, claim.delivery_id, until, failure, now))
@@ -273,13 +274,19 @@ class Store(View):
         """
         await self._writes.send(lambda transaction: control.resume(transaction, job_id, now, by=by))
 
-    async def retry(self, job_id: str, now: datetime, *, by: int) -> int:
+    async def retry(self, job_id: str, now: datetime, *, by: int, handed: Sequence[Sealed] = ()) -> int:
         """Queue the deliveries of a job again that failed or were cancelled, as if new; give how many. Idempotent.
 
+        With credentials handed over anew, those that waited for one go on as well, and are counted.
+
         Raises:
-            RequestError: `request.not_found`; `request.state`, its bytes were in the spool and are gone.
+            RequestError: `request.not_found`; `request.state`, its bytes were in the spool and are gone;
+                `request.forbidden`, credentials are handed over for a job that is not of the user `by`.
         """
-        return await self._writes.send(lambda transaction: control.retry(transaction, job_id, now, by=by))
+        handed = tuple(handed)
+        return await self._writes.send(
+            lambda transaction: control.retry(transaction, job_id, now, by=by, handed=handed)
+        )
 
     async def pause_registry(self, registry: str, now: datetime, *, by: int) -> Sequence[int]:
         """Claim nothing more that goes to `host[:port]`; give the ids of the deliveries that run. Idempotent."""
@@ -294,7 +301,10 @@ class Store(View):
         return await self._writes.send(lambda transaction: registries.cancel(transaction, registry, now))
 
     async def expire(self, now: datetime) -> int:
-        """Fail deliveries that wait past their job's deadline, a bounded number; give how many. Paused ones wait on."""
+        """Fail deliveries that wait past their job's deadline, and spend credentials past theirs; give how many.
+
+        A bounded number of each. Paused deliveries wait on.
+        """
         return await self._writes.send(lambda transaction: expire(transaction, now))
 
     async def prune(self, now: datetime, retention: Retention) -> Pruned:

@@ -8,7 +8,7 @@ import msgspec
 
 from pushd.errors import Code, RequestError
 from pushd.job import Delivery, Job, job_state
-from pushd.store import image, jobs, submitters
+from pushd.store import credentials, image, jobs, submitters
 from pushd.store.deliveries import resting
 from pushd.store.moment import moment, moment_or_none, seconds
 from pushd.store.transaction import About
@@ -28,8 +28,8 @@ _REPEATED = """
 _JOB = """
     INSERT INTO jobs
     (id, uid, gids, administrator, source, spool, retain, priority, labels, state, digest, media_type, size, verify,
-     if_tag, created_at, not_before, deadline_at, lifetime)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+     if_tag, credential, created_at, not_before, deadline_at, lifetime)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     RETURNING number
 """
 _DELIVERY = """
@@ -108,6 +108,7 @@ def _store(transaction: Transaction, submission: Submission) -> Job:
             size,
             spec.verify,
             spec.if_tag,
+            spec.credential,
             created_at,
             begins_at,
             deadline_at,
@@ -124,6 +125,7 @@ def _store(transaction: Transaction, submission: Submission) -> Job:
     for key, value in labels.items():
         transaction.execute(_LABEL, (key, value, number))
     image.save(transaction, number, submission.image)
+    credentials.put(transaction, submission.credentials, uid=submission.uid, job=number)
     if submission.idempotency_key is not None:
         transaction.execute(_KEY, (submission.uid, submission.idempotency_key, submission.fingerprint, number))
     transaction.tell(

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushd.store import claims, image, jobs, journal, known_blobs, registries, submission, transfers, validated_files
+from pushd.store import (
+    claims,
+    credentials,
+    image,
+    jobs,
+    journal,
+    known_blobs,
+    registries,
+    submission,
+    transfers,
+    validated_files,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -17,7 +28,7 @@ if TYPE_CHECKING:
     from pushd.oci.upload import Checkpoint
     from pushd.store.worker import Worker
     from pushd.telemetry.events import Event
-    from pushd.work import FileIdentity, JobQuery, TransferKey
+    from pushd.work import FileIdentity, JobQuery, Login, Sealed, TransferKey
 
 
 class View:
@@ -78,6 +89,14 @@ class View:
     async def validated(self, identity: FileIdentity) -> Digest | None:
         """Give the digest that this very content was found to have before."""
         return await self._reads.send(lambda connection: validated_files.find(connection, identity))
+
+    async def handed(self, job_id: str) -> Sequence[Sealed]:
+        """Give the credentials handed over with a job, oldest first; those that are spent without their secret."""
+        return await self._reads.send(lambda connection: credentials.handed(connection, job_id))
+
+    async def logins(self, uid: int) -> Sequence[Login]:
+        """Give the credentials a user stored, by name; those that are spent without their secret."""
+        return await self._reads.send(lambda connection: credentials.logins(connection, uid))
 
     async def paused_registries(self) -> Mapping[str, datetime]:
         """Give the registries that are paused, and since when."""

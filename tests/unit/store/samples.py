@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pushd.job import DeliveryState, Failure, JobSpec, Retain
+from pushd.job import AUTO, DeliveryState, Failure, JobSpec, Retain
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
 from pushd.oci.image import Document, Image
 from pushd.oci.manifest import Manifest
-from pushd.work import Outcome, Submission, TransferKey
+from pushd.work import Outcome, Sealed, Submission, TransferKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +26,7 @@ LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 THROTTLED = Failure(code="registry.throttled", message="registry.test: asks for a pause", retryable=True)
+NEEDY = Failure(code="registry.needs_credential", message="registry.test: bring another", retryable=True)
 REFUSED = Failure(code="registry.denied", message="registry.test: no right to push", retryable=False)
 PLENTY = 10_000
 """More unfinished jobs than any test has, as the limit of a user."""
@@ -102,6 +103,8 @@ def submission(
     deadline: float = 86_400.0,
     if_tag: str | None = None,
     retain: Retain = Retain.SOURCE,
+    credential: str = AUTO,
+    credentials: tuple[Sealed, ...] = (),
 ) -> Submission:
     destinations = destinations or ("registry.test/team/app:1.4",)
     return Submission(
@@ -114,6 +117,7 @@ def submission(
             not_before=not_before,
             if_tag=if_tag,
             retain=retain,
+            credential=credential,
         ),
         registries=tuple(destination.partition("/")[0] for destination in destinations),
         image=of or image(),
@@ -125,7 +129,18 @@ def submission(
         spool=spool,
         idempotency_key=idempotency_key,
         fingerprint=fingerprint,
+        credentials=credentials,
     )
+
+
+def sealed(
+    scope: str = "registry.test",
+    secret: bytes | None = b"sealed",
+    *,
+    at: datetime = NOON,
+    until: datetime | None = None,
+) -> Sealed:
+    return Sealed(scope=scope, secret=secret, created_at=at, expires_at=until)
 
 
 def succeeded(name: str = "app") -> Outcome:

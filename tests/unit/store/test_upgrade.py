@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushd.errors import Code, RequestError
-from pushd.job import DeliveryState, JobState, Transfer, TransferState, Try
+from pushd.job import AUTO, DeliveryState, JobState, Transfer, TransferState, Try
 from pushd.oci.upload import Checkpoint, Form
 from pushd.store import open_store, schema
 from pushd.store.opening import _prepare, open_database
 from pushd.work import JobQuery, TransferKey
-from tests.unit.store.samples import LAYER, NOON, PLENTY, SUPERSEDED, after, blob, image, submission
+from tests.unit.store.samples import LAYER, NOON, PLENTY, SUPERSEDED, after, blob, image, sealed, submission
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -261,24 +261,29 @@ async def second(tmp_path: Path) -> Store:
     return await open_store(tmp_path, publish=lambda _: None, clock=lambda: NOON)
 
 
+def nothing_is_lost(connection: sqlite3.Connection) -> None:
+    """Migrate, and find every row and every value of before."""
+    connection.execute("PRAGMA foreign_keys = OFF")
+    tables = [
+        str(row["name"])
+        for row in rows(connection, "SELECT name FROM sqlite_schema WHERE type = 'table'")
+        if row["name"] != "sqlite_sequence"
+    ]
+    before = {table: rows(connection, f"SELECT * FROM {table}") for table in tables}
+    numbers = rows(connection, "SELECT * FROM sqlite_sequence ORDER BY name")
+    schema.migrate(connection, schema.migrations())
+    for table in tables:
+        columns = ", ".join(f'"{name}"' for name in before[table][0]) if before[table] else "*"
+        assert rows(connection, f"SELECT {columns} FROM {table}") == before[table], table
+    assert rows(connection, "SELECT * FROM sqlite_sequence ORDER BY name") == numbers
+    assert rows(connection, "PRAGMA foreign_key_check") == []
+    assert rows(connection, "PRAGMA integrity_check") == [{"integrity_check": "ok"}]
+
+
 def test_no_row_and_no_value_of_version_2_is_lost() -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         version_2(connection)
-        connection.execute("PRAGMA foreign_keys = OFF")
-        tables = [
-            str(row["name"])
-            for row in rows(connection, "SELECT name FROM sqlite_schema WHERE type = 'table'")
-            if row["name"] != "sqlite_sequence"
-        ]
-        before = {table: rows(connection, f"SELECT * FROM {table}") for table in tables}
-        numbers = rows(connection, "SELECT * FROM sqlite_sequence ORDER BY name")
-        schema.migrate(connection, schema.migrations())
-        for table in tables:
-            columns = ", ".join(f'"{name}"' for name in before[table][0]) if before[table] else "*"
-            assert rows(connection, f"SELECT {columns} FROM {table}") == before[table], table
-        assert rows(connection, "SELECT * FROM sqlite_sequence ORDER BY name") == numbers
-        assert rows(connection, "PRAGMA foreign_key_check") == []
-        assert rows(connection, "PRAGMA integrity_check") == [{"integrity_check": "ok"}]
+        nothing_is_lost(connection)
 
 
 async def test_jobs_of_version_2_are_found_by_what_they_were_never_searched_by(second: Store) -> None:
@@ -326,9 +331,49 @@ async def test_a_registry_version_2_reached_is_still_met(second: Store) -> None:
     await second.close()
 
 
+# --------------------------------------------------------------------------------------------------- version 3
+
+
+def version_3(connection: sqlite3.Connection) -> None:
+    """Make a database as version 3 left it: what came from version 2."""
+    version_2(connection)
+    connection.execute("PRAGMA foreign_keys = OFF")
+    schema.migrate(connection, schema.migrations()[:3])
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+@pytest.fixture
+async def third(tmp_path: Path) -> Store:
+    with closing(sqlite3.connect(tmp_path / "pushd.db", isolation_level=None)) as connection:
+        version_3(connection)
+    return await open_store(tmp_path, publish=lambda _: None, clock=lambda: NOON)
+
+
+def test_no_row_and_no_value_of_version_3_is_lost() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        version_3(connection)
+        nothing_is_lost(connection)
+
+
+async def test_a_job_of_version_3_has_no_credential_of_its_own_and_chose_none(third: Store) -> None:
+    claim = await third.claim(NOON, free={"f.test": 1}, default=0)
+    assert claim is not None
+    assert (claim.credential, claim.handed_at) == (AUTO, None)
+    assert (await third.handed(claim.job_id), await third.logins(claim.uid)) == ((), ())
+    await third.close()
+
+
+async def test_a_job_of_version_3_can_be_given_one(third: Store) -> None:
+    assert await third.hand_over("job11", 7, [sealed("a.test")], NOON) == 0
+    (one,) = await third.handed("job11")
+    assert (one.scope, one.secret, one.number) == ("a.test", b"sealed", 1)
+    await third.close()
+
+
 def test_a_released_migration_is_never_changed() -> None:
-    released = schema.migrations()[:2]
+    released = schema.migrations()[:3]
     assert [sha256(step.encode()).hexdigest() for step in released] == [
         "b05b195044023426761a269e41f4effd39751050a82ecad9da4f041539e56fa7",
         "7c89c9135cc7bf03b8211158e74bb3c37f7a1832111681b3ef885ed9572e9227",
+        "302d58e4a5029a5c5f74567694d2792cba5de6862b870b8b4a548af768aa77b2",
     ]
