@@ -15,7 +15,8 @@ class Credential:
     """A user name and password, or a token in their place. Secrets are kept out of `repr`, so that nothing shows them.
 
     Attributes:
-        source: the kind of place it was found in, a stable word: `docker-config`, `systemd`, `caller`, `login`.
+        source: the kind of place it was found in, a stable word: `systemd`, `docker-config`, `auth-file`, `podman`,
+            `caller`, `login`.
         username: of the user; empty when a token came without one.
         password: of the user.
         identity_token: an OAuth2 refresh token, which the token service takes by POST.
