@@ -12,6 +12,7 @@ from pushd.api.callers import add_routes
 from pushd.api.daemon import DaemonRoutes
 from pushd.api.held import Held
 from pushd.api.jobs import JobRoutes
+from pushd.api.logins import LoginRoutes
 from pushd.api.patience import Patience
 from pushd.api.problems import problems
 from pushd.api.registries import RegistryRoutes
@@ -20,7 +21,7 @@ from pushd.api.streams import EventRoutes
 
 if TYPE_CHECKING:
     from pushd.api.access import Doors
-    from pushd.api.ports import Jobs, Spool
+    from pushd.api.ports import Jobs, Logins, Spool
     from pushd.push.ports import Emit
 
 _PATIENCE = Patience()
@@ -29,6 +30,7 @@ _PATIENCE = Patience()
 def make_app(
     jobs: Jobs,
     spool: Spool,
+    logins: Logins,
     *,
     emit: Emit,
     doors: Doors,
@@ -40,7 +42,8 @@ def make_app(
 
     Args:
         jobs: what the routes speak to,
-        spool: and where bytes are brought to.
+        spool: where bytes are brought to,
+        logins: and where credentials are stored.
         emit: where a defect is told.
         doors: who is served.
         streams_per_user: event streams one user may have open.
@@ -52,6 +55,7 @@ def make_app(
     rooms = (
         JobRoutes(jobs, held, patience),
         RegistryRoutes(jobs, patience),
+        LoginRoutes(logins, patience),
         EventRoutes(jobs, held, emit, per_user=streams_per_user, patience=patience),
         SpoolRoutes(spool, held, patience),
         DaemonRoutes(jobs),

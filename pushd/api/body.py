@@ -9,15 +9,16 @@ import msgspec
 from aiohttp import hdrs, web
 
 from pushd.api import parameters
+from pushd.api.fields import read_fields
 from pushd.api.problems import too_large
 from pushd.errors import Code, RequestError
-from pushd.oci.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pushd.api.patience import Patience
 
 _T = TypeVar("_T", bound=msgspec.Struct)
-_SHOWN = 160
 
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,8 +37,20 @@ async def read_body(request: web.Request, patience: Patience) -> bytes:
     return await _read(request, patience)
 
 
-async def read_small(request: web.Request, patience: Patience, kind: type[_T]) -> _T:
+async def read_small(
+    request: web.Request,
+    patience: Patience,
+    kind: type[_T],
+    *,
+    parts: Mapping[str, type[msgspec.Struct]] | None = None,
+) -> _T:
     """Give a body that is one JSON object of a few fields, none of them required; an empty one is an empty object.
+
+    Args:
+        request: whose body.
+        patience: how long it may take to arrive.
+        kind: a struct that forbids unknown fields,
+        parts: and those within it, as `read_fields` takes them.
 
     Raises:
         RequestError: as `read_body` does; `request.malformed`, naming the field.
@@ -49,11 +62,7 @@ async def read_small(request: web.Request, patience: Patience, kind: type[_T]) -
         return kind()
     stated = hdrs.CONTENT_TYPE in request.headers
     parameters.check_json(request.content_type if stated else None, request.charset)
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        detail = f"must be empty, or a JSON object as documented: {error}"
-        raise RequestError(Code.REQUEST_MALFORMED, "body", printable(detail, _SHOWN)) from error
+    return read_fields(body, msgspec.json.Decoder(kind), parts=parts)
 
 
 async def _read(request: web.Request, patience: Patience) -> bytes:

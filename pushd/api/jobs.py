@@ -8,14 +8,17 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+import msgspec
 from aiohttp import web
 
 from pushd.api import parameters
 from pushd.api.access import PRINCIPAL
 from pushd.api.body import Nothing, read_body, read_small
+from pushd.api.credentials import Given, read_credentials
 from pushd.api.documents import reply
 from pushd.api.submission import fingerprint, read_submission
 from pushd.errors import PushdError
+from pushd.job import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,6 +27,11 @@ if TYPE_CHECKING:
     from pushd.api.patience import Patience
     from pushd.api.ports import Jobs
     from pushd.job import Job, JobSpec
+    from pushd.work import Handed
+
+
+class _Retry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    credentials: list[Given] = []
 
 
 class JobRoutes:
@@ -52,9 +60,11 @@ class JobRoutes:
         """202: the job is on disk. With `Prefer: wait=N` the answer may wait for its end."""
         key = parameters.idempotency_key(request.headers.getall("Idempotency-Key", []))
         seconds = parameters.preferred_wait(request.headers.getall("Prefer", []))
-        spec = await self._spec(request)
+        spec, handed = await self._asked(request)
         told_apart_by = b"" if key is None else fingerprint(spec)
-        job = await self._jobs.submit(spec, caller=request[PRINCIPAL], idempotency_key=key, fingerprint=told_apart_by)
+        job = await self._jobs.submit(
+            spec, handed=handed, caller=request[PRINCIPAL], idempotency_key=key, fingerprint=told_apart_by
+        )
         headers = {"Location": f"/v1/jobs/{job.id}"}
         if seconds is not None:
             headers["Preference-Applied"] = f"wait={seconds}"
@@ -64,7 +74,8 @@ class JobRoutes:
 
     async def plan(self, request: web.Request) -> web.Response:
         """Tell what submitting this would do."""
-        return reply(await self._jobs.plan(await self._spec(request), caller=request[PRINCIPAL]))
+        spec, handed = await self._asked(request)
+        return reply(await self._jobs.plan(spec, handed=handed, caller=request[PRINCIPAL]))
 
     async def list(self, request: web.Request) -> web.Response:
         """Give one page of jobs, newest first, and the id to ask for the next page with."""
@@ -98,8 +109,12 @@ class JobRoutes:
         return await self._act(request, self._jobs.resume)
 
     async def retry(self, request: web.Request) -> web.Response:
-        """Try again what failed of one job."""
-        return await self._act(request, self._jobs.retry)
+        """Try again what failed of one job, perhaps with other credentials."""
+        parameters.nothing(request.query.items())
+        job_id = _job_id(request)
+        wanted = await read_small(request, self._patience, _Retry, parts={"credentials": Given})
+        handed = read_credentials(wanted.credentials, AUTO, now=datetime.now(UTC))
+        return reply(await self._jobs.retry(job_id, handed=handed, caller=request[PRINCIPAL]))
 
     async def _act(self, request: web.Request, action: Callable[..., Awaitable[Job]]) -> web.Response:
         parameters.nothing(request.query.items())
@@ -107,7 +122,7 @@ class JobRoutes:
         await read_small(request, self._patience, Nothing)
         return reply(await action(job_id, caller=request[PRINCIPAL]))
 
-    async def _spec(self, request: web.Request) -> JobSpec:
+    async def _asked(self, request: web.Request) -> tuple[JobSpec, tuple[Handed, ...]]:
         parameters.nothing(request.query.items())
         return read_submission(await read_body(request, self._patience), now=datetime.now(UTC))
 

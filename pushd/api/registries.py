@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,8 +11,10 @@ from aiohttp import web
 from pushd.api import parameters
 from pushd.api.access import PRINCIPAL
 from pushd.api.body import Nothing, read_small
+from pushd.api.credentials import Given, read_credentials
 from pushd.api.documents import reply
 from pushd.api.targets import registry, target
+from pushd.job import AUTO
 
 if TYPE_CHECKING:
     from pushd.api.patience import Patience
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 class _Diagnosis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     repository: str | None = None
+    credential: str = AUTO
+    credentials: list[Given] = []
 
 
 class RegistryRoutes:
@@ -56,9 +61,11 @@ class RegistryRoutes:
     async def diagnose(self, request: web.Request) -> web.Response:
         """Try it step by step; of a repository in it, the right to push there too."""
         parameters.nothing(request.query.items())
-        wanted = await read_small(request, self._patience, _Diagnosis)
+        wanted = await read_small(request, self._patience, _Diagnosis, parts={"credentials": Given})
         name = target(request.match_info["registry"], wanted.repository)
-        return reply(await self._jobs.diagnose(name, caller=request[PRINCIPAL]))
+        handed = read_credentials(wanted.credentials, wanted.credential, now=datetime.now(UTC))
+        found = await self._jobs.diagnose(name, handed=handed, credential=wanted.credential, caller=request[PRINCIPAL])
+        return reply(found)
 
     async def _named(self, request: web.Request) -> str:
         parameters.nothing(request.query.items())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pushd.errors import Code, RequestError
-from pushd.job import Delivery, DeliveryState, Failure, Job, JobState, Transfer, TransferState, Try
+from pushd.job import AUTO, Delivery, DeliveryState, Failure, Job, JobState, Transfer, TransferState, Try
 from pushd.telemetry.events import STREAM_BOOKMARK, Event
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pushd.job import JobSpec
     from pushd.principal import Principal
-    from pushd.work import JobQuery
+    from pushd.work import Handed, JobQuery
 
 NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 STREAM = "0123456789ab"
@@ -46,6 +46,7 @@ class FakeJobs:
     Attributes:
         raises: raised by every call, when set.
         submitted: all submissions, in order.
+        handed: credentials that came with any call, by its name, in order.
         story: the events there are; added to with `tell`.
         forgotten: the number up to which events are past their time.
         batches: events given at once, at most.
@@ -59,6 +60,7 @@ class FakeJobs:
 
     raises: Exception | None = None
     submitted: list[Submitted] = field(default_factory=list)
+    handed: list[tuple[str, Sequence[Handed]]] = field(default_factory=list)
     story: list[Event] = field(default_factory=list)
     forgotten: int = 0
     batches: int = 100
@@ -71,8 +73,16 @@ class FakeJobs:
     hesitation: anyio.Event | None = None
     _pulse: anyio.Event = field(default_factory=anyio.Event)
 
-    async def submit(self, spec: JobSpec, *, caller: Principal, idempotency_key: str | None, fingerprint: bytes) -> Job:
-        self._may_fail()
+    async def submit(
+        self,
+        spec: JobSpec,
+        *,
+        handed: Sequence[Handed] = (),
+        caller: Principal,
+        idempotency_key: str | None,
+        fingerprint: bytes,
+    ) -> Job:
+        self._take("submit", handed)
         for number, known in enumerate(self.submitted):
             if idempotency_key is not None and (known.caller.uid, known.key) == (caller.uid, idempotency_key):
                 if known.fingerprint != fingerprint:
@@ -81,8 +91,8 @@ class FakeJobs:
         self.submitted.append(Submitted(spec, caller, idempotency_key, fingerprint))
         return self.add(f"job{len(self.submitted) - 1:09}", spec, uid=caller.uid)
 
-    async def plan(self, spec: JobSpec, *, caller: Principal) -> Mapping[str, object]:
-        self._may_fail()
+    async def plan(self, spec: JobSpec, *, handed: Sequence[Handed] = (), caller: Principal) -> Mapping[str, object]:
+        self._take("plan", handed)
         blob = {"digest": f"sha256:{'ab' * 32}", "media_type": "application/vnd.oci.image.layer.v1.tar", "size": 10}
         nothing, one = {"count": 0, "bytes": 0}, {"count": 1, "bytes": 10}
         return {
@@ -157,7 +167,8 @@ class FakeJobs:
             raise RequestError(Code.REQUEST_STATE, job_id, f"has ended: {job.state}")
         return self._put(job_id, state, paused_at=NOON if state is JobState.PAUSED else None)
 
-    async def retry(self, job_id: str, *, caller: Principal) -> Job:
+    async def retry(self, job_id: str, *, handed: Sequence[Handed] = (), caller: Principal) -> Job:
+        self._take("retry", handed)
         job = await self.get(job_id, caller=caller)
         failed = job.state in (JobState.FAILED, JobState.PARTIAL, JobState.CANCELLED)
         return self._put(job_id, JobState.QUEUED, finished_at=None) if failed else job
@@ -176,8 +187,12 @@ class FakeJobs:
         self._of_registry(f"cancel {registry}", caller)
         return {"registry": registry, "cancelled": 2, "stopping": 1}
 
-    async def diagnose(self, target: str, *, caller: Principal) -> Mapping[str, object]:
-        self._of_registry(f"diagnose {target}", caller, administrators=False)
+    async def diagnose(
+        self, target: str, *, handed: Sequence[Handed] = (), credential: str = AUTO, caller: Principal
+    ) -> Mapping[str, object]:
+        self._take("diagnose", handed)
+        chosen = "" if credential == AUTO else f" with {credential}"
+        self._of_registry(f"diagnose {target}{chosen}", caller, administrators=False)
         return {
             "target": target,
             "checks": [
@@ -340,6 +355,11 @@ class FakeJobs:
         """Wake whoever waits for anything."""
         self._pulse.set()
         self._pulse = anyio.Event()
+
+    def _take(self, call: str, handed: Sequence[Handed]) -> None:
+        self._may_fail()
+        if handed:
+            self.handed.append((call, handed))
 
     def _may_fail(self) -> None:
         if self.raises is not None:

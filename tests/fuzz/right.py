@@ -73,6 +73,8 @@ def right(places: Places) -> list[Request]:
         "media_type": "application/vnd.oci.image.manifest.v1+json",
         "digest": _DIGEST,
     }
+    password = {"registry": "127.0.0.1:1", "username": "u", "password": "p", "expires_in": 60}
+    token = {"registry": "127.0.0.1:1/team", "identity_token": "t"}
     file = f"/v1/spool/{places.entries[-1]}/files"
     octets = (("Content-Type", "application/octet-stream"), ("Upload-Offset", "0"))
     requests = [
@@ -80,6 +82,8 @@ def right(places: Places) -> list[Request]:
         Request("POST", "/v1/jobs", body={**job, "spooled": {**spooled, "size": 500}}),
         Request("POST", "/v1/jobs", body=job, headers=(("Idempotency-Key", "fuzz"), ("Prefer", "wait=0"))),
         Request("POST", "/v1/plan", body=job),
+        Request("POST", "/v1/plan", body={**job, "credential": "fuzz"}),
+        Request("POST", "/v1/plan", body={**job, "credentials": [password, token]}),
         Request("GET", "/v1/jobs", query=(("state", "queued"), ("label", "build=4711"), ("limit", "5"))),
         Request("GET", "/v1/status"),
         Request("GET", "/v1/openapi.yaml"),
@@ -88,6 +92,11 @@ def right(places: Places) -> list[Request]:
         Request("POST", "/v1/registries/127.0.0.1:1/pause", body={}),
         Request("POST", "/v1/registries/127.0.0.1:1/resume", body={}),
         Request("POST", "/v1/registries/127.0.0.1:1/diagnose", body={"repository": "team/app"}),
+        Request("POST", "/v1/registries/127.0.0.1:1/diagnose", body={"credentials": [password]}),
+        Request("PUT", "/v1/logins/fuzz", body=password),
+        Request("PUT", "/v1/logins/fuzz", body={"registry": "127.0.0.1:1", "registry_token": "t"}),
+        Request("GET", "/v1/logins"),
+        Request("DELETE", "/v1/logins/fuzz", body={}),
         Request("POST", "/v1/spool", body={"size": 1000, "ttl": 2}),
         Request("PATCH", f"/v1/spool/{places.entries[0]}", body={"size": 2000}),
         Request("PATCH", f"{file}/{_DIGEST}", headers=(*octets, ("Upload-Complete", "?1")), raw=b"x" * 300),
@@ -98,6 +107,7 @@ def right(places: Places) -> list[Request]:
         requests += [
             Request("GET", f"/v1/jobs/{job_id}"),
             Request("GET", f"/v1/jobs/{job_id}/wait", query=(("timeout", "0"),)),
+            Request("POST", f"/v1/jobs/{job_id}/retry", body={"credentials": [token]}),
         ]
         requests += [
             Request("POST", f"/v1/jobs/{job_id}/{action}", body={}) for action in ("cancel", "retry", "pause", "resume")

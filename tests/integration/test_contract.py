@@ -55,13 +55,25 @@ def furnished(tmp_path: Path, start_daemon: StartDaemon, served: FakeRegistry) -
     daemon.wait(done)
     daemon.wait(failed)
     entry = daemon.request("POST", "/v1/spool", {"size": 1000}).body["id"]
+    login = daemon.request("PUT", "/v1/logins/work", {"registry": "127.0.0.1:1", "registry_token": "t"})
+    assert login.status == 200, login.body
+    handed = {"registry": served.address, "username": "u", "password": "p"}
+    plain = {"credential": "auto", "credentials": []}
     return Furnished(
         daemon,
-        {"jobs": [done, failed, waiting], "spool": [entry], "registries": [served.address, "127.0.0.1:1"]},
+        {
+            "jobs": [done, failed, waiting],
+            "spool": [entry],
+            "registries": [served.address, "127.0.0.1:1"],
+            "logins": ["work"],
+        },
         [
-            {"source": source, "destinations": [f"{served.address}/team/app:3"], "spooled": None},
-            {"source": "oci:/nowhere", "destinations": [f"{served.address}/team/app:3"], "spooled": None},
+            {"source": source, "destinations": [f"{served.address}/team/app:3"], "spooled": None, **plain},
+            {"source": "oci:/nowhere", "destinations": [f"{served.address}/team/app:3"], "spooled": None, **plain},
+            {"source": source, "destinations": [f"{served.address}/a:1"], "spooled": None, "credentials": [handed]},
             {"destinations": ["registry.example.com/team/app:3"]},
+            {"registry": served.address},
+            {"registry": "127.0.0.1:1"},
         ],
     )
 
@@ -72,7 +84,8 @@ def test_whatever_is_asked_is_answered_as_the_contract_says(furnished: Furnished
     with Customer(daemon.socket) as customer:
         for method, path in customer.operations():
             room = path.split("/")[2]
-            known = {name: furnished.places[room] for name in ("id", "registry") if f"{{{name}}}" in path}
+            names = ("id", "registry", "name") if room == "logins" else ("id", "registry")
+            known = {name: furnished.places[room] for name in names if f"{{{name}}}" in path}
             customer.exercise(method, path, known=known, bodies=furnished.bodies, examples=EXAMPLES)
 
     assert {200, 201, 202, 204, 400, 403, 404, 409, 422} <= customer.answered.keys()

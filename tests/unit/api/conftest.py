@@ -12,6 +12,7 @@ from pushd.api import make_app
 from pushd.api.access import Doors
 from pushd.api.patience import Patience
 from tests.fakes.jobs import FakeJobs
+from tests.fakes.logins import FakeLogins
 from tests.fakes.serving import serving
 from tests.fakes.spool import FakeSpool
 
@@ -33,6 +34,11 @@ def jobs() -> FakeJobs:
 
 
 @pytest.fixture
+def logins() -> FakeLogins:
+    return FakeLogins()
+
+
+@pytest.fixture
 def told() -> list[Event]:
     """What the API told the daemon's listeners: nothing, as long as there is no defect."""
     return []
@@ -47,11 +53,12 @@ def path() -> Iterator[Path]:
 
 
 @pytest.fixture
-def app(jobs: FakeJobs, told: list[Event]) -> web.Application:
+def app(jobs: FakeJobs, logins: FakeLogins, told: list[Event]) -> web.Application:
     doors = Doors(os.getuid(), administrators=frozenset(), submitters=frozenset(), caps={})
     return make_app(
         jobs,
         FakeSpool(),
+        logins,
         emit=told.append,
         doors=doors,
         streams_per_user=STREAMS,

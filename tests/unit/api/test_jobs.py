@@ -14,6 +14,7 @@ from pushd.api import make_app
 from pushd.api.access import Doors
 from pushd.errors import Code, SourceError, StoreError
 from pushd.job import JobSpec, JobState
+from tests.fakes.logins import FakeLogins
 from tests.fakes.serving import serving
 from tests.fakes.spool import FakeSpool
 
@@ -297,16 +298,87 @@ async def test_an_action_takes_an_empty_body(http: aiohttp.ClientSession, jobs: 
     assert (await document(response, 200))["state"] == "cancelled"
 
 
-@pytest.mark.parametrize("body", [b"[]", b"x", b'{"force": true}', b"[" * 100_000, b"null", b'{"\xff": 1}'])
+@pytest.mark.parametrize("action", ["cancel", "pause", "resume", "retry"])
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"[]", "body: expected object, got array"),
+        (b"x", "body: is not JSON in UTF-8: "),
+        (b'{"force": true}', "force: is not known here"),
+        (b"[" * 100_000, "body: "),
+        (b"null", "body: expected object, got null"),
+        (b'{"\xff": 1}', "body: is not JSON in UTF-8: "),
+    ],
+)
 async def test_an_action_that_is_told_more_than_it_takes_is_not_done(
-    http: aiohttp.ClientSession, jobs: FakeJobs, body: bytes
+    *, http: aiohttp.ClientSession, jobs: FakeJobs, action: str, body: bytes, detail: str
 ) -> None:
     jobs.add("a", SPEC)
 
-    response = await http.post("/v1/jobs/a/cancel", data=body, headers={"Content-Type": "application/json"})
+    response = await http.post(f"/v1/jobs/a/{action}", data=body, headers={"Content-Type": "application/json"})
 
-    assert (await document(response, 400))["detail"].startswith("body: must be empty, or a JSON object as documented")
+    assert (await document(response, 400))["detail"].startswith(detail)
     assert jobs.jobs["a"].state is JobState.QUEUED
+
+
+async def test_an_action_that_takes_no_fields_says_so(http: aiohttp.ClientSession, jobs: FakeJobs) -> None:
+    jobs.add("a", SPEC)
+
+    problem = await document(await http.post("/v1/jobs/a/cancel", json={"force": True}), 400)
+
+    assert problem["hint"] == "send no body, or an object without fields"
+
+
+async def test_credentials_go_with_a_job_a_plan_and_a_retry(http: aiohttp.ClientSession, jobs: FakeJobs) -> None:
+    credentials = [
+        {"registry": "localhost:5000", "username": "u", "password": "p"},
+        {"registry": "localhost:5000/team", "identity_token": "t", "expires_in": 60},
+    ]
+
+    job = await document(await http.post("/v1/jobs", json={**GOOD, "credentials": credentials}), 202)
+    await document(await http.post("/v1/plan", json={**GOOD, "credentials": credentials}), 200)
+    await document(await http.post(f"/v1/jobs/{job['id']}/retry", json={"credentials": credentials}), 200)
+
+    assert [call for call, _ in jobs.handed] == ["submit", "plan", "retry"]
+    for _, handed in jobs.handed:
+        assert [each.scope for each in handed] == ["localhost:5000", "localhost:5000/team"]
+        assert [each.credential.password for each in handed] == ["p", ""]
+        assert [each.credential.identity_token for each in handed] == ["", "t"]
+        assert [each.expires_at is None for each in handed] == [True, False]
+    assert jobs.submitted[0].spec == SPEC
+
+
+async def test_a_retry_that_says_one_thing_twice_is_refused(http: aiohttp.ClientSession, jobs: FakeJobs) -> None:
+    jobs.add("a", SPEC)
+    twice = b'{"credentials": [{"registry": "a.b", "registry_token": "hunter2"}], "credentials": []}'
+
+    response = await http.post("/v1/jobs/a/retry", data=twice, headers={"Content-Type": "application/json"})
+
+    assert (await document(response, 400))["detail"] == "credentials: is given 2 times"
+    assert jobs.handed == []
+
+
+@pytest.mark.parametrize("body", [None, {}, {"credentials": []}])
+async def test_a_retry_needs_no_credentials(http: aiohttp.ClientSession, jobs: FakeJobs, body: Any) -> None:
+    jobs.add("a", SPEC)
+    jobs.end("a", JobState.FAILED)
+
+    assert (await document(await http.post("/v1/jobs/a/retry", json=body), 200))["state"] == "queued"
+    assert jobs.handed == []
+
+
+async def test_the_same_key_with_other_credentials_is_the_same_request(
+    http: aiohttp.ClientSession, jobs: FakeJobs
+) -> None:
+    headers = {"Idempotency-Key": "k"}
+    again = {**GOOD, "credentials": [{"registry": "localhost:5000", "registry_token": "t"}]}
+
+    first = await document(await http.post("/v1/jobs", json=GOOD, headers=headers), 202)
+    second = await document(await http.post("/v1/jobs", json=again, headers=headers), 202)
+    other = await document(await http.post("/v1/jobs", json={**GOOD, "credential": "daemon"}, headers=headers), 422)
+
+    assert (first["id"], other["code"]) == (second["id"], "request.idempotency_conflict")
+    assert [each.spec.credential for each in jobs.submitted] == ["auto"]
 
 
 async def test_a_form_is_no_body_of_an_action(http: aiohttp.ClientSession, jobs: FakeJobs) -> None:
@@ -321,7 +393,15 @@ async def test_a_label_of_ten_megabytes_is_named_where_such_a_body_is_taken(
     jobs: FakeJobs, told: list[Event], path: Path
 ) -> None:
     doors = Doors(os.getuid(), administrators=frozenset(), submitters=frozenset(), caps={})
-    app = make_app(jobs, FakeSpool(), emit=told.append, doors=doors, streams_per_user=1, request_size=16 << 20)
+    app = make_app(
+        jobs,
+        FakeSpool(),
+        FakeLogins(),
+        emit=told.append,
+        doors=doors,
+        streams_per_user=1,
+        request_size=16 << 20,
+    )
     connector = aiohttp.UnixConnector(str(path))
     async with serving(app, path), aiohttp.ClientSession("http://pushd", connector=connector) as http:
         labelled = json.dumps({**GOOD, "labels": {"build": "x" * 10_000_000}}).encode()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import fields
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
+import msgspec
 import pytest
 import schemathesis
 import yaml
 
+from pushd.api.credentials import MAX_CREDENTIALS, MAX_LIFE, MAX_SECRET, Given, login_name, read_credential
 from pushd.api.documents import encode, event_document
+from pushd.api.fields import read_fields
 from pushd.api.problems import STATUS, problem
 from pushd.api.submission import read_submission
 from pushd.errors import Code, OffsetError, RequestError
@@ -39,7 +43,10 @@ from tests.fakes.spool import FakeSpool
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import aiohttp
     from aiohttp import web
+
+    from tests.fakes.logins import FakeLogins
 
 TEXT = files("pushd.api").joinpath("openapi.yaml").read_text("utf-8")
 CONTRACT: dict[str, Any] = yaml.safe_load(TEXT)
@@ -115,13 +122,21 @@ def test_no_operation_shares_its_id() -> None:
 
 
 def test_every_example_is_one() -> None:
-    for name in ("Job", "Plan", "Diagnosis"):
+    for name in ("Job", "Plan", "Diagnosis", "StoredLogin"):
         fits(name, CONTRACT["components"]["examples"][name]["value"])
     for example in CONTRACT["components"]["requestBodies"]["Submission"]["content"]["application/json"][
         "examples"
     ].values():
         fits("Submission", example["value"])
         read_submission(json.dumps(example["value"]).encode(), now=NOON)
+    for path, method in (
+        ("/v1/logins/{name}", "put"),
+        ("/v1/jobs/{id}/retry", "post"),
+        ("/v1/registries/{registry}/diagnose", "post"),
+    ):
+        content = CONTRACT["paths"][path][method]["requestBody"]["content"]["application/json"]
+        for example in content["examples"].values():
+            fits(content["schema"]["$ref"].rpartition("/")[2], example["value"])
     lines = resolved(CONTRACT["paths"]["/v1/events"]["get"]["responses"]["200"])["content"]["application/x-ndjson"]
     for line in lines["example"].splitlines():
         fits("Event", json.loads(line))
@@ -194,9 +209,75 @@ def test_a_document_has_the_fields_of_the_value_it_shows(name: str, kind: type) 
     assert set(SCHEMAS[name]["required"]) == names
 
 
-@pytest.mark.parametrize(("name", "kind"), [("Submission", JobSpec), ("Spooled", Spooled)])
-def test_a_request_has_the_fields_that_are_read(name: str, kind: type) -> None:
-    assert SCHEMAS[name]["properties"].keys() == {field.name for field in fields(kind)}
+@pytest.mark.parametrize(
+    ("name", "kind", "beside"), [("Submission", JobSpec, {"credentials"}), ("Spooled", Spooled, set())]
+)
+def test_a_request_has_the_fields_that_are_read(name: str, kind: type, beside: set[str]) -> None:
+    assert SCHEMAS[name]["properties"].keys() == {field.name for field in fields(kind)} | beside
+
+
+def test_a_credential_has_the_fields_that_are_read_and_those_that_are_secret_are_said_to_be() -> None:
+    forms = [form["properties"] for form in SCHEMAS["Credential"]["oneOf"]]
+
+    assert {name for form in forms for name in form} == set(Given.__struct_fields__)
+    for form in forms:
+        secret = {name: resolved(form[name]) for name in form if name not in ("registry", "expires_in")}
+        assert all(schema["writeOnly"] for schema in secret.values())
+        assert all(schema["format"] == "password" for name, schema in secret.items() if name != "username")
+    shown = SCHEMAS["Login"]["properties"].keys() | SCHEMAS["StoredLogin"]["allOf"][1]["properties"].keys()
+    assert shown.isdisjoint({"username", "password", "identity_token", "registry_token"})
+
+
+@pytest.mark.parametrize(
+    ("fields_of_it", "good"),
+    [
+        ({"username": "u", "password": "p"}, True),
+        ({"username": "Zoë $robot", "password": "p: ü\t"}, True),
+        ({"username": "a:b", "identity_token": "t"}, True),
+        ({"identity_token": "t", "expires_in": 0.5}, True),
+        ({"registry_token": "t" * MAX_SECRET, "expires_in": MAX_LIFE}, True),
+        ({"password": "p" * MAX_SECRET, "username": "u" * 255}, True),
+        ({}, False),
+        ({"username": "u"}, False),
+        ({"username": None, "password": "p"}, False),
+        ({"username": "u", "password": "p", "registry_token": "t"}, False),
+        ({"username": "a:b", "password": "p"}, False),
+        ({"username": "a\x7f", "password": "p"}, False),
+        ({"username": "u" * 256, "password": "p"}, False),
+        ({"username": "u", "password": ""}, False),
+        ({"username": "u", "password": "p\n"}, False),
+        ({"username": "u", "password": "p\x00"}, False),
+        ({"username": "u", "password": "p" * (MAX_SECRET + 1)}, False),
+        ({"registry_token": "a b"}, False),
+        ({"registry_token": "t" * (MAX_SECRET + 1)}, False),
+        ({"registry_token": "t", "expires_in": 0}, False),
+        ({"registry_token": "t", "expires_in": MAX_LIFE + 1}, False),
+        ({"registry_token": "t", "auth": "x"}, False),
+    ],
+)
+def test_a_credential_fits_where_it_is_taken_and_nowhere_else(fields_of_it: dict[str, Any], good: bool) -> None:
+    document = {"registry": "a.b", **fields_of_it}
+    expected = nullcontext() if good else pytest.raises(AssertionError)
+    with expected:
+        fits("Credential", document)
+    with nullcontext() if good else pytest.raises(RequestError):
+        read = read_fields(json.dumps(document).encode(), msgspec.json.Decoder(Given))
+        read_credential(read, source="login", now=NOON)
+
+
+def test_the_limits_of_credentials_are_those_of_the_code() -> None:
+    assert SCHEMAS["Credentials"]["maxItems"] == MAX_CREDENTIALS
+    assert SCHEMAS["Secret"]["maxLength"] == MAX_SECRET
+    assert SCHEMAS["CredentialLife"]["maximum"] == MAX_LIFE
+
+
+@pytest.mark.parametrize("name", ["a", "work:1", "x" * 128, "auto", "daemon", "anonymous", "", "-a", "x" * 129, "a b"])
+def test_a_login_has_a_name_where_the_contract_says_so(name: str) -> None:
+    if jsonschema_rs.is_valid(SCHEMAS["LoginName"], name):
+        assert login_name(name) == name
+    else:
+        with pytest.raises(RequestError):
+            login_name(name)
 
 
 def test_the_words_are_those_of_the_code() -> None:
@@ -275,6 +356,18 @@ async def test_what_the_engine_tells_fits(role: Role) -> None:
         fits("Pausing", encode(await jobs.pause_registry("a.b", caller=caller)))
         fits("Pausing", encode(await jobs.resume_registry("a.b", caller=caller)))
         fits("Cancelling", encode(await jobs.cancel_registry("a.b", caller=caller)))
+
+
+@pytest.mark.parametrize("verified", [True, False, None])
+async def test_what_is_told_of_logins_fits(
+    *, http: aiohttp.ClientSession, logins: FakeLogins, verified: bool | None
+) -> None:
+    logins.verified = verified
+    for document in ({"registry": "a.b/c", "registry_token": "t"}, {"registry": "a.b", "identity_token": "t"}):
+        async with http.put(f"/v1/logins/{len(document['registry'])}", json={**document, "expires_in": 60}) as response:
+            fits("StoredLogin", await response.read())
+    async with http.get("/v1/logins") as response:
+        fits("LoginList", await response.read())
 
 
 async def test_what_the_spool_tells_fits() -> None:

@@ -41,6 +41,19 @@ async def test_a_registry_is_tried_with_and_without_a_repository(http: aiohttp.C
     assert jobs.asked == ["diagnose a.b"] * 3 + ["diagnose a.b/team/app"]
 
 
+async def test_a_registry_is_tried_with_what_is_handed_over_or_chosen(
+    http: aiohttp.ClientSession, jobs: FakeJobs
+) -> None:
+    credentials = [{"registry": "a.b", "username": "u", "password": "p"}]
+    for body in ({"credentials": credentials}, {"credential": "anonymous"}, {"credential": "work:1"}):
+        status, document = await answer(await http.post("/v1/registries/a.b/diagnose", json=body))
+        assert status == 200, document
+
+    assert jobs.asked == ["diagnose a.b", "diagnose a.b with anonymous", "diagnose a.b with work:1"]
+    ((call, handed),) = jobs.handed
+    assert (call, [(each.scope, each.credential.password) for each in handed]) == ("diagnose", [("a.b", "p")])
+
+
 @pytest.mark.parametrize(
     ("target", "body", "status", "field"),
     [
@@ -49,10 +62,13 @@ async def test_a_registry_is_tried_with_and_without_a_repository(http: aiohttp.C
         ("/v1/registries/a.b%00/pause", None, 400, "registry"),
         ("/v1/registries/a.b:99999/resume", None, 400, "registry"),
         ("/v1/registries/a.b/pause?x=1", None, 400, "query"),
-        ("/v1/registries/a.b/pause", {"for": 1}, 400, "body"),
+        ("/v1/registries/a.b/pause", {"for": 1}, 400, "for"),
         ("/v1/registries/a.b/diagnose", {"repository": "app:1"}, 400, "repository"),
-        ("/v1/registries/a.b/diagnose", {"repository": 1}, 400, "body"),
-        ("/v1/registries/a.b/diagnose", {"repo": "app"}, 400, "body"),
+        ("/v1/registries/a.b/diagnose", {"repository": 1}, 400, "repository"),
+        ("/v1/registries/a.b/diagnose", {"repo": "app"}, 400, "repo"),
+        ("/v1/registries/a.b/diagnose", {"credential": "a b"}, 400, "credential"),
+        ("/v1/registries/a.b/diagnose", {"credentials": [{"registry": "a.b"}]}, 400, "credentials[0]"),
+        ("/v1/registries/a.b/diagnose", {"credentials": [{"registry": "a.b", "x": 1}]}, 400, "credentials[0].x"),
         ("/v1/registries/team/diagnose", {"repository": "app"}, 400, "registry"),
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pushd.api import submission
 from pushd.api.submission import fingerprint
 from pushd.errors import Code, RequestError
-from pushd.job import JobSpec, Retain, Spooled, Verify
+from pushd.job import ABSENT, JobSpec, Retain, Spooled, Verify
 from tests.fakes.jobs import NOON
 
 GOOD: dict[str, Any] = {"source": "oci:/srv/app:1", "destinations": ["localhost:5000/app:1"]}
@@ -22,7 +22,7 @@ SPOOLED = {"entry": "e_1-Z", "media_type": "application/vnd.oci.image.index.v1+j
 
 
 def read_submission(content: bytes) -> JobSpec:
-    return submission.read_submission(content, now=NOON)
+    return submission.read_submission(content, now=NOON)[0]
 
 
 def body(**changes: Any) -> bytes:
@@ -127,7 +127,7 @@ def test_bytes_that_are_there_already_may_be_called_anything(source: str) -> Non
         (body(retain=None), "retain", "expected string, got null"),
         (body(spooled="e"), "spooled", "expected object or null, got string"),
         (body(spooled={}), "spooled.entry", "is missing"),
-        (body(spooled={**SPOOLED, "x": 1}), "spooled.x", "is no field of a job"),
+        (body(spooled={**SPOOLED, "x": 1}), "spooled.x", "is not known here"),
         (body(spooled={**SPOOLED, "entry": "../e"}), "spooled.entry", "must be the id of a spool entry"),
         (body(spooled={**SPOOLED, "media_type": "tar\n"}), "spooled.media_type", "must be a media type"),
         (body(spooled={**SPOOLED, "digest": "sha256:1"}), "spooled.digest", "must be a digest"),
@@ -160,9 +160,14 @@ def test_an_unknown_field_is_refused_and_the_nearest_known_one_named() -> None:
 
     assert (error.subject, error.hint) == ("destination", "did you mean destinations?")
     assert refused(body(x=1)).hint == (
-        "known are source, destinations, priority, labels, deadline, verify, not_before, if_tag, retain, spooled"
+        "known are source, destinations, priority, labels, deadline, verify, not_before, if_tag, retain, spooled, "
+        "credential, credentials"
     )
     assert refused(body(spooled={**SPOOLED, "mediaType": ""})).hint == "did you mean media_type?"
+
+
+def test_a_field_named_like_a_message_about_another_is_refused_all_the_same() -> None:
+    assert refused(body(**{"x` - at `$.y": 1})).detail == "is not known here"
 
 
 def test_a_hostile_field_name_reaches_no_terminal_raw_and_is_cut() -> None:
@@ -205,7 +210,7 @@ def test_no_bytes_at_all_are_anything_but_a_submission_or_malformed(content: byt
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
-        st.sampled_from([*JobSpec.__dataclass_fields__, "x"]),
+        st.sampled_from([*JobSpec.__dataclass_fields__, "credentials", "x"]),
         st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists, max_leaves=3)
         | st.dictionaries(st.text(), st.text()),
     )
@@ -239,6 +244,8 @@ def test_equal_requests_have_equal_fingerprints_however_they_are_written() -> No
         {"not_before": "2020-01-01T00:00:00Z"},
         {"if_tag": "absent"},
         {"retain": "spool"},
+        {"credential": "daemon"},
+        {"credential": "work"},
     ],
 )
 def test_a_request_that_differs_in_any_field_has_another_fingerprint(change: dict[str, Any]) -> None:
@@ -251,6 +258,73 @@ def test_a_request_asked_again_with_its_bytes_brought_again_is_the_same_request(
     prints = {fingerprint(read_submission(body(spooled=spooled))) for spooled in (first, again)}
 
     assert len(prints) == 1
+
+
+def test_a_request_asked_again_with_other_credentials_is_the_same_request() -> None:
+    asked = [[], [{"registry": "a.b", "registry_token": "t"}], [{"registry": "a.b", "username": "u", "password": "p"}]]
+
+    prints = {fingerprint(read_submission(body(credentials=credentials))) for credentials in asked}
+
+    assert prints == {fingerprint(read_submission(body()))}
+
+
+def test_a_request_repeated_to_a_newer_daemon_is_the_same_request() -> None:
+    whole = read_submission(
+        body(
+            priority=-3,
+            labels={"b": "2", "a": "ü"},
+            deadline=90,
+            verify="blobs",
+            not_before="2026-07-02T01:30:00.5+02:00",
+            if_tag=ABSENT,
+            retain="spool",
+        )
+    )
+
+    # As version 0.1.0 had them before there were credentials. They are in databases: they never change.
+    assert fingerprint(read_submission(body())).hex() == (
+        "13087c3b8b8a9bbf6ab3584482176b4bf9ca47816742c4e8b2b03d4dbee0dd54"
+    )
+    assert fingerprint(whole).hex() == "3bbd3167437339b8f39b6d29a7dac1a5e4bb4ad56c66bfc7e9e5f7a0b7591786"
+
+
+def test_what_the_destinations_are_spoken_to_with_is_read_and_what_is_handed_over_is_beside_it() -> None:
+    content = body(credentials=[{"registry": "A.B:5000/team", "username": "u", "password": "p"}])
+
+    spec, handed = submission.read_submission(content, now=NOON)
+
+    assert spec == read_submission(body())
+    assert [each.scope for each in handed] == ["a.b:5000/team"]
+    assert read_submission(body(credential="work")).credential == "work"
+    assert read_submission(body()).credential == "auto"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "detail"),
+    [
+        ({"credential": ""}, "credential", "must be auto, daemon, anonymous, or the name of a login"),
+        ({"credential": "-x"}, "credential", "must be auto, daemon, anonymous, or the name of a login"),
+        ({"credential": None}, "credential", "expected string, got null"),
+        ({"credentials": None}, "credentials", "expected array, got null"),
+        ({"credentials": {}}, "credentials", "expected array, got object"),
+        ({"credentials": ["a"]}, "credentials[0]", "expected object, got string"),
+        ({"credentials": [{"username": "u"}]}, "credentials[0].registry", "is missing"),
+        (
+            {"credentials": [{"registry": "a.b"}]},
+            "credentials[0]",
+            "must have username and password, or identity_token",
+        ),
+        ({"credentials": [{"registry": "a.b", "passwort": "p"}]}, "credentials[0].passwort", "is not known here"),
+    ],
+)
+def test_wrong_credentials_are_refused_by_name(changes: dict[str, Any], field: str, detail: str) -> None:
+    error = refused(body(**changes))
+
+    assert (error.subject, error.detail[: len(detail)]) == (field, detail)
+
+
+def test_who_mistypes_a_field_of_a_credential_is_told_the_right_one() -> None:
+    assert refused(body(credentials=[{"registry": "a.b", "passwort": "p"}])).hint == "did you mean password?"
 
 
 def test_one_moment_written_with_two_offsets_is_the_same_request() -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import traceback
+
 import pytest
 
-from pushd.api.targets import registry, target
+from pushd.api.targets import registry, scope, target
 from pushd.errors import Code, RequestError
 
 
@@ -48,3 +50,51 @@ def test_what_is_no_repository_is_refused_by_name(repository: str) -> None:
 
     assert (caught.value.code, caught.value.subject) == (Code.REQUEST_INVALID_REFERENCE, "repository")
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("registry.example.com", "registry.example.com"),
+        ("Registry.Example.com:5000/team", "registry.example.com:5000/team"),
+        ("localhost/team/app", "localhost/team/app"),
+        ("[::1]:5000/a", "[::1]:5000/a"),
+        ("index.docker.io", "docker.io"),
+        ("docker.io/team", "docker.io/team"),
+        ("index.docker.io/library/app", "docker.io/library/app"),
+    ],
+)
+def test_a_credential_is_for_a_registry_or_for_a_part_of_it(text: str, name: str) -> None:
+    assert scope(text) == name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "team",
+        "team/app",
+        "a.b/",
+        "a.b//c",
+        "a.b/c/",
+        "a.b/Hunter2",
+        "a.b/c:hunter2",
+        "a.b/../c",
+        f"a.b/c@sha256:{'ab' * 32}",
+        "https://a.b/v1/",
+        "https://user:hunter2@a.b",
+        "user:hunter2@a.b",
+        "user:hunter2@a.b/team",
+        "a.b/hunter2?x",
+        "a.b:hunter2",
+        "a.b/c\n",
+        "*.a.b",
+        "a.b/" + "x" * 300,
+    ],
+)
+def test_what_a_credential_cannot_be_for_is_refused_without_a_word_of_it(text: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        scope(text)
+
+    assert (caught.value.code, caught.value.subject) == (Code.REQUEST_INVALID_REFERENCE, "registry")
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value)).lower()
