@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from aioresponses import aioresponses as Mocked  # noqa: N812 (the class has a function's name)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_credentials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the logins of whoever runs the tests out of them: clients hand such over, and daemons read them."""
+    nowhere = str(tmp_path_factory.getbasetemp() / "nowhere")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_CONFIG", nowhere)
+        patch.setenv("XDG_CONFIG_HOME", nowhere)
+        for name in ("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR"):
+            patch.delenv(name, raising=False)
+        yield
+
+
 @pytest.fixture
 async def registry() -> AsyncIterator[FakeRegistry]:
     """Give a registry on a loopback port; what it does not understand fails the test."""

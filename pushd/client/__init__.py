@@ -27,16 +27,19 @@ from pushd.client import targets
 from pushd.client.conversation import LONGEST_PAUSE, Conversation
 from pushd.client.documents import job_of
 from pushd.client.exchange import Request
+from pushd.client.handing import handed_over
+from pushd.client.own import own_credential, own_credentials, own_files
 from pushd.client.sources import absolute
 from pushd.client.submission import sourced, wishes
 from pushd.errors import Code, PushdError
-from pushd.job import Retain, Verify
+from pushd.job import AUTO, DeliveryState, Retain, Verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from pushd.job import Job, JobState, Spooled
+    from pushd.work import Handed
 
 T = TypeVar("T")
 
@@ -120,6 +123,7 @@ class Client:
         not_before: datetime | None = None,
         if_tag: str | None = None,
         retain: Retain = Retain.SOURCE,
+        credential: str = AUTO,
         idempotency_key: str | None = None,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> Job:
@@ -140,6 +144,9 @@ class Client:
             if_tag: what each destination's tag must name when it is put: `pushd.job.ABSENT`, or a digest; None for
                 whatever it may be.
             retain: where the bytes are kept until the job ends.
+            credential: what the destinations are spoken to with: `pushd.job.AUTO`, the caller's own, which is looked
+                up here and handed over, else one they stored, else the daemon's; `pushd.job.DAEMON`;
+                `pushd.job.ANONYMOUS`; or the name of one they stored with `login`.
             idempotency_key: 1 to 255 printable ASCII characters; submitting again with the same key gives the same
                 job. One is made up when none is given.
             progress: told the bytes brought so far, and how many there are, while bytes are brought; by whichever
@@ -148,6 +155,8 @@ class Client:
         Raises:
             RequestError: the request was refused: `request.limit` and `request.forbidden` among others;
                 `request.idempotency_conflict`, the key was used for something else.
+            RegistryError: a file in which the caller keeps credentials, or a helper it names, cannot be used; nothing
+                was sent.
             SourceError: the image is missing, malformed, not what it says it is, or not the caller's to read.
             StoreError: `store.budget`, `store.full`; the daemon has no room for it now.
         """
@@ -160,10 +169,15 @@ class Client:
             not_before=not_before,
             if_tag=if_tag,
             retain=retain,
+            credential=credential,
         )
         name, key = absolute(source), idempotency_key or _new_key()
+        handed = _own(destinations, credential)
         return self._with_source(
-            name, lambda spooled: self._post_job(sourced(wanted, name, spooled), key), progress=progress, keep=True
+            name,
+            lambda spooled: self._post_job(sourced(wanted, name, spooled, handed), key),
+            progress=progress,
+            keep=True,
         )
 
     def submit_stream(  # noqa: PLR0913 (what may be asked of a job; by keyword)
@@ -179,6 +193,7 @@ class Client:
         not_before: datetime | None = None,
         if_tag: str | None = None,
         retain: Retain = Retain.SOURCE,
+        credential: str = AUTO,
         idempotency_key: str | None = None,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> Job:
@@ -190,21 +205,23 @@ class Client:
             destinations: references, at least one.
             reference: which image of the archive, by name, or `@N` for the one at position N, from 0; empty for the
                 only one.
-            priority: as `submit` has it; so are `labels`, `deadline`, `verify`, `not_before`, `if_tag`, `retain` and
-                `idempotency_key`.
+            priority: as `submit` has it; so are `labels`, `deadline`, `verify`, `not_before`, `if_tag`, `retain`,
+                `credential` and `idempotency_key`.
             labels: see there.
             deadline: see there.
             verify: see there.
             not_before: see there.
             if_tag: see there.
             retain: see there.
+            credential: see there.
             idempotency_key: see there.
             progress: told the bytes brought so far, and None, for nobody knows how many will come.
 
         Raises:
             SourceError: `source.archive_invalid`, it is damaged, cut off, or no such archive; `source.ambiguous`,
                 `source.reference_unknown`, `source.blob_missing` and others, the image is not there, or not whole.
-            RequestError, StoreError: as `submit` does; `request.not_found`, the daemon forgot what was brought.
+            RequestError, RegistryError, StoreError: as `submit` does; `request.not_found`, the daemon forgot what was
+                brought.
         """
         wanted = wishes(
             destinations,
@@ -215,12 +232,14 @@ class Client:
             not_before=not_before,
             if_tag=if_tag,
             retain=retain,
+            credential=credential,
         )
         key = idempotency_key or _new_key()
+        handed = _own(destinations, credential)
         from pushd.client.piped import bring_stream  # noqa: PLC0415 (tarfile, zlib, hashlib: a job by path needs none)
 
         def hand_over(name: str, spooled: Spooled) -> Job:
-            return self._post_job(sourced(wanted, f"-:{name}" if name else "-", spooled), key)
+            return self._post_job(sourced(wanted, f"-:{name}" if name else "-", spooled, handed), key)
 
         return bring_stream(self._conversation, stream, reference, hand_over, progress=progress)
 
@@ -231,11 +250,13 @@ class Client:
         *,
         verify: Verify = Verify.TAG,
         if_tag: str | None = None,
+        credential: str = AUTO,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> Mapping[str, Any]:
         """Tell what submitting this would do; nothing changes at any registry.
 
-        Where the daemon cannot read the source its bytes are brought, as `submit` does, and removed afterwards.
+        Where the daemon cannot read the source its bytes are brought, as `submit` does, and removed afterwards. What
+        is asked for, `credential` too, means what it means there.
 
         Returns:
             `source`, `digest`, `media_type`, `size` (bytes), and `destinations`: for each its `action` (`nothing`,
@@ -243,13 +264,14 @@ class Client:
             `send`t, `blobs` one by one, and the `failure`.
 
         Raises:
-            RequestError, SourceError, StoreError: as `submit` does.
+            RequestError, RegistryError, SourceError, StoreError: as `submit` does.
         """
-        wanted = wishes(destinations, verify=verify, if_tag=if_tag)
+        wanted = wishes(destinations, verify=verify, if_tag=if_tag, credential=credential)
         name = absolute(source)
+        handed = _own(destinations, credential)
 
         def ask(spooled: Spooled | None) -> Mapping[str, Any]:
-            body = json.dumps(sourced(wanted, name, spooled)).encode()
+            body = json.dumps(sourced(wanted, name, spooled, handed)).encode()
             target = targets.path("plan")
             request = Request(method="POST", target=target, headers=_JSON, body=body, answer_within=_TRY_WITHIN)
             return self._conversation.ask(request, dict)
@@ -348,13 +370,24 @@ class Client:
         """
         return self._touch(job_id, "resume")
 
-    def retry(self, job_id: str) -> Job:
+    def retry(self, job_id: str, *, credential: str = AUTO) -> Job:
         """Try again what failed or was cancelled of a job, and nothing else, with all of its time anew.
+
+        Args:
+            job_id: which.
+            credential: with `pushd.job.AUTO` the caller's own is handed over anew; with any other nothing is, and the
+                job goes on with what it has.
 
         Raises:
             RequestError: `request.not_found`; `request.state`, its bytes were in the spool and are gone.
+            RegistryError: as `submit` does.
         """
-        return self._touch(job_id, "retry")
+        handed: Sequence[Handed] = ()
+        if credential == AUTO and own_files():
+            ended = (DeliveryState.FAILED, DeliveryState.CANCELLED)
+            job = self.get(job_id)
+            handed = own_credentials(one.destination for one in job.deliveries if one.state in ended)
+        return self._touch(job_id, "retry", handed)
 
     # --------------------------------------------------------------------------------------------------- registries
 
@@ -381,12 +414,16 @@ class Client:
         """
         return self._registry(name, "cancel")
 
-    def diagnose(self, target: str) -> Mapping[str, Any]:
+    def diagnose(
+        self, target: str, *, credential: str = AUTO, handed: Sequence[Handed] | None = None
+    ) -> Mapping[str, Any]:
         """Have the daemon try how a registry is spoken to, and with what result.
 
         Args:
             target: `host[:port]`, or `host[:port]/repository`: then the right to push there is tried as well, with an
                 upload that is taken back.
+            credential: as `submit` has it.
+            handed: the caller's own where they were looked up before; None to do that now.
 
         Returns:
             `target`, and `checks` in the order they were made: `check`, `ok` (None: it could not be told), `detail`,
@@ -394,9 +431,78 @@ class Client:
 
         Raises:
             RequestError: `request.invalid_reference`, `request.forbidden`.
+            RegistryError: as `submit` does.
         """
         name, _, repository = target.partition("/")
-        return self._registry(name, "diagnose", {"repository": repository} if repository else {})
+        document: dict[str, Any] = {"repository": repository} if repository else {}
+        if credential != AUTO:
+            document["credential"] = credential
+        elif handed is None:
+            own = own_credential(target)
+            handed = [] if own is None else [own]
+        return self._registry(name, "diagnose", document | handed_over(handed or ()))
+
+    # ------------------------------------------------------------------------------------------------------- logins
+
+    def login(
+        self,
+        registry: str,
+        *,
+        name: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        identity_token: str | None = None,
+        expires_in: float | None = None,
+    ) -> Mapping[str, Any]:
+        """Store a credential of the caller's with the daemon, for all their jobs; it is tried at the registry first.
+
+        Deliveries of theirs that wait for one go on with it. What had the same name is replaced.
+
+        Args:
+            registry: `host[:port]`, or a part of that registry, `host[:port]/path`.
+            name: what jobs may call it; made from the registry when None.
+            username: goes with the password; may go with a token.
+            password: either that,
+            identity_token: or an OAuth2 refresh token.
+            expires_in: seconds until it is forgotten; None for as long as the daemon keeps one.
+
+        Returns:
+            `name`, `registry`, `created_at`, `expires_at`, whether it is `usable`, whether the registry takes it
+            (`verified`; None: that could not be told), and how many deliveries go on (`resumed`).
+
+        Raises:
+            RequestError: `request.credential_refused`, the registry does not take it and nothing was stored;
+                `request.malformed`, `request.invalid_reference`.
+        """
+        from pushd.client.logins import login_name, storing  # noqa: PLC0415 (a job handed over needs none)
+
+        request = storing(
+            login_name(registry) if name is None else name,
+            registry,
+            username=username,
+            password=password,
+            identity_token=identity_token,
+            expires_in=expires_in,
+            answer_within=_TRY_WITHIN,
+        )
+        return self._conversation.ask(request, dict)
+
+    def logins(self) -> Sequence[Mapping[str, Any]]:
+        """Give what the caller has stored, without what is in it.
+
+        Returns:
+            For each `name`, `registry`, `created_at`, `expires_at`, and whether it is `usable` still.
+        """
+        request = Request(method="GET", target=targets.path("logins"))
+        return self._conversation.ask(request, lambda document: [*map(dict, document["logins"])])
+
+    def logout(self, name: str) -> None:
+        """Have a stored credential forgotten.
+
+        Raises:
+            RequestError: `request.not_found`.
+        """
+        self._conversation.ask(Request(method="DELETE", target=targets.path("logins", name)), lambda _: None)
 
     # ------------------------------------------------------------------------------------------------ what goes on
 
@@ -457,8 +563,12 @@ class Client:
         )
         return self._conversation.ask(request, job_of)
 
-    def _touch(self, job_id: str, verb: str) -> Job:
-        return self._conversation.ask(Request(method="POST", target=targets.path("jobs", job_id, verb)), job_of)
+    def _touch(self, job_id: str, verb: str, handed: Sequence[Handed] = ()) -> Job:
+        body = json.dumps(handed_over(handed)).encode() if handed else b""
+        target = targets.path("jobs", job_id, verb)
+        return self._conversation.ask(
+            Request(method="POST", target=target, headers=_JSON if body else {}, body=body), job_of
+        )
 
     def _registry(self, name: str, verb: str, document: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         body = b"" if document is None else json.dumps(document).encode()
@@ -470,6 +580,11 @@ class Client:
             answer_within=_TRY_WITHIN,
         )
         return self._conversation.ask(request, dict)
+
+
+def _own(destinations: Sequence[str], credential: str) -> Sequence[Handed]:
+    """Look the caller's own up where they are wanted."""
+    return own_credentials(destinations) if credential == AUTO else ()
 
 
 def _new_key() -> str:

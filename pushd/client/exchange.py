@@ -25,6 +25,8 @@ PIECE = 1 << 20
 """Bytes of a body that are handed to the kernel at once."""
 _BUFFER = 1 << 20
 """Bytes that may be on their way to the daemon. More of them at once are fewer changes between the two processes."""
+_BODILESS = frozenset({204, 304})
+"""Statuses of answers that end with their head (RFC 9112, 6.3)."""
 _MAX_LINE = 65536
 _PIECE = 65536
 
@@ -89,7 +91,7 @@ class Request:
     method: str
     target: str
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | Body = b""
+    body: bytes | Body = field(default=b"", repr=False)  # a credential may be handed over in it
     answer_within: float = 30.0
 
     @property
@@ -176,12 +178,13 @@ class Response:
         self._reusable = reusable
         self._read = False
         self.status, self.headers = _head(stream)
+        self._bodiless = self.status in _BODILESS
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        framed = "content-length" in self.headers or "transfer-encoding" in self.headers
+        framed = self._bodiless or "content-length" in self.headers or "transfer-encoding" in self.headers
         closing = "close" in self.headers.get("connection", "").lower()
         if not (self._reusable and self._read and framed) or closing:
             self._connection.close()
@@ -194,7 +197,9 @@ class Response:
             DaemonError: `daemon.socket`, it is not framed as HTTP frames it.
         """
         try:
-            if "chunked" in self.headers.get("transfer-encoding", "").lower():
+            if self._bodiless:
+                pass
+            elif "chunked" in self.headers.get("transfer-encoding", "").lower():
                 yield from _chunked(self._stream)
             elif "content-length" in self.headers:
                 yield from _counted(self._stream, int(self.headers["content-length"]))

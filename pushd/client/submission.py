@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pushd.client.handing import handed_over
 from pushd.errors import Code, RequestError
-from pushd.job import Retain, Verify
+from pushd.job import AUTO, Retain, Verify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from pushd.job import Spooled
+    from pushd.work import Handed
 
 
 def wishes(
@@ -24,6 +26,7 @@ def wishes(
     not_before: datetime | None = None,
     if_tag: str | None = None,
     retain: Retain = Retain.SOURCE,
+    credential: str = AUTO,
 ) -> dict[str, Any]:
     """Give the fields of a submission but its source; see `Client.submit` for what they mean.
 
@@ -45,15 +48,22 @@ def wishes(
         document["if_tag"] = if_tag
     if retain is not Retain.SOURCE:
         document["retain"] = retain
+    if credential != AUTO:
+        document["credential"] = credential
     return document
 
 
-def sourced(document: Mapping[str, Any], source: str, spooled: Spooled | None) -> dict[str, Any]:
-    """Give a whole submission: of a source the daemon reads, or of one that was brought to its spool before."""
+def sourced(
+    document: Mapping[str, Any], source: str, spooled: Spooled | None, handed: Sequence[Handed] = ()
+) -> dict[str, Any]:
+    """Give a whole submission: of a source the daemon reads, or of one that was brought to its spool before.
+
+    Written down when it is sent, because the seconds that credentials have left count from then.
+    """
     whole = {"source": source, **document}
     if spooled is not None:
         whole["spooled"] = {name: getattr(spooled, name) for name in ("entry", "media_type", "digest", "size")}
-    return whole
+    return whole | handed_over(handed)
 
 
 def _instant(time: datetime) -> str:

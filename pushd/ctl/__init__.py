@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pushd.ctl.arguments import shielded
+from pushd.ctl.arguments import shielded, unknown
 from pushd.ctl.detach import Detached
 from pushd.ctl.exits import Exit, exit_of_error
 from pushd.ctl.parser import parser
@@ -36,7 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name outside the locale's encoding is no reason to die
-    typed = parser().parse_args([shielded(argument) for argument in (sys.argv[1:] if argv is None else argv)])
+    typed, more = parser().parse_known_args(
+        [shielded(argument) for argument in (sys.argv[1:] if argv is None else argv)]
+    )
+    if more:
+        typed.parser.error(unknown(more, quoting=typed.quoting))
     try:
         code: Exit = typed.run(typed)
         sys.stdout.flush()

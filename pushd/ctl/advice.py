@@ -11,9 +11,24 @@ if TYPE_CHECKING:
     from pushd.job import Delivery, Failure, Job
 
 _ADVICE = {
-    Code.REGISTRY_UNAUTHORIZED: "log in where the daemon finds it: `docker login` as its user, or its configuration",
-    Code.REGISTRY_DENIED: "ask for the right to push there, or let the daemon use another credential",
-    Code.REGISTRY_CREDENTIALS: "mend the credential file the daemon's configuration names",
+    Code.REGISTRY_UNAUTHORIZED: "log in: `pushctl login {registry}`, or `docker login {registry}`",
+    Code.REGISTRY_DENIED: "ask for the right to push there, or push with another credential: --credential",
+    Code.REGISTRY_CREDENTIALS: "mend the credential file, or bring a credential: `pushctl login {registry}`",
+    Code.REGISTRY_CREDENTIALS_UNREADABLE: "let the daemon's user read the credential file",
+    Code.REGISTRY_CREDENTIALS_MALFORMED: "mend the credential file: it is JSON, as `docker login` writes it",
+    Code.REGISTRY_CREDENTIALS_ENCODING: "log in to {registry} again, so that its entry is written anew",
+    Code.REGISTRY_HELPER_MISSING: "install the credential helper where the daemon looks for programs",
+    Code.REGISTRY_HELPER_TIMEOUT: "run the credential helper by hand, as the daemon's user, and see what it waits for",
+    Code.REGISTRY_HELPER_FAILED: "run the credential helper by hand, as the daemon's user, and see what it says",
+    Code.REGISTRY_HELPER_MALFORMED: "check the version of the credential helper, and run it by hand",
+    Code.REGISTRY_REALM_REFUSED: "ask whoever runs the registry where its token service is",
+    Code.REGISTRY_TOKEN_MISSING: "ask whoever runs the registry's token service",
+    Code.REGISTRY_TOKEN_LIFE: "check the clocks of the daemon's machine and of the registry's token service",
+    Code.REGISTRY_TOKEN_TOO_LONG: "ask whoever runs the registry's token service",
+    Code.REGISTRY_NEEDS_CREDENTIAL: "`pushctl login {registry}` brings one, and it goes on",
+    Code.REGISTRY_PROXY: "check the proxy the daemon is to go through: [proxy], or HTTPS_PROXY and NO_PROXY",
+    Code.REGISTRY_ADDRESS_REFUSED: "set `addresses` for this registry, if it is meant to lead there",
+    Code.REGISTRY_DOWNGRADE_REFUSED: "ask whoever runs the registry why it leads from HTTPS to HTTP",
     Code.REGISTRY_NOT_FOUND: "create the repository there first, or check its name",
     Code.REGISTRY_NAME_INVALID: "check the name against the registry's rules",
     Code.REGISTRY_TAG_EXISTS: "push under another tag, or without --if-tag",
@@ -21,6 +36,12 @@ _ADVICE = {
     Code.REGISTRY_UNRESOLVED: "check the name, and the resolver of the daemon's machine",
     Code.REGISTRY_UNREACHABLE: "check the network and the firewall between the daemon and the registry",
     Code.REGISTRY_TLS: "set `ca` for this registry, or `plain_http` if it has no TLS",
+    Code.REGISTRY_TLS_UNTRUSTED: "set `ca` for this registry, or put its authority into certs.d/{registry}/ca.crt",
+    Code.REGISTRY_TLS_EXPIRED: "have the registry's certificate renewed, or check the clock of the daemon's machine",
+    Code.REGISTRY_TLS_NAME: "push to a name its certificate is for, or have it made for this one",
+    Code.REGISTRY_TLS_CLIENT: "set `client_cert` and `client_key` for this registry",
+    Code.REGISTRY_TLS_FILES: "mend the certificate files of this registry: `ca`, `client_cert`, certs.d/{registry}",
+    Code.REGISTRY_TLS_KEY: "put the key beside the client certificate that belongs to it",
     Code.REGISTRY_STALLED: "check the network between the daemon and the registry",
     Code.REGISTRY_UNAVAILABLE: "see whether the registry is well",
     Code.REGISTRY_THROTTLED: "wait: it asked to be left alone for a while",
@@ -39,7 +60,26 @@ _LOOK_CLOSER = frozenset(
         Code.REGISTRY_TLS,
         Code.REGISTRY_UNAUTHORIZED,
         Code.REGISTRY_DENIED,
+        Code.REGISTRY_TLS_UNTRUSTED,
+        Code.REGISTRY_TLS_EXPIRED,
+        Code.REGISTRY_TLS_NAME,
+        Code.REGISTRY_TLS_CLIENT,
+        Code.REGISTRY_TLS_FILES,
+        Code.REGISTRY_TLS_KEY,
+        Code.REGISTRY_PROXY,
+        Code.REGISTRY_ADDRESS_REFUSED,
         Code.REGISTRY_CREDENTIALS,
+        Code.REGISTRY_CREDENTIALS_UNREADABLE,
+        Code.REGISTRY_CREDENTIALS_MALFORMED,
+        Code.REGISTRY_CREDENTIALS_ENCODING,
+        Code.REGISTRY_HELPER_MISSING,
+        Code.REGISTRY_HELPER_TIMEOUT,
+        Code.REGISTRY_HELPER_FAILED,
+        Code.REGISTRY_HELPER_MALFORMED,
+        Code.REGISTRY_REALM_REFUSED,
+        Code.REGISTRY_TOKEN_MISSING,
+        Code.REGISTRY_TOKEN_LIFE,
+        Code.REGISTRY_TOKEN_TOO_LONG,
         Code.REGISTRY_MALFORMED,
         Code.REGISTRY_REFUSED,
         Code.REGISTRY_UPLOAD_LOST,
@@ -60,7 +100,7 @@ def next_step(job: Job, delivery: Delivery) -> str:
     code = _code(delivery.failure)
     steps = []
     if code in _ADVICE and "; " not in delivery.failure.message:
-        steps.append(_ADVICE[code])
+        steps.append(_ADVICE[code].format(registry=clean(delivery.destination.partition("/")[0])))
     if code in _LOOK_CLOSER:
         steps.append(f"`pushctl doctor {clean(_repository(delivery.destination))}` looks closer")
     if delivery.state.terminal and code is not None and _worth_another(code):

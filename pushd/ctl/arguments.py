@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
-from argparse import ArgumentTypeError
+from argparse import Action, ArgumentTypeError
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from pushd.ctl.quantities import parse_duration
 from pushd.job import ABSENT, JobState
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Sequence
 
 STANDARD_INPUT = "-"
 _DASH = "\0"
@@ -17,6 +22,13 @@ _DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,}", re.ASCII
 def shielded(argument: str) -> str:
     """Hide the dash of `-:REF` from argparse, which would take it for an option; `source` shows it again."""
     return _DASH + argument[1:] if argument.startswith(f"{STANDARD_INPUT}:") else argument
+
+
+def unknown(more: Sequence[str], *, quoting: bool) -> str:
+    """Say that there is more than a command takes; without `quoting` nothing of it that could be a secret."""
+    if not quoting:
+        more = [argument.partition("=")[0] if argument.startswith("--") else "***" for argument in more]
+    return f"unrecognized arguments: {' '.join(more)}"
 
 
 def source(text: str) -> str:
@@ -82,6 +94,27 @@ def positive(text: str) -> int:
     if (found := number(text)) == 0:
         raise ArgumentTypeError("must be at least 1")
     return found
+
+
+def named(text: str) -> str:
+    """A name, which is not empty."""
+    if not text:
+        raise ArgumentTypeError("must not be empty")
+    return text
+
+
+class TypedPassword(Action):
+    """A password on the command line: everybody on the machine can read it there, and so can the shell's history."""
+
+    def __call__(
+        self,
+        parser: ArgumentParser,
+        namespace: Namespace,  # noqa: ARG002 (argparse calls it so)
+        values: object,  # noqa: ARG002 (the same)
+        option_string: str | None = None,
+    ) -> None:
+        """Refuse it, without saying it once more."""
+        parser.error(f"{option_string} shows the password to everybody: write it to --password-stdin")
 
 
 def key(text: str) -> str:

@@ -68,6 +68,7 @@ class Lane:
     Attributes:
         planned: blobs and bytes it needs, once the daemon knows.
         until: when a held delivery is tried again.
+        reason: the code of what it was held for last.
         blobs: those that were heard of, by digest.
     """
 
@@ -75,6 +76,7 @@ class Lane:
     state: DeliveryState = DeliveryState.QUEUED
     planned: tuple[int, int] | None = None
     until: datetime | None = None
+    reason: str | None = None
     blobs: Mapping[str, Blob] = field(default_factory=dict)
 
     @property
@@ -219,7 +221,10 @@ def _changed(lane: Lane, name: str, event: Event) -> Lane:
     if name == "delivery.held":
         until = event.get("until")
         return replace(
-            lane, state=DeliveryState.HELD, until=datetime.fromisoformat(until) if isinstance(until, str) else None
+            lane,
+            state=DeliveryState.HELD,
+            until=datetime.fromisoformat(until) if isinstance(until, str) else None,
+            reason=event.get("code"),
         )
     if name == "delivery.requeued":
         return replace(lane, state=DeliveryState.QUEUED)

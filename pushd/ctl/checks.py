@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pushd.ctl.quantities import show_bytes, show_duration
 from pushd.ctl.status_page import disk, refusing
 from pushd.errors import Code
+from pushd.job import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,6 +74,8 @@ def checks(facts: Facts) -> Iterator[Check]:
     yield _clock(facts, status)
     if "disk" in status:
         yield _disk(status)
+    if facts.target is not None and facts.credential == AUTO:
+        yield _own(facts, facts.target if facts.diagnosis is None else str(facts.diagnosis["target"]))
     if facts.diagnosis is not None:
         yield from _diagnosis(facts.diagnosis)
     elif facts.diagnosis_refusal is not None:
@@ -163,6 +166,21 @@ def _disk(status: Mapping[str, Any]) -> Check:
     if budget is not None and space["database"] + space["spool"] > budget * _NEARLY_FULL:
         return Check("disk", Verdict.WARN, f"nearly all of {show_bytes(budget)} is used: {disk(space)}", hint)
     return Check("disk", Verdict.OK, disk(space))
+
+
+def _own(facts: Facts, target: str) -> Check:
+    own, name = facts.own, "own credential"
+    if facts.own_refusal is not None:
+        return _refused(name, facts.own_refusal, target)
+    if own is None:
+        return Check(
+            name, Verdict.OK, "you have none for it, so one you stored is used, or the daemon's", target=target
+        )
+    detail = f"yours: {own.username or 'a token'}, from {own.where}"
+    if own.exposed:
+        detail += ", which everybody on this machine may open"
+        return Check(name, Verdict.WARN, detail, f"`chmod go= {own.where}`, and change what is in it", target)
+    return Check(name, Verdict.OK, detail, target=target)
 
 
 def _diagnosis(diagnosis: Mapping[str, Any]) -> Iterator[Check]:

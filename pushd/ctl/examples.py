@@ -18,6 +18,10 @@ it. The job's id is printed once the job is safe on the daemon's disk. With
 progress goes to stderr, as bars on a terminal. With --json the job is printed
 as one object: as taken, or with --wait as it ended. With --dry-run nothing
 changes anywhere, and what would be done is printed.
+
+The registry is told your own credential, as `docker login` or `podman login`
+left it, else one you stored with `pushctl login`, else the daemon's where you
+may use that, else none; --credential chooses.
 """
 JOBS = """\
 example:
@@ -71,7 +75,8 @@ RETRY = """\
 example:
   pushctl retry 3kX9aQmZ0bWd
 
-Only the destinations that failed or were cancelled are tried again.
+Only the destinations that failed or were cancelled are tried again, with your
+own credentials as they are now.
 """
 EVENTS = """\
 example:
@@ -98,8 +103,31 @@ examples:
   pushctl doctor registry.example.com/team/app
 
 With a repository the right to push there is tried as well, with an upload
-that is taken back. The exit code is 0 when nothing fails, 1 otherwise, 3
-without a daemon.
+that is taken back. Your own credential is looked up, and tried; --credential
+chooses another. The exit code is 0 when nothing fails, 1 otherwise, 3 without
+a daemon.
+"""
+LOGIN = """\
+examples:
+  pushctl login registry.example.com --username alice
+  pushctl login registry.example.com/team --username ci --password-stdin <token
+  pushctl login registry.example.com --token-stdin --name refresh --expires 12h
+
+The daemon keeps it sealed, for your jobs alone, and only where the registry
+takes it. Jobs that wait for a credential go on. Without --password-stdin or
+--token-stdin the password is asked for on the terminal. What `docker login`
+left needs no login here: it is handed over with each push.
+"""
+LOGINS = """\
+example:
+  pushctl logins
+"""
+LOGOUT = """\
+examples:
+  pushctl logout registry.example.com
+  pushctl logout refresh
+
+Takes the name of a login, or the registry it is for.
 """
 COMPLETION = """\
 examples:

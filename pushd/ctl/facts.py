@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from pushd import __version__
 from pushd.client import Client, default_socket_path
+from pushd.client.own import own_credential
 from pushd.errors import PushdError
+from pushd.job import AUTO
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from pushd.work import Handed
 
 _ROOT = 0
 
@@ -44,6 +48,21 @@ class Socket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """What the caller has of their own for a registry; without what is secret of it.
+
+    Attributes:
+        username: empty when it is a token.
+        where: the file it was found in, and the helper that gave it.
+        exposed: whether it lies in a file that is open to everybody on the machine.
+    """
+
+    username: str
+    where: str
+    exposed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All there is to judge.
 
@@ -56,6 +75,9 @@ class Facts:
         now: when it had, on this side.
         refusal: what it, or the way to it, said instead.
         target: the registry, and perhaps repository, that was asked about; None when none was.
+        credential: which was asked for, as `JobSpec.credential`.
+        own: the caller's own for the target; None when they have none.
+        own_refusal: why that could not be found out.
         diagnosis: what the daemon found out about it.
         diagnosis_refusal: why it did not.
     """
@@ -68,23 +90,30 @@ class Facts:
     took: float = 0.0
     refusal: PushdError | None = None
     target: str | None = None
+    credential: str = AUTO
+    own: Own | None = None
+    own_refusal: PushdError | None = None
     diagnosis: Mapping[str, Any] | None = None
     diagnosis_refusal: PushdError | None = None
 
 
-def gather(socket: str | None, target: str | None, environ: Mapping[str, str] = os.environ) -> Facts:
+def gather(
+    socket: str | None, target: str | None, environ: Mapping[str, str] = os.environ, *, credential: str = AUTO
+) -> Facts:
     """Find out.
 
     Args:
         socket: the path that was typed, if one was.
         target: `HOST[:PORT]` or `HOST[:PORT]/REPOSITORY`, or None.
+        credential: as `JobSpec.credential`: which the target is tried with.
         environ: the environment.
     """
     path = socket or default_socket_path(environ)
     client = Client(path, patience=1.0)
     status: Mapping[str, Any] | None = None
     diagnosis: Mapping[str, Any] | None = None
-    refusal, diagnosis_refusal = None, None
+    refusal, own_refusal, diagnosis_refusal = None, None, None
+    handed: Sequence[Handed] = ()
     began = time.monotonic()
     try:
         status = client.status()
@@ -93,7 +122,12 @@ def gather(socket: str | None, target: str | None, environ: Mapping[str, str] = 
     took, now = time.monotonic() - began, datetime.now(UTC)
     if target is not None and status is not None:
         try:
-            diagnosis = client.diagnose(target)
+            if credential == AUTO and (found := own_credential(target, environ)):
+                handed = [found]
+        except PushdError as error:
+            own_refusal = error  # what else there is to know is worth knowing
+        try:
+            diagnosis = client.diagnose(target, credential=credential, handed=handed)
         except PushdError as error:
             diagnosis_refusal = error
     return Facts(
@@ -105,9 +139,21 @@ def gather(socket: str | None, target: str | None, environ: Mapping[str, str] = 
         took=took,
         refusal=refusal,
         target=target,
+        credential=credential,
+        own=_own(handed[0]) if handed else None,
+        own_refusal=own_refusal,
         diagnosis=diagnosis,
         diagnosis_refusal=diagnosis_refusal,
     )
+
+
+def _own(handed: Handed) -> Own:
+    it = handed.credential
+    try:
+        mode = os.stat(it.where).st_mode  # noqa: PTH116 (paths are text in this command)
+    except OSError:
+        mode = 0  # of a helper too there is no such file
+    return Own(username=it.username, where=it.where, exposed=bool(mode & (stat.S_IROTH | stat.S_IWOTH)))
 
 
 def _chosen(socket: str | None, environ: Mapping[str, str]) -> str:

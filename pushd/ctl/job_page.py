@@ -8,6 +8,7 @@ from pushd.ctl.advice import next_step
 from pushd.ctl.layout import columns, facts, sentence, when
 from pushd.ctl.quantities import show_bytes, show_clock, show_duration
 from pushd.ctl.reports import transfers
+from pushd.ctl.standing import delivery_standing, job_standing
 from pushd.ctl.texts import clean
 from pushd.job import ABSENT, DeliveryState, Retain, TransferState
 
@@ -30,7 +31,7 @@ def job_page(job: Job, now: datetime, *, width: int | None) -> Iterator[str]:
         width: columns there are; None when no line is to be broken.
     """
     yield from facts(
-        ("job", f"{clean(job.id)}, {job.state.value}"),
+        ("job", f"{clean(job.id)}, {job_standing(job)}"),
         ("source", clean(job.source) + (", kept in the daemon's spool" if job.retain is Retain.SPOOL else "")),
         ("image", f"{clean(job.media_type)}, {show_bytes(job.size)}"),
         ("", clean(job.digest)),
@@ -85,8 +86,8 @@ def _standing(delivery: Delivery, now: datetime) -> Iterator[str]:
     if delivery.state is DeliveryState.SUPERSEDED:
         yield "superseded: a newer job tagged it first, nothing was overwritten"
     else:
-        yield delivery.state.value
-    if delivery.state is DeliveryState.HELD and delivery.not_before:
+        yield delivery_standing(delivery)
+    if delivery_standing(delivery) == DeliveryState.HELD and delivery.not_before:
         yield f"{'tried again' if delivery.failure else 'begins'} at {show_clock(delivery.not_before)}"
     if delivery.started_at and delivery.finished_at:
         yield f"took {show_duration((delivery.finished_at - delivery.started_at).total_seconds())}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from pushd import __version__
 from pushd.ctl import arguments, examples
-from pushd.job import JobState, Verify
+from pushd.job import AUTO, JobState, Verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
         # People type it behind the command as well; there it must not undo what stood before.
         added.add_argument("--socket", metavar="PATH", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         added.add_argument("--json", action="store_true", help="print JSON, one object a line, and nothing else")
-        added.set_defaults(run=_late(module, name), parser=added)
+        added.set_defaults(run=_late(module, name), parser=added, quoting=True)
         return added
 
     _push(verb("push", "push", "push an image to one or more places", examples.PUSH))
@@ -71,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
         added.add_argument("--registry", metavar="HOST", help="a registry, with its port if it has one, and no job")
     retry = verb("retry", "control", "try again what failed of jobs, and nothing else", examples.RETRY)
     retry.add_argument("jobs", metavar="JOB", nargs="+")
+    _credential(retry, "with any word but `auto` nothing is handed over anew (default: your own is)")
     events = verb("events", "daemon", "print what happened", examples.EVENTS)
     events.add_argument(
         "--after", type=arguments.number, default=0, metavar="SEQ", help="only what came after this number"
@@ -82,9 +83,14 @@ def parser() -> argparse.ArgumentParser:
     screen.add_argument("--once", action="store_true", help="print it once, as plain text, and end")
     doctor = verb("doctor", "doctor", "see what is wrong with the daemon, or on the way to a registry", examples.DOCTOR)
     doctor.add_argument("registry", metavar="REGISTRY", nargs="?", help="HOST[:PORT], or HOST[:PORT]/REPOSITORY")
+    _credential(doctor, "which to try, as `push` takes it (default: your own, else as a push would)")
+    _login(verb("login", "login", "store a credential of yours for a registry", examples.LOGIN))
+    verb("logins", "login", "list the credentials you stored", examples.LOGINS)
+    logout = verb("logout", "login", "have a stored credential forgotten", examples.LOGOUT)
+    logout.add_argument("login", metavar="LOGIN", help="its name, or its registry")
     completion = verb("completion", "completion", "print what completes this command in a shell", examples.COMPLETION)
     completion.add_argument("shell", metavar="SHELL", choices=["bash", "zsh", "fish"], help="bash, zsh or fish")
-    completion.add_argument("--words", choices=["jobs", "registries"], help=argparse.SUPPRESS)
+    completion.add_argument("--words", choices=["jobs", "registries", "logins", "credentials"], help=argparse.SUPPRESS)
     return top
 
 
@@ -122,6 +128,33 @@ def _push(push: argparse.ArgumentParser) -> None:
         "--idempotency-key", type=arguments.key, metavar="KEY",
         help="the same key gives the same job again, and pushes nothing twice",
     )  # fmt: skip
+    _credential(
+        push,
+        "`daemon`, `anonymous`, or the NAME of one you stored with login (default: your own, as `docker login` or "
+        "`podman login` left it, else one you stored, else the daemon's)",
+    )
+
+
+def _credential(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument("--credential", type=arguments.named, default=AUTO, metavar="WHICH", help=text)
+
+
+def _login(login: argparse.ArgumentParser) -> None:
+    login.add_argument(
+        "registry", metavar="REGISTRY", type=arguments.named, help="HOST[:PORT], or a part of it: HOST[:PORT]/PATH"
+    )
+    login.add_argument(
+        "-u", "--username", type=arguments.named, metavar="USER", help="asked for on the terminal otherwise"
+    )
+    secret = login.add_mutually_exclusive_group()
+    secret.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    secret.add_argument("--token-stdin", action="store_true", help="read an identity token from there instead")
+    login.add_argument("-p", "--password", nargs="?", action=arguments.TypedPassword, help=argparse.SUPPRESS)
+    login.add_argument(
+        "--name", type=arguments.named, metavar="NAME", help="what to call it (default: after the registry)"
+    )
+    login.set_defaults(quoting=False)  # what is typed too much may be a password
+    login.add_argument("--expires", type=arguments.duration, metavar="D", help="forget it after 15m, 2h or 1d")
 
 
 def _jobs(jobs: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushd.ctl.quantities import show_age, show_bytes
+from pushd.ctl.standing import job_standing
 from pushd.ctl.texts import clean, cut_left
 
 if TYPE_CHECKING:
@@ -43,4 +44,4 @@ def _job_row(job: Job, now: datetime) -> tuple[str, ...]:
     if len(job.deliveries) > 1:
         destination += f" +{len(job.deliveries) - 1}"
     age = show_age((now - job.created_at).total_seconds())
-    return clean(job.id), job.state.value, age, show_bytes(job.size), clean(job.source), destination
+    return clean(job.id), job_standing(job), age, show_bytes(job.size), clean(job.source), destination

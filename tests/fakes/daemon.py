@@ -220,6 +220,14 @@ def job(state: str = "queued", *deliveries: dict[str, Any], **fields: object) ->
     }  # fmt: skip
 
 
+def login(name: str = "registry.example.com", **fields: object) -> dict[str, Any]:
+    """Give a stored credential as the API shows it."""
+    return {
+        "name": name, "registry": "registry.example.com", "created_at": AT, "expires_at": "2027-02-20T21:00:00Z",
+        "usable": True, **fields,
+    }  # fmt: skip
+
+
 def event(seq: int | None, name: str, message: str = "", **fields: object) -> dict[str, Any]:
     """Give an event as the stream shows it."""
     document = {"at": AT, "event": name, "level": "info", "message": message or name, "job": "abc123DEF-_x", **fields}

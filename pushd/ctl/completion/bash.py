@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushd.ctl.completion.outline import Kind
+from pushd.ctl.completion.outline import ASKED, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,7 +143,7 @@ def _offer(value: Value) -> str:
     match value.kind:
         case Kind.WORDS:
             return f"_pushctl_offer {' '.join(value.words)}"
-        case Kind.JOBS | Kind.REGISTRIES:
+        case asked if asked in ASKED:
             return f"_pushctl_ask {value.kind.value}"
         case Kind.FILES:
             return '_pushctl_files "$_pushctl_typed" ""'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushd.ctl.completion.outline import Kind
+from pushd.ctl.completion.outline import ASKED, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ def _value(value: Value) -> str:
     match value.kind:
         case Kind.WORDS:
             return f"-a {_quoted(' '.join(value.words))}"
-        case Kind.JOBS | Kind.REGISTRIES:
+        case asked if asked in ASKED:
             return f"-a '(__pushctl_ask {value.kind.value})'"
         case Kind.FILES:
             return "-F"

@@ -23,6 +23,10 @@ class Kind(StrEnum):
     """A job's id, which the daemon is asked for."""
     REGISTRIES = "registries"
     """A registry, likewise."""
+    LOGINS = "logins"
+    """The name of a stored credential, likewise."""
+    CREDENTIALS = "credentials"
+    """Such a name, or one of some words."""
     FILES = "files"
     SOURCE = "source"
     """How an image is named: one of some words, and a file behind it."""
@@ -30,12 +34,17 @@ class Kind(StrEnum):
     """Nothing a shell could guess."""
 
 
+ASKED = frozenset({Kind.JOBS, Kind.REGISTRIES, Kind.LOGINS, Kind.CREDENTIALS})
+"""What the daemon is asked for, under the same words."""
+
 SOURCES = ("oci:", "oci-archive:")
 
 _KINDS = {
     "JOB": Kind.JOBS,
     "HOST": Kind.REGISTRIES,
     "REGISTRY": Kind.REGISTRIES,
+    "LOGIN": Kind.LOGINS,
+    "WHICH": Kind.CREDENTIALS,
     "PATH": Kind.FILES,
     "SOURCE": Kind.SOURCE,
     "STATE": Kind.WORDS,

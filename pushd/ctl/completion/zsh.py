@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushd.ctl.completion.outline import Kind
+from pushd.ctl.completion.outline import ASKED, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +102,7 @@ def _action(value: Value) -> str:
     match value.kind:
         case Kind.WORDS:
             return f"({' '.join(value.words)})"
-        case Kind.JOBS | Kind.REGISTRIES:
+        case asked if asked in ASKED:
             return f" _pushctl_ask {value.kind.value}"
         case Kind.FILES:
             return "_files"

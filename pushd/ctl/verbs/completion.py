@@ -10,6 +10,7 @@ from pushd.client import Client
 from pushd.ctl.exits import Exit
 from pushd.ctl.printing import print_lines
 from pushd.errors import PushdError
+from pushd.job import ANONYMOUS, AUTO, DAEMON
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -39,6 +40,11 @@ def _known(typed: Namespace) -> Iterator[str]:
     try:
         if typed.words == "jobs":
             yield from (job.id for job in client.list(limit=_JOBS))
+        elif typed.words == "credentials":
+            yield from (AUTO, DAEMON, ANONYMOUS)
+            yield from (login["name"] for login in client.logins())
+        elif typed.words == "logins":
+            yield from (login["name"] for login in client.logins())
         else:
             yield from client.status()["registries"]
     except PushdError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pushd.client import Client
@@ -32,7 +33,8 @@ def cancel(typed: Namespace) -> Exit:
 
 def retry(typed: Namespace) -> Exit:
     """Try again what failed of jobs."""
-    return _each(typed, Client(typed.socket).retry, lambda job: f"is {job.state.value}")
+    again = partial(Client(typed.socket).retry, credential=typed.credential)
+    return _each(typed, again, lambda job: f"is {job.state.value}")
 
 
 def pause(typed: Namespace) -> Exit:

@@ -26,7 +26,7 @@ _NO_DAEMON = (Code.DAEMON_UNREACHABLE, Code.DAEMON_SOCKET)
 
 def doctor(typed: Namespace) -> Exit:
     """Look at everything between the caller and a registry."""
-    facts = gather(typed.socket, typed.registry)
+    facts = gather(typed.socket, typed.registry, credential=typed.credential)
     found = list(checks(facts))
     print_lines(map(json_line, map(asdict, found)) if typed.json else page(found, width=page_width()))
     return _exit(facts, found)

@@ -82,7 +82,12 @@ def _plan(client: Client, typed: Namespace) -> Exit:
 
     with interruptible(), Bringing(sys.stderr, silent=typed.json) as bringing:
         plan = client.plan(
-            typed.source, typed.destinations, verify=typed.verify, if_tag=typed.if_tag, progress=bringing.progress
+            typed.source,
+            typed.destinations,
+            verify=typed.verify,
+            if_tag=typed.if_tag,
+            credential=typed.credential,
+            progress=bringing.progress,
         )
     print_lines([json_line(plan)] if typed.json else plan_page(plan, width=page_width()))
     return Exit.REFUSED if refused(plan) else Exit.DONE
@@ -98,6 +103,7 @@ def _asked(typed: Namespace) -> dict[str, Any]:
         "not_before": typed.not_before,
         "if_tag": typed.if_tag,
         "retain": Retain.SPOOL if typed.spool else Retain.SOURCE,
+        "credential": typed.credential,
         "idempotency_key": typed.idempotency_key,
     }
 

@@ -142,6 +142,24 @@ def test_a_connection_that_ended_is_made_anew(path: Path, first: bytes) -> None:
     assert len(daemon.received) == 2
 
 
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_without_a_body_is_read_to_its_end_and_the_connection_lasts(path: Path, status: int) -> None:
+    bodiless, read = f"HTTP/1.1 {status} Whatever\r\n\r\n".encode(), threading.Event()
+
+    def twice(connection: socket.socket) -> None:
+        raw(bodiless)(connection)
+        assert read.wait(10)
+        assert connection.recv(4096).startswith(b"PUT ")
+        raw(OK)(connection)
+
+    with FakeDaemon(path, twice):
+        connection = Connection(str(path))
+        assert _ask(connection) == b""
+        read.set()
+        assert _ask(connection) == b"ok"
+        connection.close()
+
+
 def test_an_answer_that_was_not_read_ends_its_connection(path: Path) -> None:
     with FakeDaemon(path, raw(OK), raw(OK)):
         connection = Connection(str(path))

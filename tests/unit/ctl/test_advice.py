@@ -4,6 +4,7 @@ import pytest
 
 from pushd.client.documents import job_of
 from pushd.ctl.advice import next_step
+from pushd.errors import Code
 from tests.fakes.daemon import delivery, job
 
 
@@ -26,6 +27,20 @@ def test_a_message_that_has_its_own_hint_needs_none_of_ours() -> None:
 @pytest.mark.parametrize("code", ["registry.unauthorized", "registry.unresolved", "registry.tls"])
 def test_what_doctor_can_look_into_is_handed_to_it_with_the_port(code: str) -> None:
     assert "`pushctl doctor registry.example.com:5000/app` looks closer" in _step(code)
+
+
+def test_what_needs_a_credential_is_told_how_to_bring_one() -> None:
+    assert _step("registry.needs_credential", state="held") == (
+        "`pushctl login registry.example.com:5000` brings one, and it goes on"
+    )
+
+
+@pytest.mark.parametrize("code", [code for code in Code if code.value.startswith(("registry.tls", "registry.helper"))])
+def test_each_trouble_with_certificates_and_helpers_has_its_step(code: Code) -> None:
+    step, closer, _ = _step(code.value).split("; ")
+    assert step
+    assert "{" not in step
+    assert "pushctl doctor" in closer
 
 
 def test_time_that_was_up_can_be_given_again() -> None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
+from pushd.client.documents import job_of
 from pushd.ctl.bars import Bars, drawing
 from pushd.ctl.board import Blob, Board, Lane
 from pushd.job import DeliveryState, TransferState
-from tests.fakes.daemon import event
+from tests.fakes.daemon import event, job
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,6 +84,16 @@ def test_a_paused_destination_says_so_and_has_no_bars() -> None:
     first, second = _drawn(_board(paused))
     assert first == "a/a:1  paused"
     assert second.startswith("job ")
+
+
+def test_a_destination_that_waits_for_a_credential_says_so_and_not_until_when() -> None:
+    board = Board.of(job_of(job()))
+
+    def held(code: str) -> Board:
+        return board.after(event(2, "delivery.held", delivery=1, until="2026-11-23T21:00:00Z", code=code))
+
+    assert _drawn(held("registry.needs_credential"))[0].endswith("app:1.4  needs credential")
+    assert "held until" in _drawn(held("registry.throttled"))[0]
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 132])

@@ -14,7 +14,7 @@ from pushd.ctl import main
 from pushd.ctl.completion import script
 from pushd.ctl.completion.outline import Kind, outline
 from pushd.ctl.parser import parser
-from tests.fakes.daemon import FakeDaemon, answer, job
+from tests.fakes.daemon import FakeDaemon, answer, job, login
 from tests.unit.ctl.documents import STATUS, registry
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def test_options_of_a_command_are_offered(offered: Callable[[str], list[str]]) -
         ("pushctl jobs --state pa", ["partial", "paused"]),
         ("pushctl push --verify ", ["blobs", "tag"]),
         ("pushctl push --if-tag ", ["absent"]),
+        ("pushctl push --credential a", ["anonymous", "auto"]),
         ("pushctl completion z", ["zsh"]),
         ("pushctl push oc", ["oci-archive:", "oci:"]),
     ],
@@ -120,6 +121,12 @@ def test_words_that_are_known_are_offered(offered: Callable[[str], list[str]], l
 def test_the_ids_of_jobs_are_asked_of_the_daemon(offered: Callable[[str], list[str]], path: Path) -> None:
     with FakeDaemon(path, answer({"jobs": [job(), job(id="xyz")], "next": None})):
         assert offered("pushctl wait abc") == [ID]
+
+
+@pytest.mark.parametrize("line", ["pushctl logout c", "pushctl push --credential c"])
+def test_stored_credentials_are_asked_of_the_daemon(offered: Callable[[str], list[str]], path: Path, line: str) -> None:
+    with FakeDaemon(path, answer({"logins": [login("ci"), login("ghcr.io")]})):
+        assert offered(line) == ["ci"]
 
 
 def test_a_command_that_takes_several_jobs_goes_on_offering_them(

@@ -56,12 +56,90 @@ def test_a_registry_is_looked_into_and_a_failure_is_told_with_what_to_do(
     with FakeDaemon(path, answer(_status()), answer(DIAGNOSIS)) as daemon:
         assert main(["doctor", "r.example.com/team/app"]) == 1
     output = capsys.readouterr().out
-    assert "\n\nr.example.com\nok    resolve        192.0.2.7\n" in output
+    assert "\n\nr.example.com\nok    own credential you have none for it" in output
+    assert "\nok    resolve        192.0.2.7\n" in output
     assert output.endswith(
         "fail  tls            the certificate\ufffd[2J is out of date\n                     next: renew it\n"
     )
     assert unquote(daemon.received[1].path) == "/v1/registries/r.example.com/diagnose"
     assert daemon.received[1].json == {"repository": "team/app"}
+
+
+@pytest.fixture
+def docker_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "docker" / "config.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"auths": {"r.example.com": {"username": "alice", "password": "s3cret"}}}))
+    file.chmod(0o600)
+    monkeypatch.setenv("DOCKER_CONFIG", str(file.parent))
+    return file
+
+
+def _own(lines: str) -> str:
+    """Give what is said of the caller's own credential, on one line."""
+    said = lines.partition("own credential")[2].partition("\nok ")[0]
+    return " ".join(said.split())
+
+
+def test_the_callers_own_credential_is_told_with_where_it_is_and_handed_over(
+    path: Path, capsys: pytest.CaptureFixture[str], docker_config: Path
+) -> None:
+    with FakeDaemon(path, answer(_status()), answer(DIAGNOSIS)) as daemon:
+        main(["doctor", "r.example.com/team/app"])
+    output = capsys.readouterr().out
+    assert _own(output) == f"yours: alice, from {docker_config}"
+    assert "s3cret" not in output
+    assert daemon.received[1].json["credentials"] == [
+        {"registry": "r.example.com", "username": "alice", "password": "s3cret"}
+    ]
+
+
+def test_a_file_that_everybody_may_read_is_warned_of(
+    path: Path, capsys: pytest.CaptureFixture[str], docker_config: Path
+) -> None:
+    docker_config.chmod(0o644)
+    with FakeDaemon(path, answer(_status()), answer(DIAGNOSIS)):
+        main(["doctor", "r.example.com"])
+    output = capsys.readouterr().out
+    assert "warn  own credential" in output
+    assert f"next: `chmod go= {docker_config}`" in _own(output)
+
+
+def test_a_credential_of_a_helper_is_told_with_the_helper(
+    path: Path, capsys: pytest.CaptureFixture[str], docker_config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper = docker_config.parent / "docker-credential-vault"
+    helper.write_text('#!/bin/sh\necho \'{"Username": "<token>", "Secret": "hush"}\'\n')
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{helper.parent}:{os.environ['PATH']}")
+    docker_config.write_text(json.dumps({"credHelpers": {"r.example.com": "vault"}}))
+    docker_config.chmod(0o644)
+    with FakeDaemon(path, answer(_status()), answer(DIAGNOSIS)) as daemon:
+        main(["doctor", "r.example.com"])
+    assert _own(capsys.readouterr().out) == f"yours: a token, from {docker_config} by docker-credential-vault"
+    assert daemon.received[1].json["credentials"] == [{"registry": "r.example.com", "identity_token": "hush"}]
+
+
+def test_a_broken_credential_file_is_a_failure_and_the_rest_is_looked_into(
+    path: Path, capsys: pytest.CaptureFixture[str], docker_config: Path
+) -> None:
+    docker_config.write_text("no JSON")
+    with FakeDaemon(path, answer(_status()), answer(DIAGNOSIS)) as daemon:
+        assert main(["doctor", "r.example.com"]) == 1
+    output = capsys.readouterr().out
+    assert "fail  own credential" in output
+    assert str(docker_config) in _own(output)
+    assert "resolve" in output
+    assert daemon.received[1].json == {}
+
+
+def test_another_credential_may_be_tried_instead(
+    path: Path, capsys: pytest.CaptureFixture[str], docker_config: Path
+) -> None:
+    with FakeDaemon(path, answer(_status()), answer(DIAGNOSIS)) as daemon:
+        main(["doctor", "r.example.com", "--credential", "daemon"])
+    assert daemon.received[1].json == {"credential": "daemon"}
+    assert "own credential" not in capsys.readouterr().out
 
 
 def test_with_json_each_check_is_an_object(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -134,6 +134,17 @@ def test_a_delivery_that_waits_for_its_time_is_not_called_tried_again() -> None:
     assert lines[0].startswith("  held, begins at ")
 
 
+def test_a_delivery_that_waits_for_a_credential_says_so_and_how_to_bring_one() -> None:
+    failure = _failure("registry.needs_credential", "the credential handed over with the job has expired")
+    held = delivery(1, FIRST, "held", not_before="2026-11-23T21:00:00Z", failure=failure)
+    page = _page(job("held", held), width=None)
+    assert page[0] == "job         abc123DEF-_x, needs credential"
+    standing, why, step = _of(page, FIRST)
+    assert standing == "  needs credential"
+    assert why == "  why:  the credential handed over with the job has expired (registry.needs_credential)"
+    assert step == "  next: `pushctl login registry.example.com` brings one, and it goes on"
+
+
 def test_what_was_superseded_says_by_what() -> None:
     lines = _of(_page(job("superseded", delivery(1, FIRST, "superseded"))), FIRST)
     assert lines == ["  superseded: a newer job tagged it first, nothing was overwritten"]

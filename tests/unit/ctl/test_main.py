@@ -42,7 +42,7 @@ SOURCE, DESTINATION = "oci:/srv/builds/app:1.4", "registry.example.com/team/app:
 ID = "abc123DEF-_x"
 VERBS = [
     "push", "jobs", "show", "wait", "watch", "cancel", "pause", "resume", "retry", "events", "status", "top", "doctor",
-    "completion",
+    "login", "logins", "logout", "completion",
 ]  # fmt: skip
 FAILURE = {"code": "registry.denied", "message": "push access\x1b[2J denied", "retryable": False}
 PARTIAL = job(
@@ -114,6 +114,37 @@ def test_a_push_hands_on_when_and_where_and_how_it_is_to_be_done(daemon: FakeDae
     assert asked.pop("not_before").startswith("2026-12-24T")
     assert asked == {"if_tag": "absent", "retain": "spool", "verify": "blobs"}
     assert received.headers["idempotency-key"] == "build 4711"
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_push_says_which_credential_is_to_be_used(daemon: FakeDaemon, more: list[str]) -> None:
+    daemon.then(answer(PLAN if more else job()))
+    assert main(["push", SOURCE, DESTINATION, "--credential", "ci", *more]) == 0
+    assert daemon.received[0].json["credential"] == "ci"
+
+
+def test_a_credential_file_that_is_broken_is_told_and_nothing_is_sent(
+    daemon: FakeDaemon, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text('{"auths": {"s3cret')
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    assert main(["push", SOURCE, DESTINATION]) == 6
+    output, error = capsys.readouterr()
+    assert output == ""
+    assert str(tmp_path / "config.json") in error
+    assert error.endswith(", or say --credential daemon\n")
+    assert "s3cret" not in error
+    assert daemon.received == []
+
+
+def test_a_retry_hands_over_nothing_where_that_is_asked_for(
+    daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text("broken")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    daemon.then(answer(job()))
+    assert main(["retry", ID, "--credential", "daemon"]) == 0
+    assert daemon.received[0].body == b""
 
 
 def test_a_push_may_begin_some_time_from_now(daemon: FakeDaemon) -> None:
@@ -197,6 +228,7 @@ def test_a_push_that_hears_the_daemon_restart_goes_on(daemon: FakeDaemon, capsys
         (["push", SOURCE, DESTINATION, "--if-tag", "latest"], "neither 'absent' nor a digest"),
         (["push", SOURCE, DESTINATION, "--idempotency-key", ""], "1 to 255 printable"),
         (["push", "-", DESTINATION, "--dry-run"], "standard input cannot"),
+        (["push", SOURCE, DESTINATION, "--credential", ""], "must not be empty"),
         (["pause"], "name jobs, or one registry"),
         (["resume", "one", "--registry", "r.example.com"], "name jobs, or one registry"),
         (["completion", "tcsh"], "tcsh"),
@@ -378,6 +410,7 @@ def test_the_status_is_a_page_or_an_object(daemon: FakeDaemon, capsys: pytest.Ca
 def test_a_plain_push_imports_nothing_that_is_slow(daemon: FakeDaemon, path: Path) -> None:
     daemon.then(answer(job()))
     slow = {"rich", "asyncio", "aiohttp", "msgspec", "ssl", "email", "http", "pathlib", "shutil", "uuid", "random"}
+    slow |= {"pushd.credentials", "pushd.oci", "pushd.work", "base64", "subprocess", "getpass"}
     program = (
         "import sys; from pushd.ctl import main; code = main(sys.argv[1:]);"
         f"print(*sorted({slow} & sys.modules.keys())); sys.exit(code)"

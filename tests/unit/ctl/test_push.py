@@ -142,7 +142,8 @@ def test_an_archive_is_read_from_standard_input(
     assert stub.read == b"archive"
     assert stub.asked == {
         "destinations": [DESTINATION], "reference": "", "priority": 5, "labels": {"a": "b"}, "deadline": 90.0,
-        "verify": Verify.BLOBS, "not_before": None, "if_tag": "absent", "retain": Retain.SPOOL, "idempotency_key": "k",
+        "verify": Verify.BLOBS, "not_before": None, "if_tag": "absent", "retain": Retain.SPOOL, "credential": "auto",
+            "idempotency_key": "k",
     }  # fmt: skip
 
 

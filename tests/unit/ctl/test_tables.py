@@ -41,6 +41,13 @@ def test_without_jobs_there_is_the_heading() -> None:
     assert len(list(jobs_table([], NOW, width=80))) == 1
 
 
+def test_a_job_that_waits_for_a_credential_says_so() -> None:
+    needs = {"code": "registry.needs_credential", "message": "it has expired", "retryable": True}
+    held = job("running", delivery(1, state="succeeded"), delivery(2, state="held", failure=needs))
+    _, line = jobs_table([job_of(held)], NOW, width=None)
+    assert "  needs credential  " in line
+
+
 def test_hostile_names_cannot_break_the_columns() -> None:
     lines = list(jobs_table([job_of(job(source="oci:/x\n\x1b[2J"))], NOW, width=80))
     assert len(lines) == 2

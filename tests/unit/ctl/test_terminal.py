@@ -46,6 +46,7 @@ class Terminal:
             [sys.executable, "-m", "pushd.ctl", *arguments],
             stdin=theirs, stdout=theirs, stderr=theirs,
             env={**inherited, "TERM": "xterm-256color", **environment},
+            start_new_session=True,  # what asks for a password would find the terminal the tests are run on
         )  # fmt: skip
         os.close(theirs)
         self.written = ""

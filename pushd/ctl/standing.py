@@ -1,0 +1,34 @@
+"""Where jobs and deliveries stand, in a word or two: their state, or what they need of a person. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pushd.errors import Code
+from pushd.job import DeliveryState
+
+if TYPE_CHECKING:
+    from pushd.job import Delivery, Job
+
+NEEDS_CREDENTIAL: Final = "needs credential"
+"""Instead of `held`: nothing will happen until somebody brings one."""
+
+
+def waits_for_credential(state: DeliveryState, code: str | None) -> bool:
+    """Whether a delivery is held, with the reason `code`, until somebody brings a credential."""
+    return state is DeliveryState.HELD and code == Code.REGISTRY_NEEDS_CREDENTIAL
+
+
+def delivery_standing(delivery: Delivery) -> str:
+    """Say where one destination stands."""
+    needs = waits_for_credential(delivery.state, delivery.failure.code if delivery.failure else None)
+    return NEEDS_CREDENTIAL if needs else delivery.state.value
+
+
+def job_standing(job: Job) -> str:
+    """Say where a job stands; what it needs of a person where nothing of it goes on without that."""
+    unfinished = [delivery for delivery in job.deliveries if not delivery.state.terminal]
+    if any(delivery.state is not DeliveryState.HELD for delivery in unfinished):
+        return job.state.value
+    needs = any(delivery_standing(delivery) == NEEDS_CREDENTIAL for delivery in unfinished)
+    return NEEDS_CREDENTIAL if needs else job.state.value
