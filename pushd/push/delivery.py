@@ -7,7 +7,7 @@ registry was asked what it holds.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,12 @@ if TYPE_CHECKING:
     from pushd.work import Claim
 
 
+_LOOK_AGAIN = 300.0
+"""Seconds until the daemon's own credential is looked up again, after one that is not taken any more."""
+_MISTYPED = timedelta(minutes=10)
+"""Age from which on a credential that is refused the first time counts as one that has expired while it waited."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deliverer:
     """Makes deliveries.
@@ -65,8 +71,28 @@ class Deliverer:
         """
         reference = Reference.parse(claim.destination)
         image = await self.means.store.image(claim.job_id)
-        registry = await self.gates.connect(self.registries, reference, user=claim.user)
-        return await _Delivery(self, claim, stop, reference, image, registry).run()
+        registry = await self.gates.connect(self.registries, reference, asker=claim.asker)
+        try:
+            return await _Delivery(self, claim, stop, reference, image, registry).run()
+        except RegistryError as error:
+            if error.code is not Code.REGISTRY_UNAUTHORIZED or not _expired(registry, claim, datetime.now(UTC)):
+                raise
+            raise await self._needs_another(claim, reference, registry, error) from error
+
+    async def _needs_another(
+        self, claim: Claim, reference: Reference, registry: Registry, error: RegistryError
+    ) -> RegistryError:
+        """Say that a credential is needed in place of one that is not taken any more."""
+        if not registry.borrowed:
+            detail = "does not take the daemon's credential any more"
+            hint = "its administrator is to bring another; it is looked for again and again"
+            return RegistryError(
+                Code.REGISTRY_NEEDS_CREDENTIAL, registry.name, detail, hint=hint, retry_after=_LOOK_AGAIN
+            )
+        await self.registries.refused(registry.name, repository=reference.repository, asker=claim.asker)
+        detail = f"does not take the credential of this job any more ({error.detail})"
+        hint = f"`pushctl login {registry.name}` brings another"
+        return RegistryError(Code.REGISTRY_NEEDS_CREDENTIAL, registry.name, detail, hint=hint)
 
     async def open(self, claim: Claim) -> Source:
         """Open the bytes of a claim, with the rights of who submitted them, or where the spool keeps them.
@@ -237,6 +263,17 @@ class _Delivery:
     def _tell(self, kind: Kind, **fields: Value) -> None:
         claim = self.claim
         self.deliverer.means.emit(Event(kind, datetime.now(UTC), claim.job_id, claim.delivery_id, fields))
+
+
+def _expired(registry: Registry, claim: Claim, now: datetime) -> bool:
+    """Whether a credential that was refused has expired, and was not wrong from the beginning.
+
+    It was taken before; or, where this life of the daemon cannot know, it has been waiting for longer than it takes to
+    notice a password that was mistyped.
+    """
+    if registry.accepted:
+        return True
+    return registry.borrowed and claim.handed_at is not None and now - claim.handed_at > _MISTYPED
 
 
 def _mismatch(reference: Reference, digest: Digest, detail: str) -> RegistryError:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pushd.errors import Code, PushdError, RequestError
+from pushd.job import AUTO
 from pushd.oci.reference import Reference
 from pushd.oci.text import printable
-from pushd.work import Check
+from pushd.work import Asker, Check
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
     from pushd.push.hub import Hub
     from pushd.push.intake import Intake
     from pushd.push.policy import Policy
-    from pushd.push.ports import JobStore, Registries
+    from pushd.push.ports import JobStore, Keyring, Registries
     from pushd.push.progress import Board
     from pushd.push.scheduler import Scheduler
     from pushd.push.status import Overview
     from pushd.telemetry.events import Event
-    from pushd.work import JobQuery
+    from pushd.work import Handed, JobQuery
 
 _TRIAL = "pushd/doctor"
 """Stands for the repository where only the registry is asked about."""
@@ -42,6 +43,7 @@ class Engine:
     intake: Intake
     scheduler: Scheduler
     registries: Registries
+    keyring: Keyring
     gates: Gates
     policy: Policy
     board: Board
@@ -52,19 +54,27 @@ class Engine:
     # ------------------------------------------------------------------------------------------------- taking in
 
     async def submit(
-        self, spec: JobSpec, *, caller: Principal, idempotency_key: str | None = None, fingerprint: bytes = b""
+        self,
+        spec: JobSpec,
+        *,
+        handed: Sequence[Handed] = (),
+        caller: Principal,
+        idempotency_key: str | None = None,
+        fingerprint: bytes = b"",
     ) -> Job:
         """Take a job: check it to the last blob's size, store it, and have it run.
 
         Returns only once it is on the disk. From then on exactly this image, by digest, will be delivered.
         """
-        job = await self.intake.submit(spec, caller=caller, idempotency_key=idempotency_key, fingerprint=fingerprint)
+        job = await self.intake.submit(
+            spec, handed=handed, caller=caller, idempotency_key=idempotency_key, fingerprint=fingerprint
+        )
         self.scheduler.wake()
         return job
 
-    async def plan(self, spec: JobSpec, *, caller: Principal) -> Mapping[str, object]:
+    async def plan(self, spec: JobSpec, *, handed: Sequence[Handed] = (), caller: Principal) -> Mapping[str, object]:
         """Tell what submitting this would do, without changing anything anywhere."""
-        return await self.intake.plan(spec, caller=caller)
+        return await self.intake.plan(spec, handed=handed, caller=caller)
 
     # --------------------------------------------------------------------------------------------------- looking
 
@@ -141,10 +151,12 @@ class Engine:
         self.scheduler.wake()
         return await self.get(job_id, caller=caller)
 
-    async def retry(self, job_id: str, *, caller: Principal) -> Job:
-        """Try again what failed or was cancelled of a job."""
+    async def retry(self, job_id: str, *, handed: Sequence[Handed] = (), caller: Principal) -> Job:
+        """Try again what failed or was cancelled of a job, and what waits for a credential that is handed over."""
         await self.get(job_id, caller=caller)
-        await self.store.retry(job_id, datetime.now(UTC), by=caller.uid)
+        now = datetime.now(UTC)
+        sealed = [await self.keyring.seal(one, caller.uid, now) for one in handed]
+        await self.store.retry(job_id, now, by=caller.uid, handed=sealed)
         self.scheduler.wake()
         return await self.get(job_id, caller=caller)
 
@@ -178,21 +190,24 @@ class Engine:
 
     # -------------------------------------------------------------------------------------------------- diagnosis
 
-    async def diagnose(self, target: str, *, caller: Principal) -> Mapping[str, object]:
+    async def diagnose(
+        self, target: str, *, handed: Sequence[Handed] = (), credential: str = AUTO, caller: Principal
+    ) -> Mapping[str, object]:
         """Try how a registry is spoken to, with the rights of the caller."""
         registry, _, repository = target.partition("/")
         reference = Reference.parse(f"{target}:latest") if repository else _anywhere_at(registry)
-        checks = await self._diagnosed(reference, repository or None, caller)
+        asker = Asker(user=caller.user, choice=credential, handed=tuple(handed))
+        checks = await self._diagnosed(reference, repository or None, asker)
         return {"target": target, "checks": checks}
 
-    async def _diagnosed(self, reference: Reference, repository: str | None, caller: Principal) -> Sequence[Check]:
+    async def _diagnosed(self, reference: Reference, repository: str | None, asker: Asker) -> Sequence[Check]:
         try:
             self.policy.check(reference)
         except PushdError as error:
             return [Check(check="destination", ok=False, detail=error.detail, hint=error.hint)]
         taken = Check(check="destination", ok=True, detail="jobs may go there")
         try:
-            registry = await self.gates.connect(self.registries, reference, user=caller.user)
+            registry = await self.gates.connect(self.registries, reference, asker=asker)
         except PushdError as error:
             return [taken, Check(check="credential", ok=False, detail=str(error), hint=error.hint)]
         return [taken, *await registry.diagnose(repository)]

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from pushd.oci.reference import Reference
     from pushd.oci.reply import Reply
     from pushd.oci.upload import Limits, Request
-    from pushd.principal import User
     from pushd.push.ports import Body, Registries, Registry
-    from pushd.work import Check
+    from pushd.work import Asker, Check
 
 _PATIENCE = 15.0
 """Seconds a request waits before the door. Whoever would wait longer goes away, and gives its place to others."""
@@ -131,14 +130,15 @@ class Gates:
             self._gates[name] = Gate(name, rng=self._rng)
         return self._gates[name]
 
-    async def connect(self, registries: Registries, reference: Reference, *, user: User) -> Gated:
-        """Give a destination's registry behind its door, as the user may use it. No request is made.
+    async def connect(self, registries: Registries, reference: Reference, *, asker: Asker) -> Gated:
+        """Give a destination's registry behind its door, with the credential that is the asker's to use there.
+
+        No request is made.
 
         Raises:
-            RegistryError: `registry.credentials`, its configured credential cannot be read.
-            RequestError: `request.forbidden`, the daemon's credential for it is not for this user and repository.
+            RegistryError, RequestError: as `Registries.connect` does.
         """
-        registry = await registries.connect(reference.registry, repository=reference.repository, user=user)
+        registry = await registries.connect(reference.registry, repository=reference.repository, asker=asker)
         return Gated(registry, self.of(reference.registry))
 
     def shut(self) -> dict[str, float]:
@@ -164,9 +164,24 @@ class Gated:
         return self._registry.credential
 
     @property
+    def borrowed(self) -> bool:
+        """Whether the credential is the submitter's own."""
+        return self._registry.borrowed
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the credential was ever taken."""
+        return self._registry.accepted
+
+    @property
     def limits(self) -> Limits:
         """How uploads to it are done."""
         return self._registry.limits
+
+    async def verify(self) -> bool | None:
+        """As the registry does."""
+        async with self._watched():
+            return await self._registry.verify()
 
     async def head_manifest(self, repository: str, reference: str) -> Digest | None:
         """As the registry does."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pushd.push.budget import Budget
     from pushd.push.hub import Hub
-    from pushd.push.ports import Emit, JobStore, Spool
+    from pushd.push.ports import Emit, JobStore, Registries, Spool
     from pushd.work import Retention
 
 _DEADLINES = 5.0
@@ -38,6 +38,7 @@ class Housekeeping:
 
     store: JobStore
     spool: Spool
+    registries: Registries
     hub: Hub
     budget: Budget
     emit: Emit
@@ -83,6 +84,7 @@ class Housekeeping:
             pruned = await self.store.prune(datetime.now(UTC), self.retention)
             jobs, events, more = jobs + pruned.jobs, events + pruned.events, pruned.more
             await anyio.sleep(_BREATH)
+        self.registries.sweep()
         self.give_back()
         if jobs:
             self.emit(Event(JOBS_PRUNED, datetime.now(UTC), fields={"jobs": jobs, "events": events}))

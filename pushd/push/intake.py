@@ -15,10 +15,10 @@ from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
 from pushd.oci.reference import Reference
 from pushd.push import forecast
-from pushd.work import Submission
+from pushd.work import Asker, Submission, covers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Collection, Sequence
 
     from pushd.job import Job, JobSpec
     from pushd.oci.image import Image
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from pushd.push.budget import Budget
     from pushd.push.gate import Gates
     from pushd.push.policy import Policy
-    from pushd.push.ports import JobStore, OpenSource, OpenSpooled, Registries, Source, Spool
+    from pushd.push.ports import JobStore, Keyring, OpenSource, OpenSpooled, Registries, Source, Spool
     from pushd.push.turns import Turns
+    from pushd.work import Handed, Sealed
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 """Of job ids: 32 characters that are hard to confuse when read aloud or typed."""
@@ -48,6 +49,7 @@ class Intake:
     open_spooled: OpenSpooled
     spool: Spool
     registries: Registries
+    keyring: Keyring
     gates: Gates
     policy: Policy
     budget: Budget
@@ -55,14 +57,22 @@ class Intake:
     deadline: float
     jobs_per_user: int
 
-    async def submit(self, spec: JobSpec, *, caller: Principal, idempotency_key: str | None, fingerprint: bytes) -> Job:
+    async def submit(
+        self,
+        spec: JobSpec,
+        *,
+        handed: Sequence[Handed],
+        caller: Principal,
+        idempotency_key: str | None,
+        fingerprint: bytes,
+    ) -> Job:
         """Store a job, durably, or give the one that was stored for the same request before.
 
         Raises:
             RequestError, SourceError, StoreError: as `api.ports.Jobs.submit` says; nothing was taken.
         """
         try:
-            return await self._accept(spec, caller, idempotency_key, fingerprint)
+            return await self._accept(spec, handed, caller, idempotency_key, fingerprint)
         except PushdError as error:
             # What was accepted once stays accepted, though its source may be gone, or the rules be others by now.
             if idempotency_key is None or error.code is Code.REQUEST_CONFLICT:
@@ -72,23 +82,33 @@ class Intake:
                 raise
             return known
 
-    async def _accept(self, spec: JobSpec, caller: Principal, idempotency_key: str | None, fingerprint: bytes) -> Job:
-        references = await self._destinations(spec, caller)
+    async def _accept(
+        self,
+        spec: JobSpec,
+        handed: Sequence[Handed],
+        caller: Principal,
+        idempotency_key: str | None,
+        fingerprint: bytes,
+    ) -> Job:
+        references = await self._destinations(spec, handed, caller)
         self.budget.admit_job()
         async with self._opened(spec, caller) as (source, image):
             _check_digests(references, image)
             submission = self._submission(spec, references, image, caller, idempotency_key, fingerprint)
+            if handed:
+                submission = replace(submission, credentials=await self._sealed(handed, submission))
             if _copies(spec):
                 return await self._keep(submission, source)
             return await self.store.submit(submission, limit=self.jobs_per_user)
 
-    async def plan(self, spec: JobSpec, *, caller: Principal) -> dict[str, object]:
+    async def plan(self, spec: JobSpec, *, handed: Sequence[Handed], caller: Principal) -> dict[str, object]:
         """Tell what `submit` and the deliveries after it would do (`POST /v1/plan`).
 
         Raises:
             RequestError, SourceError: as `submit` does.
         """
-        references = await self._destinations(spec, caller)
+        references = await self._destinations(spec, handed, caller)
+        asker = _asker(spec, handed, caller)
         async with self._opened(spec, caller) as (_, image):
             _check_digests(references, image)
         root = image.root.descriptor
@@ -97,30 +117,32 @@ class Intake:
             "digest": str(root.digest),
             "media_type": root.media_type,
             "size": image.size,
-            "destinations": [await self._forecast(reference, image, spec, caller) for reference in references],
+            "destinations": [await self._forecast(reference, image, spec, asker) for reference in references],
         }
 
-    async def _forecast(
-        self, reference: Reference, image: Image, spec: JobSpec, caller: Principal
-    ) -> dict[str, object]:
+    async def _forecast(self, reference: Reference, image: Image, spec: JobSpec, asker: Asker) -> dict[str, object]:
         try:
-            registry = await self.gates.connect(self.registries, reference, user=caller.user)
-            return await forecast.forecast(self.store, registry, reference, image, uid=caller.uid, if_tag=spec.if_tag)
+            registry = await self.gates.connect(self.registries, reference, asker=asker)
+            return await forecast.forecast(
+                self.store, registry, reference, image, uid=asker.user.uid, if_tag=spec.if_tag
+            )
         except PushdError as error:
             return forecast.failed(reference, error)
 
-    async def _destinations(self, spec: JobSpec, caller: Principal) -> tuple[Reference, ...]:
+    async def _destinations(self, spec: JobSpec, handed: Sequence[Handed], caller: Principal) -> tuple[Reference, ...]:
         """Give the destinations, each once, that the caller may push to."""
         references = {str(reference): reference for reference in map(Reference.parse, spec.destinations)}
+        _check_handed(handed, references.values())
+        asker = _asker(spec, handed, caller)
         for reference in references.values():
             self.policy.check(reference)
             if spec.if_tag is not None and reference.tag is None:
                 detail = "has no tag that could be looked at, as if_tag says"
                 raise RequestError(Code.REQUEST_INVALID_REFERENCE, str(reference), detail, hint="name the tag")
             try:
-                await self.registries.connect(reference.registry, repository=reference.repository, user=caller.user)
+                await self.registries.connect(reference.registry, repository=reference.repository, asker=asker)
             except RegistryError:
-                continue  # a credential that cannot be read is the delivery's trouble, and told with it
+                continue  # a credential that cannot be read, or is to be brought, is the delivery's, and told with it
         return tuple(references.values())
 
     @asynccontextmanager
@@ -175,6 +197,14 @@ class Intake:
             fingerprint=fingerprint,
         )
 
+    async def _sealed(self, handed: Sequence[Handed], submission: Submission) -> tuple[Sealed, ...]:
+        """Seal what was handed over with a job. It ends with the job, so at its deadline at the latest."""
+        kept = [
+            replace(one, expires_at=min(one.expires_at or submission.deadline_at, submission.deadline_at))
+            for one in handed
+        ]
+        return tuple([await self.keyring.seal(one, submission.uid, submission.created_at) for one in kept])
+
     async def _keep(self, submission: Submission, source: Source) -> Job:
         """Store a job whose bytes are copied to the spool first; what is not needed after all goes."""
         entry = await self.spool.keep(source, submission.image, uid=submission.uid)
@@ -187,6 +217,18 @@ class Intake:
         if job.id != submission.job_id:
             await self.spool.discard(entry, "its job was there already")
         return job
+
+
+def _asker(spec: JobSpec, handed: Sequence[Handed], caller: Principal) -> Asker:
+    return Asker(user=caller.user, choice=spec.credential, handed=tuple(handed))
+
+
+def _check_handed(handed: Sequence[Handed], references: Collection[Reference]) -> None:
+    """Refuse a credential that no destination needs: what is not used is not to be kept."""
+    for one in handed:
+        if not any(covers(one.scope, reference.registry, reference.repository) for reference in references):
+            detail = f"has one for {one.scope}, which is no destination of the job"
+            raise RequestError(Code.REQUEST_MALFORMED, "credentials", detail, hint="leave it out")
 
 
 def _fresh_id() -> str:

@@ -44,9 +44,23 @@ class Policy:
         if _is_link_local(destination.registry) and destination.registry not in self.allow:
             raise _refused(destination, "is a link-local address, which is no destination unless it is allowed by name")
 
+    def check_registry(self, registry: str) -> None:
+        """Refuse a registry, `host[:port]`, in which nothing is to be pushed to; as `check` does."""
+        if not any(_fits_host(pattern.partition("/")[0], registry) for pattern in self.allow) or any(
+            "/" not in pattern and _fits_host(pattern, registry) for pattern in self.deny
+        ):
+            raise _refused(registry, "is not among the registries the daemon's configuration allows")
+        if _is_link_local(registry) and registry not in self.allow:
+            raise _refused(registry, "is a link-local address, which is no destination unless it is allowed by name")
+
 
 def _fits(pattern: str, destination: Reference) -> bool:
-    name = f"{destination.registry}/{destination.repository}" if "/" in pattern else destination.registry
+    return _fits_host(
+        pattern, f"{destination.registry}/{destination.repository}" if "/" in pattern else destination.registry
+    )
+
+
+def _fits_host(pattern: str, name: str) -> bool:
     # Brackets are those of an IPv6 address, never a class of characters.
     return fnmatchcase(name.lower(), pattern.lower().replace("[", "[[]"))
 
@@ -59,6 +73,6 @@ def _is_link_local(registry: str) -> bool:
         return False
 
 
-def _refused(destination: Reference, detail: str) -> RequestError:
+def _refused(destination: Reference | str, detail: str) -> RequestError:
     hint = "[destinations] in its configuration says where jobs may go: ask its administrator"
     return RequestError(Code.REQUEST_FORBIDDEN, str(destination), detail, hint=hint)

@@ -18,16 +18,19 @@ if TYPE_CHECKING:
     from pushd.oci.image import Image
     from pushd.oci.reply import Reply
     from pushd.oci.upload import Checkpoint, Limits, Request
-    from pushd.principal import User
     from pushd.telemetry.events import Event
     from pushd.work import (
+        Asker,
         Check,
         Claim,
         FileIdentity,
+        Handed,
         JobQuery,
+        Login,
         Outcome,
         Pruned,
         Retention,
+        Sealed,
         Submission,
         TransferKey,
         TransferResult,
@@ -191,8 +194,23 @@ class Registry(Protocol):
         """The credential's name."""
 
     @property
+    def borrowed(self) -> bool:
+        """Whether the credential is the submitter's own, and not the daemon's."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the credential was ever taken, as far as this life of the daemon knows."""
+
+    @property
     def limits(self) -> Limits:
         """How uploads to it are done."""
+
+    async def verify(self) -> bool | None:
+        """Ask whether it takes the credential; None when it asks for none.
+
+        Raises:
+            RegistryError: it did not say.
+        """
 
     async def head_manifest(self, repository: str, reference: str) -> Digest | None:
         """Ask which digest `reference` (a tag or digest) has; None when there is none (404).
@@ -226,13 +244,46 @@ class Registry(Protocol):
 class Registries(Protocol):
     """All registries."""
 
-    async def connect(self, name: str, *, repository: str, user: User) -> Registry:
-        """Give the registry `host[:port]`, as the user may use it. No request is made.
+    async def connect(self, name: str, *, repository: str, asker: Asker) -> Registry:
+        """Give the registry `host[:port]`, with the credential that is the asker's to use there. No request is made.
 
         Raises:
-            RegistryError: `registry.credentials`, its configured credential cannot be read.
-            RequestError: `request.forbidden`, the daemon's credential for it is not for this user and repository.
+            RegistryError: `registry.needs_credential`, theirs has expired or was refused before; others, the daemon's
+                cannot be read.
+            RequestError: `request.forbidden`, there is a credential, and it is not for this user and repository;
+                `request.not_found`, they chose one they have not stored.
         """
+
+    async def refused(self, name: str, *, repository: str, asker: Asker) -> None:
+        """Forget the asker's own credential for a repository, if the registry does not take it any more."""
+
+    def sweep(self) -> None:
+        """Let go of the credentials and tokens nobody has asked for in a while."""
+
+
+class Keyring(Protocol):
+    """The credentials of users, sealed."""
+
+    async def seal(self, handed: Handed, uid: int, now: datetime) -> Sealed:
+        """Seal one, for its owner alone.
+
+        Raises:
+            DaemonError: the key cannot be used.
+        """
+
+    async def store(self, name: str, handed: Handed, *, uid: int) -> int:
+        """Store one under a name; give how many deliveries go on that waited for one.
+
+        Raises:
+            RequestError: `request.limit`.
+            DaemonError: the key cannot be used.
+        """
+
+    async def list(self, uid: int) -> Sequence[Login]:
+        """Give a user's, by name."""
+
+    async def remove(self, name: str, uid: int) -> bool:
+        """Forget one; give whether there was one."""
 
 
 # ----------------------------------------------------------------------------------------------------- store
@@ -304,7 +355,11 @@ class JobStore(Protocol):
         """Give the saved checkpoint of an upload session."""
 
     async def hold(self, claim: Claim, until: datetime, failure: Failure) -> None:
-        """Put a delivery back until `until`. That was a try; `failure` joins its history."""
+        """Put a delivery back until `until`. That was a try; `failure` joins its history.
+
+        One held for want of a credential goes on when its user brings one, or at once where they have since it was
+        claimed.
+        """
 
     async def release(self, claim: Claim) -> None:
         """Put a delivery back at once, because the daemon stops or its job or registry is paused: no try, no crash.
@@ -361,12 +416,41 @@ class JobStore(Protocol):
             RequestError: `request.not_found`; `request.state`, it has ended.
         """
 
-    async def retry(self, job_id: str, now: datetime, *, by: int) -> int:
+    async def retry(self, job_id: str, now: datetime, *, by: int, handed: Sequence[Sealed] = ()) -> int:
         """Queue the deliveries of a job again that failed or were cancelled, as if new; give how many. Idempotent.
 
+        With credentials handed over anew, those that waited for one go on as well, and are counted.
+
         Raises:
-            RequestError: `request.not_found`; `request.state`, its bytes were in the spool and are gone.
+            RequestError: `request.not_found`; `request.state`, its bytes were in the spool and are gone;
+                `request.forbidden`, credentials are handed over for a job that is not of the user `by`.
         """
+
+    async def hand_over(self, job_id: str, uid: int, sealed: Sequence[Sealed], now: datetime) -> int:
+        """Give a job credentials of its submitter, in place of those with the same scopes; give how many go on.
+
+        Raises:
+            RequestError: `request.not_found`; `request.state`, it has ended; `request.forbidden`, it is not of `uid`.
+        """
+
+    async def handed(self, job_id: str) -> Sequence[Sealed]:
+        """Give the credentials handed over with a job, oldest first; those that are spent without their secret."""
+
+    async def logins(self, uid: int) -> Sequence[Login]:
+        """Give the credentials a user stored, by name; those that are spent without their secret."""
+
+    async def store_login(self, uid: int, name: str, sealed: Sealed, now: datetime, *, limit: int) -> int:
+        """Store a user's credential, in place of the one of that name; give how many deliveries go on that waited.
+
+        Raises:
+            RequestError: `request.limit`, they have `limit` others already.
+        """
+
+    async def remove_login(self, uid: int, name: str, now: datetime) -> bool:
+        """Remove a user's credential; give whether there was one."""
+
+    async def spend(self, number: int, now: datetime) -> None:
+        """Forget the secret of the credential of this number: the registry refused it. Idempotent."""
 
     async def pause_registry(self, registry: str, now: datetime, *, by: int) -> Sequence[int]:
         """Claim nothing more that goes to `host[:port]`; give the ids of the deliveries that run. Idempotent."""
@@ -385,7 +469,10 @@ class JobStore(Protocol):
         """Give the registries that are paused, and since when."""
 
     async def expire(self, now: datetime) -> int:
-        """Fail the deliveries that wait past their job's deadline; give how many. Paused ones wait on."""
+        """Fail deliveries that wait past their job's deadline, and spend credentials past theirs; give how many.
+
+        Paused deliveries wait on.
+        """
 
     async def prune(self, now: datetime, retention: Retention) -> Pruned:
         """Take away a bounded number of jobs and events whose time is over, and what only they needed."""

@@ -33,6 +33,8 @@ class Policy:
 
 
 _NEVER_REACHED = frozenset({Code.REGISTRY_UNRESOLVED, Code.REGISTRY_UNREACHABLE})
+_OF_OURS = frozenset({Code.REGISTRY_HELPER_TIMEOUT, Code.REGISTRY_HELPER_FAILED})
+"""What fails at our end: a helper that is broken does not come right by waiting, one that lacked the network does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,11 @@ def decide(
         rng: gives numbers in [0, 1).
     """
     failure = Failure(code=str(error.code), message=str(error), retryable=error.retryable)
-    if not error.retryable or (error.code in _NEVER_REACHED and not met and attempt >= policy.attempts):
+    few = error.code in _OF_OURS or (error.code in _NEVER_REACHED and not met)
+    if not error.retryable or (few and attempt >= policy.attempts):
         return GiveUp(failure)
+    if error.code is Code.REGISTRY_NEEDS_CREDENTIAL and error.retry_after is None:
+        return Hold(deadline, failure)  # time brings none; whoever does wakes it
     left = (deadline - now).total_seconds()
     backoff = min(policy.pause * 2.0 ** min(attempt - 1, 30), policy.pause_max) * rng()
     seconds = max(error.retry_after or 0.0, min(backoff, left / 2))

@@ -63,3 +63,32 @@ def test_what_is_denied_is_denied_though_it_is_allowed_as_well() -> None:
 
     assert allowed(policy, "registry.example.com/open/app:1")
     assert not allowed(policy, "registry.example.com/secret/app:1")
+
+
+def reaches(policy: Policy, registry: str) -> bool:
+    try:
+        policy.check_registry(registry)
+    except RequestError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("allow", "deny", "registry", "may"),
+    [
+        (("*",), (), "registry.example.com:5000", True),
+        (("registry.example.com/team/*",), (), "registry.example.com", True),
+        (("registry.example.com/team/*",), (), "registry.example.com:5000", False),
+        (("*",), ("registry.example.com",), "registry.example.com", False),
+        (("*",), ("registry.example.com/secret/*",), "registry.example.com", True),
+        (("*",), ("*/secret/*",), "registry.example.com", True),
+        ((), (), "registry.example.com", False),
+        (("*",), (), "169.254.169.254", False),
+        (("*", "169.254.169.254"), (), "169.254.169.254", True),
+        (("[2001:db8::1]:5000/*",), (), "[2001:db8::1]:5000", True),
+    ],
+)
+def test_a_registry_may_be_logged_in_to_where_something_of_it_is_a_destination(
+    allow: tuple[str, ...], deny: tuple[str, ...], registry: str, *, may: bool
+) -> None:
+    assert reaches(Policy(allow=allow, deny=deny), registry) is may

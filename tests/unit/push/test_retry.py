@@ -54,7 +54,10 @@ def test_what_will_not_pass_is_not_tried_again(code: Code) -> None:
     assert decision.failure.code == code
 
 
-@pytest.mark.parametrize("code", sorted(code for code in Code if code.retryable))
+OF_OURS = {Code.REGISTRY_HELPER_TIMEOUT, Code.REGISTRY_HELPER_FAILED}
+
+
+@pytest.mark.parametrize("code", sorted(code for code in Code if code.retryable and code not in OF_OURS))
 def test_what_may_pass_is_tried_until_the_deadline(code: Code) -> None:
     assert isinstance(after(code, attempt=1000), Hold)
 
@@ -66,6 +69,27 @@ def test_a_registry_that_was_never_reached_is_tried_a_few_times(code: Code) -> N
     assert isinstance(decision, GiveUp)
     assert decision.failure.code == code
     assert isinstance(after(Code.REGISTRY_UNAVAILABLE, attempt=4, met=False), Hold), "it was reached: it answered"
+
+
+@pytest.mark.parametrize("code", sorted(OF_OURS))
+def test_a_helper_that_fails_is_asked_a_few_times(code: Code) -> None:
+    assert isinstance(after(code, attempt=3), Hold)
+    decision = after(code, attempt=4)
+    assert isinstance(decision, GiveUp)
+    assert decision.failure.code == code
+
+
+def test_for_a_credential_a_delivery_waits_until_its_deadline_because_only_a_person_brings_one() -> None:
+    deadline = NOW + timedelta(hours=3)
+    for attempt in (1, 50):
+        decision = after(Code.REGISTRY_NEEDS_CREDENTIAL, attempt=attempt, deadline=deadline)
+        assert isinstance(decision, Hold)
+        assert decision.until == deadline
+        assert decision.failure.code == Code.REGISTRY_NEEDS_CREDENTIAL
+
+
+def test_the_daemons_own_credential_is_looked_for_again_sooner() -> None:
+    assert held_for(after(Code.REGISTRY_NEEDS_CREDENTIAL, retry_after=300)) == 300
 
 
 def test_the_time_that_is_left_is_used() -> None:
