@@ -76,20 +76,33 @@ make_environment() {
     touch "$1/complete"
 }
 
-# find_docker_registry DIRECTORY: set `docker_registry` to Debian's registry, the one installed or one unpacked there.
+# unpack_package DIRECTORY PACKAGE: put the files of a Debian package there, and nowhere else.
 #
-# Unpacked, not installed: installing the package starts a service on port 5000, and has one started at each boot.
+# Unpacked, not installed: installing the package of a service starts it, and has it started at each boot.
+unpack_package() {
+    printf "unpacking Debian's %s\n" "$2"
+    mkdir -p "$1"
+    # Without package lists, as in a fresh container, there is nothing to download from until they are fetched.
+    (cd "$1" && apt-get -qq download "$2") 2>/dev/null || {
+        apt_update "$2"
+        (cd "$1" && twice apt-get -qq download "$2")
+    }
+    dpkg-deb --extract "$1/$2"_*.deb "$1"
+    rm -f -- "$1/$2"_*.deb
+}
+
+# find_docker_registry DIRECTORY: set `docker_registry` to Debian's registry, the one installed or one unpacked there.
 find_docker_registry() {
     docker_registry=$(command -v docker-registry) && return
     docker_registry=$1/usr/bin/docker-registry
-    [ ! -x "$docker_registry" ] || return 0
-    printf "unpacking Debian's docker-registry\n"
-    mkdir -p "$1"
-    # Without package lists, as in a fresh container, there is nothing to download from until they are fetched.
-    (cd "$1" && apt-get -qq download docker-registry) 2>/dev/null || {
-        apt_update docker-registry
-        (cd "$1" && twice apt-get -qq download docker-registry)
-    }
-    dpkg-deb --extract "$1"/docker-registry_*.deb "$1"
-    rm -f -- "$1"/docker-registry_*.deb
+    [ -x "$docker_registry" ] || unpack_package "$1" docker-registry
+}
+
+# find_nginx DIRECTORY: set `nginx` to the nginx that is installed, or to one unpacked there.
+find_nginx() {
+    nginx=$(command -v nginx) && return
+    nginx=$1/usr/sbin/nginx
+    [ -x "$nginx" ] || unpack_package "$1" nginx
+    # It stands on libraries that nearly everything stands on, but an image of Debian without anything may lack them.
+    "$nginx" -v 2>/dev/null || install_packages libcrypt1 libpcre2-8-0 libssl3 zlib1g
 }

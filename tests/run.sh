@@ -55,6 +55,7 @@ prepare() {
     make_environment "$environment" tests/requirements.lock
 
     find_docker_registry "$cache/docker-registry"
+    find_nginx "$cache/nginx"
     if command -v go >/dev/null; then
         go_install registry "$distribution" github.com/distribution/distribution/v3/cmd/registry
         go_install crane "$crane" github.com/google/go-containerregistry/cmd/crane
@@ -76,6 +77,7 @@ export PATH=$environment/bin:$registry_directory:$PATH
 # Not installed: the environment is shared by all checkouts, the code is this one's. Processes under test inherit it.
 export PYTHONPATH=$PWD
 export PUSHD_TEST_REQUIRE=1
+export PUSHD_TEST_NGINX=$nginx
 [ ! -x "$cache/bin/registry" ] || export PUSHD_TEST_REGISTRY3=$cache/bin/registry
 [ ! -x "$cache/bin/crane" ] || export PUSHD_TEST_CRANE=$cache/bin/crane
 

@@ -74,7 +74,7 @@ def load(overrides: Overrides, environ: Mapping[str, str], read_text: Callable[[
         daemon=Daemon(**{**written, "socket": socket, "state_dir": state_dir}),
         limits=Limits(**tables.get("limits", {})),
         timeouts=Timeouts(**tables.get("timeouts", {})),
-        credentials=_credentials(default.docker_config, tables.get("credentials", {})),
+        credentials=_credentials(tables.get("credentials", {})),
         tls=Tls(**tables.get("tls", {})),
         proxy=Proxy(**tables.get("proxy", {})),
         access=Access(**tables.get("access", {})),
@@ -88,9 +88,9 @@ def load(overrides: Overrides, environ: Mapping[str, str], read_text: Callable[[
     )
 
 
-def _credentials(docker_config: Path | None, written: Mapping[str, Any]) -> Credentials:
+def _credentials(written: Mapping[str, Any]) -> Credentials:
     grants = tuple(Grant(**values) for values in written.get("grants", ()))
-    return Credentials(**{"docker_config": docker_config, **written, "grants": grants})
+    return Credentials(**{**written, "grants": grants})
 
 
 def _content(file: Path, read_text: Callable[[Path], str], *, required: bool) -> str | None:

@@ -18,13 +18,11 @@ class Places:
         file: the configuration file.
         socket: the unix socket.
         state_dir: the directory of the database.
-        docker_config: Docker's `config.json` of whoever runs the daemon.
     """
 
     file: Path | None
     socket: Path | None
     state_dir: Path | None
-    docker_config: Path | None
 
 
 def places(environ: Mapping[str, str], *, uid: int) -> Places:
@@ -36,7 +34,6 @@ def places(environ: Mapping[str, str], *, uid: int) -> Places:
     """
     runtime, state = _first(environ, "RUNTIME_DIRECTORY"), _first(environ, "STATE_DIRECTORY")
     home = _absolute(environ, "HOME")
-    docker = _absolute(environ, "DOCKER_CONFIG") or _below(home, ".docker")
     if uid == 0 or (state is not None and state.is_relative_to("/var/lib")):
         config: Path | None = Path("/etc/pushd")
         runtime = runtime or Path("/run/pushd")
@@ -49,7 +46,6 @@ def places(environ: Mapping[str, str], *, uid: int) -> Places:
         file=_below(config, "pushd.toml"),
         socket=_below(runtime, "pushd.sock"),
         state_dir=state,
-        docker_config=_below(docker, "config.json"),
     )
 
 

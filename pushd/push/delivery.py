@@ -75,7 +75,7 @@ class Deliverer:
         try:
             return await _Delivery(self, claim, stop, reference, image, registry).run()
         except RegistryError as error:
-            if error.code is not Code.REGISTRY_UNAUTHORIZED or not _expired(registry, claim, datetime.now(UTC)):
+            if error.code is not Code.REGISTRY_UNAUTHORIZED or not await _expired(registry, claim, datetime.now(UTC)):
                 raise
             raise await self._needs_another(claim, reference, registry, error) from error
 
@@ -265,15 +265,25 @@ class _Delivery:
         self.deliverer.means.emit(Event(kind, datetime.now(UTC), claim.job_id, claim.delivery_id, fields))
 
 
-def _expired(registry: Registry, claim: Claim, now: datetime) -> bool:
-    """Whether a credential that was refused has expired, and was not wrong from the beginning.
+async def _expired(registry: Registry, claim: Claim, now: datetime) -> bool:
+    """Whether a credential that was refused has expired, and was not wrong from the beginning, nor short of a right.
 
     It was taken before; or, where this life of the daemon cannot know, it has been waiting for longer than it takes to
-    notice a password that was mistyped.
+    notice a password that was mistyped. And it is refused everywhere: some registries answer 401 where a right is
+    missing (Harbor does).
+
+    Raises:
+        RegistryError: the registry did not say, and may later.
     """
-    if registry.accepted:
-        return True
-    return registry.borrowed and claim.handed_at is not None and now - claim.handed_at > _MISTYPED
+    waited = registry.borrowed and claim.handed_at is not None and now - claim.handed_at > _MISTYPED
+    if not (registry.accepted or waited):
+        return False
+    try:
+        return await registry.verify() is False
+    except RegistryError as error:
+        if error.retryable:
+            raise
+        return False
 
 
 def _mismatch(reference: Reference, digest: Digest, detail: str) -> RegistryError:

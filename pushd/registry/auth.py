@@ -48,11 +48,13 @@ class Authorizer:
     Attributes:
         credential: the one in use now.
         accepted: whether the registry, or its token service, ever took it.
+        refused: whether what either said of it last was no.
     """
 
     def __init__(self, way: Way, credential: Credential | None, renew: Renew | None = None) -> None:
         self.credential = credential
         self.accepted = False
+        self.refused = False
         self._way = way
         self._renew = renew
         self._renewing = anyio.Lock()
@@ -102,10 +104,16 @@ class Authorizer:
             del self._tokens[scopes]
         return await self.header(scopes) != used
 
-    def pleased(self, scopes: Scopes) -> None:
-        """A request with our header was answered with anything but a 401."""
-        self.accepted = self.credential is not None
-        self._doubted.discard(scopes)
+    def heard(self, scopes: Scopes, *, pleased: bool) -> None:
+        """Note how a request with our header was answered in the end: with a 401, or with anything else."""
+        self.refused = not pleased
+        if pleased:
+            self.accepted = self.credential is not None
+            self._doubted.discard(scopes)
+
+    def forget(self, scopes: Scopes) -> None:
+        """Ask for a new token the next time."""
+        self._tokens.pop(scopes, None)
 
     def _usable(self, challenge: Challenge) -> bool:
         """Whether we have what a challenge asks for. A token may also be asked for by nobody."""
@@ -147,11 +155,12 @@ class Authorizer:
         try:
             token = await fetch_token(self._way, challenge, scopes, credential)
         except RegistryError as error:
-            if error.code is not Code.REGISTRY_UNAUTHORIZED or not await self._renewed(credential):
+            self.refused = error.code is Code.REGISTRY_UNAUTHORIZED
+            if not self.refused or not await self._renewed(credential):
                 raise
             credential = self.credential
             token = await fetch_token(self._way, challenge, scopes, credential)
-        self.accepted = self.accepted or credential is not None
+        self.accepted, self.refused = self.accepted or credential is not None, False
         if token.identity_token and credential is not None and credential is self.credential:
             self.credential = replace(credential, identity_token=token.identity_token)
         return token

@@ -16,7 +16,6 @@ from pushd.oci.scope import to_push
 from pushd.oci.upload import Cancel, Head, Mount, Open, Patch, Put, Single, Status, Stream
 from pushd.registry.auth import Authorizer
 from pushd.registry.diagnosis import diagnose
-from pushd.registry.endpoint import origin
 from pushd.registry.replies import to_reply
 from pushd.registry.way import Way
 
@@ -66,17 +65,26 @@ class RegistryClient:
         settings: how it is spoken to.
         credential: ours for it, or None to go unnamed.
         wire: the HTTP below.
+        borrowed: whether the credential is a submitter's, and not the daemon's.
         renew: looks the credential up anew when the registry has refused it; None when there is nowhere to look.
     """
 
     def __init__(
-        self, name: str, settings: Settings, credential: Credential | None, wire: Wire, *, renew: Renew | None = None
+        self,
+        name: str,
+        settings: Settings,
+        credential: Credential | None,
+        wire: Wire,
+        *,
+        borrowed: bool = False,
+        renew: Renew | None = None,
     ) -> None:
         self._name = name
         self._settings = settings
         self._way = Way(name, settings, wire)
         self._base = self._way.base
         self._credential = credential
+        self._borrowed = borrowed
         self._authorizer = Authorizer(self._way, credential, renew)
 
     @property
@@ -90,6 +98,16 @@ class RegistryClient:
         return ANONYMOUS if self._credential is None else self._credential.name
 
     @property
+    def borrowed(self) -> bool:
+        """Whether the credential is a submitter's own."""
+        return self._borrowed
+
+    @property
+    def refused(self) -> bool:
+        """Whether the last word of the registry, or of its token service, on the credential was no."""
+        return self._authorizer.refused
+
+    @property
     def accepted(self) -> bool:
         """Whether the registry, or its token service, ever took the credential in this life of the daemon."""
         return self._authorizer.accepted
@@ -101,7 +119,7 @@ class RegistryClient:
 
     async def diagnose(self, repository: str | None) -> Sequence[Check]:
         """Try how it is spoken to; with a repository, whether one may push there, and in which forms of upload."""
-        return await diagnose(self, base=self._base, trust=self._way.trust, repository=repository)
+        return await diagnose(self, way=self._way, repository=repository)
 
     async def ping(self) -> Answer:
         """Ask whether the API is there (spec end-1), as nobody; give the answer, whatever its status.
@@ -118,6 +136,7 @@ class RegistryClient:
             RegistryError: no answer came, or one that tells nothing.
         """
         call = _Call("GET", f"{self._base}/v2/", {}, ())
+        self._authorizer.forget(())  # a token that is still good says nothing of what it was got with
         answer = await self._exchange("", call, None, None)
         if answer.status == 200:  # noqa: PLR2004 (spec end-1)
             return None
@@ -224,10 +243,6 @@ class RegistryClient:
 
     async def _send(self, repository: str, call: _Call, body: Body | bytes | None = None) -> Answer:
         """Send, authorised as the registry asks for; a 401 to a body that is gone is the caller's to recover."""
-        if self._base.startswith("https:") and origin(call.url)[0] == "http":
-            detail = "the registry named an http address for the upload, though it is spoken to over https"
-            hint = "tell the registry its external address, or let the proxy before it send X-Forwarded-Proto"
-            raise RegistryError(Code.REGISTRY_MALFORMED, f"{self._name}/{repository}", detail, hint=hint)
         authorization = await self._authorizer.header(call.scopes)
         answer = await self._exchange(repository, call, body, authorization)
         for _ in range(_REFUSALS_MAX):
@@ -239,8 +254,8 @@ class RegistryClient:
                 break
             authorization = await self._authorizer.header(call.scopes)
             answer = await self._exchange(repository, call, body, authorization)
-        if answer.status != 401 and authorization is not None and self._way.ours(answer.url):  # noqa: PLR2004 (likewise)
-            self._authorizer.pleased(call.scopes)
+        if authorization is not None and self._way.ours(answer.url):
+            self._authorizer.heard(call.scopes, pleased=answer.status != 401)  # noqa: PLR2004 (unauthorised)
         return answer
 
     def _reply(self, answer: Answer) -> Reply:
@@ -252,7 +267,7 @@ class RegistryClient:
         url = call.url
         for _ in range(_REDIRECTS_MAX + 1):
             headers = dict(call.headers)
-            if authorization is not None and self._way.ours(url):
+            if authorization is not None and self._way.authorised(url):
                 # Never to another host: a Location or redirect may lead to a storage that is nobody's business.
                 headers["Authorization"] = authorization
             answer = await self._way.exchange(
@@ -265,8 +280,6 @@ class RegistryClient:
             )
             followed = to_reply(answer).location
             if followed is None or not _followed(answer.status, call.method, body):
-                break
-            if url.startswith("https:") and not followed.startswith("https:"):
                 break
             url = followed
         return answer

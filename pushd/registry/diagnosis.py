@@ -13,14 +13,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
-from pushd.errors import RegistryError
+from pushd.errors import Code, RegistryError
 from pushd.oci.digest import Digest
 from pushd.oci.reply import refusal
 from pushd.oci.upload import Cancel, Open, Patch, Single, Stream
+from pushd.registry.faults import tls_fault
+from pushd.registry.tls import subject_names
 from pushd.work import Check
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from pushd.oci.reply import Reply
     from pushd.oci.upload import Request
+    from pushd.registry.way import Way
     from pushd.registry.wire import Answer, Body
 
 _PATIENCE: Final = 10.0
@@ -36,6 +38,8 @@ _SKEW: Final = 60.0
 """Seconds two clocks may differ: tokens and certificates live for minutes at least."""
 _EXPIRING: Final = 14
 """Days before the end of a certificate in which it is worth a word."""
+_NAMES: Final = 5
+"""Names of a certificate that are told."""
 _WORD: Final = b"pushd\n"
 _OPENED: Final = 202
 _OK: Final = frozenset({200, 401})
@@ -60,26 +64,24 @@ class Spoken(Protocol):
         """Send one request of an upload session."""
 
 
-async def diagnose(
-    client: Spoken, *, base: str, trust: Callable[[], ssl.SSLContext | None], repository: str | None
-) -> Sequence[Check]:
+async def diagnose(client: Spoken, *, way: Way, repository: str | None) -> Sequence[Check]:
     """Try how a registry is spoken to.
 
     Args:
         client: of the registry.
-        base: its base URL.
-        trust: gives its TLS context, or None for the system's.
+        way: to it.
         repository: where the right to push, and the forms of upload, are tried; None tries neither.
 
     Returns:
         What was tried, in order, up to what makes everything after it pointless.
     """
     checks = [Check(check="credential", ok=True, detail=f"{client.credential} is used")]
-    for step in (partial(_resolve, base), partial(_connect, base), partial(_tls, base, trust)):
+    door = _Door(way)
+    for step in (door.resolve, door.connect, door.tls):
         checks.append(await step())
         if checks[-1].ok is False:
             return checks
-    checks += await _api(client, base)
+    checks += await _api(client, way.base)
     if checks[-1].ok is False:
         return checks
     if repository is None:
@@ -88,54 +90,111 @@ async def diagnose(
     return [*checks, *await _Uploads(client, repository).checks()]
 
 
-async def _resolve(base: str) -> Check:
-    host, port = _place(base)
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, TimeoutError, UnicodeError) as error:
-        return Check(check="resolve", ok=False, detail=f"{host} does not resolve{_why(error)}", hint=_NETWORK)
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    return Check(check="resolve", ok=True, detail=f"{host} is {', '.join(addresses[:4])}")
+class _Door:
+    """What is knocked at to reach a registry: it itself, or the proxy before it.
 
+    Args:
+        way: to the registry.
+    """
 
-async def _connect(base: str) -> Check:
-    host, port = _place(base)
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            _, writer = await asyncio.open_connection(host, port)
-    except (OSError, TimeoutError) as error:
-        return Check(check="connect", ok=False, detail=f"no connection to port {port}{_why(error)}", hint=_NETWORK)
-    writer.close()
-    return Check(check="connect", ok=True, detail=f"port {port} is open")
+    def __init__(self, way: Way) -> None:
+        self._way = way
+        self._proxy = way.proxy
+        self._host, self._port = _place(way.base if self._proxy is None else str(self._proxy.url))
+        self._addresses: list[str] = []
 
+    async def resolve(self) -> Check:
+        """Find its addresses, and see whether they may be gone to."""
+        host = self._host
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                found = await asyncio.get_running_loop().getaddrinfo(host, self._port, type=socket.SOCK_STREAM)
+        except (OSError, TimeoutError, UnicodeError) as error:
+            return Check(check="resolve", ok=False, detail=f"{host} does not resolve{_why(error)}", hint=_NETWORK)
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        rule = self._way.rule if self._proxy is None else None
+        self._addresses = [address for address in addresses if rule is None or rule.permits(address)]
+        named = f"{host} is {', '.join(addresses[:4])}"
+        if not self._addresses:
+            hint = "if that is as it should be, list the network in `addresses` of this registry"
+            return Check(check="resolve", ok=False, detail=f"{named}, which is link-local", hint=hint)
+        through = "" if self._proxy is None else f"goes through the proxy {self._proxy.name}, and "
+        return Check(check="resolve", ok=True, detail=f"{through}{named}")
 
-async def _tls(base: str, trust: Callable[[], ssl.SSLContext | None]) -> Check:
-    if base.startswith("http:"):
-        return Check(
-            check="tls", ok=True, detail="is spoken to in plain HTTP, as loopback is and what is configured so"
-        )
-    host, port = _place(base)
-    try:
-        context = trust() or ssl.create_default_context()
-        async with asyncio.timeout(_PATIENCE):
-            _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
-    except ssl.SSLCertVerificationError as error:
-        hint = "for a private authority set `ca` for this registry in the configuration"
-        return Check(
-            check="tls", ok=False, detail=f"its certificate is not trusted ({error.verify_message})", hint=hint
-        )
-    except (OSError, TimeoutError, RegistryError) as error:
+    async def connect(self) -> Check:
+        """Open a connection."""
+        of = "" if self._proxy is None else "the proxy's "
+        try:
+            writer = await self._open()
+        except (OSError, TimeoutError) as error:
+            detail = f"no connection to {of}port {self._port}{_why(error)}"
+            return Check(check="connect", ok=False, detail=detail, hint=_NETWORK)
+        writer.close()
+        return Check(check="connect", ok=True, detail=f"{of}port {self._port} is open")
+
+    async def tls(self) -> Check:
+        """Speak TLS, as requests do."""
+        if self._way.base.startswith("http:"):
+            detail = "is spoken to in plain HTTP, as loopback is and what is configured so"
+            return Check(check="tls", ok=True, detail=detail)
+        if self._proxy is not None:
+            return Check(check="tls", ok=None, detail="is tried with the API, through the proxy")
+        try:
+            writer = await self._open(self._way.trust())
+        except (RegistryError, OSError, TimeoutError) as error:
+            return await self._untrusted(error)
+        found = _certificate(writer.get_extra_info("ssl_object"))
+        _leave(writer)
+        return found
+
+    async def _untrusted(self, error: Exception) -> Check:
+        if isinstance(error, RegistryError):
+            return Check(check="tls", ok=False, detail=error.detail, hint=error.hint)
+        if isinstance(error, ssl.SSLError):
+            code, detail, hint = tls_fault(error, self._way.registry)
+            if code is Code.REGISTRY_TLS_NAME:
+                detail, hint = detail + await self._named(), "use a name that it is for"
+            return Check(check="tls", ok=False, detail=detail, hint=hint)
         hint = "for a registry without TLS set `plain_http` for it in the configuration"
         return Check(check="tls", ok=False, detail=f"no TLS connection{_why(error)}", hint=hint)
-    connection: ssl.SSLObject = writer.get_extra_info("ssl_object")
-    certificate, version = connection.getpeercert() or {}, connection.version()
-    with suppress(OSError):
-        writer.close()
+
+    async def _named(self) -> str:
+        """Say which names the certificate is for. It is asked for once more, by nobody, and trusted in nothing."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        try:
+            writer = await self._open(context)
+        except (OSError, TimeoutError):
+            return ""
+        certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        _leave(writer)
+        names = subject_names(certificate)
+        return f": {', '.join(names[:_NAMES])}{' and more' if len(names) > _NAMES else ''}" if names else ""
+
+    async def _open(self, context: ssl.SSLContext | None = None) -> asyncio.StreamWriter:
+        """Connect to the first of the addresses that takes it."""
+        secure: dict[str, Any] = {} if context is None else {"ssl": context, "server_hostname": self._host}
+        async with asyncio.timeout(_PATIENCE):
+            for address in self._addresses[:-1]:
+                with suppress(OSError):
+                    return (await asyncio.open_connection(address, self._port, **secure))[1]
+            return (await asyncio.open_connection(self._addresses[-1], self._port, **secure))[1]
+
+
+def _certificate(connection: ssl.SSLObject) -> Check:
+    certificate, version = connection.getpeercert(), connection.version()
+    if not certificate:
+        detail = f"{version}, and its certificate is not looked at (`insecure_skip_verify`)"
+        return Check(check="tls", ok=None, detail=detail, hint="name its authority as `ca` instead")
     days = int((ssl.cert_time_to_seconds(str(certificate["notAfter"])) - datetime.now(UTC).timestamp()) // 86_400)
     detail = f"{version}, and its certificate is good for {days} days"
     hint = "have it renewed" if days < _EXPIRING else ""
     return Check(check="tls", ok=None if hint else True, detail=detail, hint=hint)
+
+
+def _leave(writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        writer.close()
 
 
 async def _api(client: Spoken, base: str) -> Sequence[Check]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pushd.oci.upload import Limits
+from pushd.registry.addresses import Network  # noqa: TC001
+from pushd.registry.tls import Tls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +33,14 @@ class Settings:
 
     Attributes:
         plain_http: True or False where the configuration says so; None follows the rule in `endpoint`.
-        ca: path of a PEM file with certificate authorities to trust beside the system's, or None.
+        tls: what is configured for its own host.
+        addresses: networks in which what it leads to may lie, though that is nearer than it is itself.
+        credential_hosts: other `host[:port]` that our authorisation goes to when it leads there.
         limits: how uploads to it are done.
     """
 
     plain_http: bool | None = None
-    ca: str | None = None
+    tls: Tls = field(default_factory=Tls)
+    addresses: tuple[Network, ...] = ()
+    credential_hosts: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)

@@ -18,6 +18,7 @@ from pushd.errors import Code, RegistryError
 from pushd.oci.reply import refusal
 from pushd.registry.endpoint import address, is_loopback, origin
 from pushd.registry.replies import to_reply
+from pushd.registry.wire import TooLongError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,9 +78,14 @@ async def fetch_token(way: Way, challenge: Challenge, scopes: Scopes, credential
     wanted = _Wanted(realm, challenge.parameters.get("service", ""), scopes)
     posting = credential is not None and bool(credential.identity_token)
     request = wanted.by_post(credential) if credential is not None and posting else wanted.by_get(credential)
-    answer = await way.exchange(
-        request.method, request.url, headers=request.headers, subject=subject, body=request.body, realm=True
-    )
+    try:
+        answer = await way.exchange(
+            request.method, request.url, headers=request.headers, subject=subject, body=request.body, realm=True
+        )
+    except TooLongError as error:
+        raise RegistryError(
+            Code.REGISTRY_TOKEN_TOO_LONG, subject, "its answer is longer than any token could be", hint=_HINT
+        ) from error
     reply = to_reply(answer)
     if posting and reply.status == 400:  # noqa: PLR2004 (RFC 6749, 5.2: invalid_grant, among others)
         reply = replace(reply, status=401)
@@ -147,7 +153,7 @@ def _may_go(realm: str, base: str, *, open_: bool) -> bool:
 
 def _read(content: bytes, asked_at: float, subject: str) -> Token:
     if len(content) > _SIZE_MAX:
-        detail = f"its answer is longer than {_SIZE_MAX >> 20} MiB"
+        detail = f"its answer is longer than {_SIZE_MAX >> 20} MiB, which no token is"
         raise RegistryError(Code.REGISTRY_TOKEN_TOO_LONG, subject, detail, hint=_HINT)
     try:
         document: Any = msgspec.json.decode(content)

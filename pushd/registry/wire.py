@@ -8,11 +8,8 @@ again on a connection that turned out to be dead.
 from __future__ import annotations
 
 import io
-import os
-import socket
-import ssl
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -20,14 +17,23 @@ import anyio
 
 from pushd import __version__
 from pushd.errors import Code, RegistryError
+from pushd.registry.addresses import literal, nearness
+from pushd.registry.certificates import Certificates
+from pushd.registry.connector import UNDER_WAY, Connector, Trip
 from pushd.registry.endpoint import address
+from pushd.registry.faults import NETWORK, no_url, refused_address, refused_by_proxy, translated
+from pushd.registry.proxies import Proxies
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    import ssl
+    from collections.abc import AsyncIterator, Mapping
     from typing import Protocol
 
+    from aiohttp.abc import AbstractResolver
     from multidict import CIMultiDictProxy
+    from yarl import URL
 
+    from pushd.registry.addresses import Rule
     from pushd.registry.settings import Timeouts
 
     class Body(Protocol):
@@ -44,18 +50,30 @@ if TYPE_CHECKING:
 _READ_MAX = 4 << 20
 """Bytes of a reply that are read at most: what registries must accept as a manifest is also the longest thing asked
 of them."""
+_PROXY_AUTHENTICATION = 407
+"""Of plain HTTP a proxy answers with its own answers; only this one no registry gives (RFC 9110, 15.5.8)."""
 _SLICE = 256 << 10
 """Bytes of a body after which the registry must have shown that it still takes them."""
 
 
+class TooLongError(RegistryError):
+    """An answer is longer than anything that was asked for could be: `registry.malformed`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP response, read."""
+    """An HTTP response, read.
+
+    Attributes:
+        url: that was asked.
+        address: the address that answered; None through a proxy, where it is the proxy's affair.
+    """
 
     status: int
-    headers: CIMultiDictProxy[str]
-    content: bytes
-    url: str
+    headers: CIMultiDictProxy[str] = field(repr=False)
+    content: bytes = field(repr=False)
+    url: str = field(repr=False)
+    address: str | None = None
 
 
 class Wire:
@@ -63,13 +81,24 @@ class Wire:
 
     Args:
         timeouts: see `Timeouts`.
+        proxies: what requests go through.
+        certificates: what TLS is spoken with; None trusts whom the system trusts.
+        resolver: of names; None for the system's.
     """
 
-    def __init__(self, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        timeouts: Timeouts,
+        *,
+        proxies: Proxies | None = None,
+        certificates: Certificates | None = None,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        self.proxies = proxies or Proxies()
+        self.certificates = certificates or Certificates()
         self._timeouts = timeouts
         self._session = aiohttp.ClientSession(
-            # limit=0: how much runs at once is decided where it is known what runs, not in a queue nobody sees.
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30),
+            connector=Connector(trust=self.certificates.system, resolver=resolver),
             # connect, not sock_connect: that one does not cover a resolver that never answers.
             timeout=aiohttp.ClientTimeout(total=None, connect=timeouts.connect),
             # Content is hashed and error bodies are read as they are sent, so nobody is to pack them on the way.
@@ -91,6 +120,7 @@ class Wire:
         subject: str,
         body: Body | bytes | None = None,
         trust: ssl.SSLContext | None = None,
+        rule: Rule | None = None,
         commits: bool = False,
     ) -> Answer:
         """Send one request and read the answer; redirects are answers.
@@ -102,10 +132,12 @@ class Wire:
             subject: whom and what it is about, for errors.
             body: pulled at most once.
             trust: the TLS context, or None for the system's.
+            rule: for the addresses it may go to, or None for any.
             commits: the answer may take as long as the registry needs to store a blob.
 
         Raises:
-            RegistryError: `registry.unresolved`, `.unreachable`, `.tls`, `.interrupted`, `.stalled`, `.malformed`.
+            RegistryError: `registry.unresolved`, `.unreachable`, `.tls` and its kin, `.proxy`, `.address_refused`,
+                `.interrupted`, `.stalled`, `.malformed`.
             Exception: whatever `body` raised while it was pulled.
         """
         timeouts = self._timeouts
@@ -119,32 +151,54 @@ class Wire:
             headers = {**headers, "Content-Length": str(body.length)}
         target = address(url)
         if target is None:
-            detail = "the registry named an address that is no URL"
-            raise RegistryError(Code.REGISTRY_MALFORMED, subject, detail, hint=_HINTS[Code.REGISTRY_MALFORMED])
+            raise no_url(subject)
+        trip = self._trip(target, rule, subject)
+        under_way = UNDER_WAY.set(trip)
+        broken: Exception | None = None
         try:
             with scope:
                 async with self._session.request(
-                    method,
-                    target,
-                    data=data,
-                    headers=headers,
-                    allow_redirects=False,
-                    ssl=trust if trust is not None else True,
+                    method, target, data=data, allow_redirects=False, **self._how(target, trip, headers, trust)
                 ) as response:
                     content = await _read(response, method, subject)
-                    return Answer(response.status, response.headers, content, url)
+                    if response.status == _PROXY_AUTHENTICATION and trip.proxy is not None:
+                        raise refused_by_proxy(subject, trip.proxy, response.status)
+                    where = trip.address if trip.proxy is None else None
+                    return Answer(response.status, response.headers, content, url, where)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            if paced is not None and paced.error is not None:
-                raise paced.error from None
-            raise _translate(error, subject) from error
+            broken = (paced and paced.error) or translated(error, subject, trip)
         finally:
+            UNDER_WAY.reset(under_way)
             if paced is not None:
                 await paced.close()
+        if broken is not None:
+            raise broken  # out here, where it does not carry the library's error, which quotes the URL
         if paced is not None and not paced.finished:
             detail = f"the registry took less than {_SLICE >> 10} KiB in {timeouts.stall:g} s"
         else:
             detail = f"the registry did not answer within {patience if paced is None else timeouts.commit:g} s"
-        raise RegistryError(Code.REGISTRY_STALLED, subject, detail, hint=_NETWORK)
+        raise RegistryError(Code.REGISTRY_STALLED, subject, detail, hint=NETWORK)
+
+    def _trip(self, target: URL, rule: Rule | None, subject: str) -> Trip:
+        """Say where a request goes. An address in the URL is judged here where a proxy is to go there for us."""
+        trip = Trip(target.host_port_subcomponent or "", self.proxies.for_url(target), rule)
+        written = None if trip.proxy is None else literal(target.raw_host or "")
+        if written is not None and rule is not None and not rule.permits(written):
+            raise refused_address(subject, replace(trip, refused=nearness(written)))
+        return trip
+
+    def _how(self, target: URL, trip: Trip, headers: Mapping[str, str], trust: ssl.SSLContext | None) -> dict[str, Any]:
+        """Give the library's arguments that say with what and through what a request goes."""
+        secure = target.scheme == "https"
+        # One context for all that needs none: it is a part of what a connection is found by in the pool.
+        how: dict[str, Any] = {"headers": headers, "ssl": (trust or self.certificates.system()) if secure else True}
+        if trip.proxy is not None:
+            how["proxy"] = trip.proxy.url
+            if trip.proxy.authorization is not None:
+                own = {"Proxy-Authorization": trip.proxy.authorization}
+                # Within the tunnel nobody is to see it; without one there is no other request to put it on.
+                how |= {"proxy_headers": own} if secure else {"headers": {**headers, **own}}
+        return how
 
 
 class _Paced:
@@ -205,9 +259,6 @@ class _Paced:
             await self._pieces.aclose()
 
 
-_NETWORK = "check the registry and the network on the way to it"
-
-
 async def _read(response: aiohttp.ClientResponse, method: str, subject: str) -> bytes:
     if method == "HEAD":
         return b""
@@ -215,67 +266,7 @@ async def _read(response: aiohttp.ClientResponse, method: str, subject: str) -> 
     async for piece in response.content.iter_chunked(64 << 10):
         content += piece
         if len(content) > _READ_MAX:
-            raise RegistryError(
+            raise TooLongError(
                 Code.REGISTRY_MALFORMED, subject, f"the registry's answer is longer than {_READ_MAX >> 20} MiB"
             )
     return bytes(content)
-
-
-_TRANSLATIONS: tuple[tuple[tuple[type[BaseException], ...], Code, str], ...] = (
-    ((aiohttp.ClientConnectorDNSError,), Code.REGISTRY_UNRESOLVED, "its name does not resolve"),
-    (
-        (aiohttp.ClientSSLError, aiohttp.ClientConnectorCertificateError, ssl.SSLError),
-        Code.REGISTRY_TLS,
-        "no trusted TLS connection",
-    ),
-    ((aiohttp.ConnectionTimeoutError,), Code.REGISTRY_UNREACHABLE, "no connection in time"),
-    ((aiohttp.ClientConnectorError,), Code.REGISTRY_UNREACHABLE, "no connection"),
-    ((aiohttp.ClientResponseError,), Code.REGISTRY_MALFORMED, "the answer is not HTTP as a registry speaks it"),
-)
-_HINTS = {
-    Code.REGISTRY_UNRESOLVED: "check the name in the reference, and the resolver",
-    Code.REGISTRY_UNREACHABLE: _NETWORK,
-    Code.REGISTRY_TLS: "for a private authority set `ca` for this registry, for a registry without TLS `plain_http`",
-    Code.REGISTRY_MALFORMED: "check that this address is a registry, and whether it speaks TLS (`plain_http`)",
-}
-
-
-def _translate(error: BaseException, subject: str) -> RegistryError:
-    for kinds, code, detail in _TRANSLATIONS:
-        if isinstance(error, kinds):
-            return RegistryError(code, subject, f"{detail}{_reason(error)}", hint=_HINTS[code])
-    return RegistryError(Code.REGISTRY_INTERRUPTED, subject, f"the connection broke{_reason(error)}")
-
-
-def _reason(error: BaseException) -> str:
-    """Say why in the system's words, and in none that could carry a URL with a secret in its query."""
-    cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f" ({cause.verify_message})"
-    if isinstance(cause, ssl.SSLError):
-        return f" ({cause.reason or 'handshake failed'})"
-    if isinstance(cause, socket.gaierror):
-        return f" ({cause.strerror})"
-    if isinstance(cause, OSError) and cause.errno:
-        # Not its strerror: there the HTTP library writes what it was about to do, and to which URL.
-        return f" ({os.strerror(cause.errno)})"
-    return ""
-
-
-def trusting(ca: str | None, registry: str) -> Callable[[], ssl.SSLContext | None]:
-    """Give a function that makes, once, the TLS context of a registry with an authority of its own."""
-    context: ssl.SSLContext | None = None
-
-    def make() -> ssl.SSLContext | None:
-        nonlocal context
-        if ca is not None and context is None:
-            trusted = ssl.create_default_context()
-            try:
-                trusted.load_verify_locations(ca)
-            except OSError as error:
-                detail = f"its `ca` {ca} cannot be used{_reason(error)}"
-                raise RegistryError(Code.REGISTRY_TLS, registry, detail, hint="name a PEM file") from error
-            context = trusted
-        return context
-
-    return make

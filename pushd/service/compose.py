@@ -9,14 +9,15 @@ import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import anyio
 
 from pushd import __version__
-from pushd.config import Registry
 from pushd.push.budget import Budget
 from pushd.push.delivery import Deliverer
 from pushd.push.engine import Engine
@@ -25,6 +26,7 @@ from pushd.push.gate import Gates
 from pushd.push.housekeeping import Housekeeping
 from pushd.push.hub import Hub
 from pushd.push.intake import Intake
+from pushd.push.logins import Logins
 from pushd.push.places import Places
 from pushd.push.policy import Policy as Destinations
 from pushd.push.progress import Board
@@ -33,20 +35,20 @@ from pushd.push.run import Means
 from pushd.push.scheduler import Scheduler
 from pushd.push.status import Overview
 from pushd.push.turns import Turns
-from pushd.registry import Registries, Settings, Timeouts, Wire
-from pushd.registry.profiles import PROFILES, profile_for, profile_named
-from pushd.service.access import grants
+from pushd.registry.profiles import PROFILES
 from pushd.service.disk import Gauge
 from pushd.service.memory import give_back
+from pushd.service.outward import make_registries, make_wire
 from pushd.source import open_source
 from pushd.source.spooled import SpooledSource
 from pushd.spool import open_spool
 from pushd.store import open_store
+from pushd.store.moment import utc_now
+from pushd.vault import Keyring, Seal, load_key
 from pushd.work import Retention
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from pushd.config import Config
     from pushd.oci.descriptor import Descriptor
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
 
 _SOURCES = 16
 """Sources on slow disks that are opened at once; quick ones take turns."""
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+"""An environment in which nothing is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class House:
 
     engine: Engine
     spool: Spool
+    logins: Logins
     scheduler: Scheduler
     housekeeping: Housekeeping
     board: Board
@@ -73,15 +78,19 @@ class House:
 
 
 @asynccontextmanager
-async def compose(config: Config, *, emit: Emit, profiles: Sequence[Profile] = PROFILES) -> AsyncIterator[House]:
+async def compose(
+    config: Config, *, emit: Emit, environ: Mapping[str, str] = _NOTHING, profiles: Sequence[Profile] = PROFILES
+) -> AsyncIterator[House]:
     """Build everything, and take it down in the opposite order.
 
     Args:
         config: what is configured.
         emit: hears every event.
+        environ: tells the usual places of credentials, and proxies.
         profiles: the kinds of registries there are; tests give them with smaller sizes and shorter pauses.
 
     Raises:
+        DaemonError: `daemon.config`, a proxy in the environment cannot be used.
         StoreError: the state cannot be used.
     """
     async with AsyncExitStack() as stack:
@@ -90,15 +99,11 @@ async def compose(config: Config, *, emit: Emit, profiles: Sequence[Profile] = P
         hub = Hub(emit)
         store = await open_store(config.daemon.state_dir, publish=hub.publish)
         stack.push_async_callback(store.close)
+        keyring = Keyring(store, _seal(config, environ), utc_now)
         threads = stack.enter_context(ThreadPoolExecutor((os.cpu_count() or 1) + 2, "blobs"))
-        wire = Wire(_timeouts(config))
+        wire = make_wire(config, environ)
         stack.push_async_callback(wire.close)
-        registries = Registries(
-            wire,
-            settings=partial(_settings, config, profiles),
-            docker_config=config.credentials.docker_config,
-            grants=grants(config),
-        )
+        registries = make_registries(config, environ, wire, keyring, profiles=profiles, emit=emit)
         places = Places(
             large=limits.uploads_per_registry,
             small=limits.small_uploads_per_registry,
@@ -160,6 +165,7 @@ async def compose(config: Config, *, emit: Emit, profiles: Sequence[Profile] = P
                 open_spooled=open_spooled,
                 spool=spool,
                 registries=registries,
+                keyring=keyring,
                 gates=gates,
                 policy=destinations,
                 budget=budget,
@@ -169,6 +175,7 @@ async def compose(config: Config, *, emit: Emit, profiles: Sequence[Profile] = P
             ),
             scheduler=scheduler,
             registries=registries,
+            keyring=keyring,
             gates=gates,
             policy=destinations,
             board=board,
@@ -188,40 +195,36 @@ async def compose(config: Config, *, emit: Emit, profiles: Sequence[Profile] = P
         housekeeping = Housekeeping(
             store=store,
             spool=spool,
+            registries=registries,
             hub=hub,
             budget=budget,
             emit=emit,
             retention=_retention(config),
             give_back=give_back,
         )
-        yield House(engine, spool, scheduler, housekeeping, board, store)
+        logins = Logins(
+            keyring=keyring,
+            registries=registries,
+            gates=gates,
+            policy=destinations,
+            scheduler=scheduler,
+            ttl=config.credentials.login_ttl,
+        )
+        yield House(engine, spool, logins, scheduler, housekeeping, board, store)
 
 
 def _open_spooled(directory: Path, entry: str, *, root: Descriptor | None = None) -> SpooledSource:
     return SpooledSource(directory / entry, root)
 
 
+def _seal(config: Config, environ: Mapping[str, str]) -> Seal:
+    handed = environ.get("CREDENTIALS_DIRECTORY", "")
+    return Seal(partial(load_key, config.daemon.state_dir, Path(handed) if handed else None))
+
+
 def _retention(config: Config) -> Retention:
     it = config.retention
     return Retention(job_age=it.jobs, job_count=it.job_count, event_age=it.events, event_count=it.event_count)
-
-
-def _timeouts(config: Config) -> Timeouts:
-    it = config.timeouts
-    return Timeouts(connect=it.connect, stall=it.stall, commit=it.commit, request=it.request)
-
-
-def _settings(config: Config, profiles: Sequence[Profile], name: str) -> Settings:
-    """Give how a registry is spoken to: what is configured for it, over what is known of its kind."""
-    registry = config.registries.get(name, Registry())
-    kind = profile_for(name, profiles) if registry.profile is None else profile_named(registry.profile, profiles)
-    limits = kind.limits
-    if registry.upload is not None:
-        limits = replace(limits, forms=(registry.upload,))
-    if registry.chunk_size is not None:
-        limits = replace(limits, chunk_size=registry.chunk_size, chunk_max=None)
-    ca = None if registry.ca is None else str(registry.ca)
-    return Settings(plain_http=registry.plain_http, ca=ca, limits=limits)
 
 
 def _facts(config: Config) -> dict[str, object]:

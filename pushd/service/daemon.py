@@ -39,10 +39,11 @@ async def serve(config: Config, listeners: Listeners, *, emit: Emit, environ: Ma
     Raises:
         StoreError: the state cannot be used.
     """
-    async with compose(config, emit=emit) as house:
+    async with compose(config, emit=emit, environ=environ) as house:
         app = make_app(
             house.engine,
             house.spool,
+            house.logins,
             emit=emit,
             doors=doors(config, {name: other.getsockname() for name, other in listeners.others.items()}),
             streams_per_user=config.limits.streams_per_user,

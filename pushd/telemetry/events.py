@@ -130,10 +130,31 @@ JOBS_PRUNED = _kind(
     "jobs.pruned", Level.INFO, "{jobs} finished jobs and {events} events are past their time and gone", "jobs", "events"
 )
 
+CREDENTIALS_EXPOSED = _kind(
+    "credentials.exposed", Level.WARNING,
+    "{file} holds secrets and is open to everybody on this machine (mode {mode}): chmod o= it", "file", "mode",
+)  # fmt: skip
+
 REGISTRY_PAUSED = _kind(
     "registry.paused", Level.WARNING, "nothing goes to {registry} until it is resumed", "registry", "by", durable=True
 )
 REGISTRY_RESUMED = _kind("registry.resumed", Level.INFO, "{registry} is served again", "registry", "by", durable=True)
+REGISTRY_INSECURE = _kind(
+    "registry.insecure", Level.WARNING, "the certificate of {registry} is not looked at", "registry"
+)
+
+CREDENTIAL_STORED = _kind(
+    "credential.stored", Level.INFO, "uid {uid} stored the login {name} for {registry}",
+    "uid", "name", "registry", durable=True,
+)  # fmt: skip
+CREDENTIAL_REMOVED = _kind(
+    "credential.removed", Level.INFO, "uid {uid} removed the login {name} for {registry}",
+    "uid", "name", "registry", durable=True,
+)  # fmt: skip
+CREDENTIAL_SPENT = _kind(
+    "credential.spent", Level.WARNING, "a credential of uid {uid} for {registry} {reason}, and is forgotten",
+    "uid", "name", "registry", "reason", durable=True,
+)  # fmt: skip
 
 SPOOL_CREATED = _kind("spool.created", Level.DEBUG, "spool {entry} for uid {uid}", "entry", "uid", "size")
 SPOOL_REMOVED = _kind("spool.removed", Level.DEBUG, "spool {entry} is gone: {reason}", "entry", "uid", "reason")

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -17,10 +18,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.integration.doors import OPEN
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tests.fakes.images import BuiltImage, Layout
+    from tests.integration.doors import Door
 
 START = 15.0
 """Seconds a part may take until it is ready."""
@@ -54,6 +58,7 @@ SKOPEO = Tool("skopeo", "PUSHD_TEST_SKOPEO", required=True)
 CRANE = Tool("crane", "PUSHD_TEST_CRANE")
 DISTRIBUTION_2 = Tool("docker-registry", "PUSHD_TEST_REGISTRY2", required=True)
 DISTRIBUTION_3 = Tool("registry", "PUSHD_TEST_REGISTRY3")
+NGINX = Tool("nginx", "PUSHD_TEST_NGINX", required=True)
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = START, pause: float = 0.02) -> None:
@@ -83,17 +88,24 @@ def run(
 class RealRegistry:
     """One of the distribution project's registries, as a process over a directory.
 
-    Attributes:
+    Args:
         name: which one, for people.
+        program: the path of it.
+        directory: for its configuration, its log and its storage.
+        door: whom it lets in, and whether by TLS.
+
+    Attributes:
+        name: as given.
         storage: where it keeps everything.
         log: what it writes.
     """
 
-    def __init__(self, name: str, program: str, directory: Path) -> None:
+    def __init__(self, name: str, program: str, directory: Path, door: Door = OPEN) -> None:
         self.name = name
         self.storage = directory / "storage"
         self.log = directory / "registry.log"
         self._program = program
+        self._door = door
         self._config = directory / "config.yml"
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -115,7 +127,8 @@ class RealRegistry:
                         "filesystem": {"rootdirectory": str(self.storage)},
                         "delete": {"enabled": True},
                     },
-                    "http": {"addr": self.address, "secret": "for tests"},
+                    "http": {"addr": self.address, "secret": "for tests", "tls": self._door.tls},
+                    "auth": self._door.auth,
                 }
             )
         )
@@ -156,6 +169,11 @@ class RealRegistry:
                     size += Path(directory, "data").stat().st_size
         return size
 
+    def tags(self, repository: str) -> set[str]:
+        """Give the tags of a repository, as the storage has them: whoever may not come in may look."""
+        tags = self.storage / "docker/registry/v2/repositories" / repository / "_manifests/tags"
+        return {path.name for path in tags.iterdir()} if tags.exists() else set()
+
     def _listens(self, offset: int) -> bool:
         assert self._process is not None
         said = self.log.read_bytes()[offset:].decode(errors="replace")
@@ -167,21 +185,32 @@ class RealRegistry:
         return match is not None
 
     def _answers(self) -> bool:
+        if self._door.tls:
+            # Whoever is not to be trusted, or has no certificate, gets no answer; that it takes connections must do.
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 5):
+                return True
+            return False
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
         try:
             connection.request("GET", "/v2/")
-            return connection.getresponse().status == http.HTTPStatus.OK
+            return connection.getresponse().status in (http.HTTPStatus.OK, http.HTTPStatus.UNAUTHORIZED)
         except OSError:
             return False
         finally:
             connection.close()
 
 
-def read_back(reference: str, directory: Path) -> Path:
-    """Copy an image with skopeo, all platforms, into a new layout at `directory`, digests kept; give the layout."""
+def read_back(reference: str, directory: Path, *options: str) -> Path:
+    """Copy an image with skopeo, all platforms, into a new layout at `directory`, digests kept; give the layout.
+
+    Args:
+        reference: of the image.
+        directory: of the new layout.
+        options: of `skopeo copy` for where it comes from, such as `--src-creds`.
+    """
     copied = run(
         SKOPEO.find(),
-        *("--insecure-policy", "copy", "--all", "--preserve-digests", "--src-tls-verify=false"),
+        *("--insecure-policy", "copy", "--all", "--preserve-digests", "--src-tls-verify=false", *options),
         f"docker://{reference}",
         f"oci:{directory}:back",
     )

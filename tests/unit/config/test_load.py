@@ -164,7 +164,7 @@ def test_without_a_file_everything_has_its_default() -> None:
         attempts=5,
     )
     assert config.timeouts == Timeouts()
-    assert config.credentials.docker_config == Path("/root/.docker/config.json")
+    assert config.credentials == Credentials(docker_config=None), "the usual places are no matter of configuration"
     assert (dict(config.registries), config.file) == ({}, None)
 
 

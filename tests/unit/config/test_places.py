@@ -12,7 +12,6 @@ def test_roots_daemon_is_the_systems_even_in_a_session() -> None:
         file=Path("/etc/pushd/pushd.toml"),
         socket=Path("/run/pushd/pushd.sock"),
         state_dir=Path("/var/lib/pushd"),
-        docker_config=Path("/root/.docker/config.json"),
     )
 
 
@@ -23,7 +22,6 @@ def test_a_service_with_a_user_of_its_own_lives_where_systemd_says() -> None:
         file=Path("/etc/pushd/pushd.toml"),
         socket=Path("/run/pushd/pushd.sock"),
         state_dir=Path("/var/lib/pushd"),
-        docker_config=None,
     )
 
 
@@ -36,18 +34,16 @@ def test_a_users_own_daemon_lives_where_xdg_says_by_default() -> None:
         file=Path("/home/ada/.config/pushd/pushd.toml"),
         socket=Path("/run/user/1000/pushd/pushd.sock"),
         state_dir=Path("/home/ada/.local/state/pushd"),
-        docker_config=Path("/home/ada/.docker/config.json"),
     )
 
 
 def test_a_user_may_have_moved_the_xdg_directories() -> None:
-    environ = {**HOME, "XDG_CONFIG_HOME": "/c", "XDG_STATE_HOME": "/s", "DOCKER_CONFIG": "/d"}
+    environ = {**HOME, "XDG_CONFIG_HOME": "/c", "XDG_STATE_HOME": "/s"}
 
     assert places(environ, uid=1000) == Places(
         file=Path("/c/pushd/pushd.toml"),
         socket=Path("/run/user/1000/pushd/pushd.sock"),
         state_dir=Path("/s/pushd"),
-        docker_config=Path("/d/config.json"),
     )
 
 
@@ -66,4 +62,4 @@ def test_a_users_service_lives_where_its_systemd_says() -> None:
 def test_relative_directories_are_ignored_and_what_nobody_tells_is_unknown() -> None:
     environ = {"HOME": "", "XDG_CONFIG_HOME": "c", "XDG_STATE_HOME": "s", "XDG_RUNTIME_DIR": "."}
 
-    assert places(environ, uid=1000) == Places(file=None, socket=None, state_dir=None, docker_config=None)
+    assert places(environ, uid=1000) == Places(file=None, socket=None, state_dir=None)

@@ -18,7 +18,7 @@ from pushd.principal import Principal, Role
 from pushd.work import Handed
 from tests.fakes.behaviour import Basic, Bearer, Behaviour
 from tests.fakes.callers import ROOT
-from tests.fakes.faults import Action
+from tests.fakes.faults import Action, Answer, When
 from tests.fakes.images import ImageSpec, build_layout
 from tests.fakes.tokens import basic
 from tests.fakes.traffic import Kind
@@ -235,6 +235,18 @@ async def test_a_delivery_whose_credential_expired_waits_and_goes_on_when_a_logi
         told = await pushd.house.logins.store("new", *handed(registry, BOB), caller=SUBMITTER)
         assert told["resumed"] == 1
         assert (await pushd.ended(job)).state is JobState.SUCCEEDED
+
+
+async def test_a_right_that_is_missing_ends_the_job_also_where_the_registry_calls_that_unauthorised(
+    house: Builder, registry: FakeRegistry, image: str
+) -> None:
+    registry.behaviour = Behaviour(auth=ALICE)
+    registry.misbehave(Answer(When.ARRIVED, status=401), kind=Kind.OPEN, times=None)
+    async with house.run() as pushd:
+        job = await push(pushd, image, registry, given=handed(registry), caller=SUBMITTER)
+    failure = job.deliveries[0].failure
+    assert failure is not None
+    assert failure.code == Code.REGISTRY_UNAUTHORIZED
 
 
 async def test_somebody_elses_login_does_not_wake_it(house: Builder, registry: FakeRegistry, image: str) -> None:

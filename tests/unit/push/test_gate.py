@@ -142,6 +142,8 @@ class Scripted:
 
     name = "registry.example.com"
     credential = "anonymous"
+    borrowed = False
+    accepted = False
     limits = Limits()
 
     def __init__(self, *answers: Reply | RegistryError) -> None:
@@ -159,6 +161,10 @@ class Scripted:
     async def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> Digest:
         self._fail()
         raise AssertionError
+
+    async def verify(self) -> bool | None:
+        self._fail()
+        return None
 
     async def diagnose(self, repository: str | None) -> Sequence[Check]:
         return [Check(check="api", ok=True, detail=str(repository))]

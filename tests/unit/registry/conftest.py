@@ -7,6 +7,7 @@ import pytest
 
 from pushd.registry import Settings, Timeouts, Wire
 from pushd.registry.client import RegistryClient
+from pushd.registry.tls import Tls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pushd.credentials.credential import Credential
 
 QUICK = Timeouts(connect=1.0, stall=0.4, commit=0.8, request=0.6)
+PLAIN = Tls()
+"""Nothing configured."""
 
 
 class Connect(Protocol):
@@ -25,7 +28,7 @@ class Connect(Protocol):
         credential: Credential | None = None,
         *,
         plain_http: bool | None = None,
-        ca: str | None = None,
+        tls: Tls = PLAIN,
     ) -> RegistryClient:
         """Make it."""
 
@@ -44,9 +47,9 @@ def connect(wire: Wire) -> Connect:
     """Give a function that makes clients."""
 
     def make(
-        address: str, credential: Credential | None = None, *, plain_http: bool | None = None, ca: str | None = None
+        address: str, credential: Credential | None = None, *, plain_http: bool | None = None, tls: Tls = PLAIN
     ) -> RegistryClient:
-        return RegistryClient(address, Settings(plain_http=plain_http, ca=ca), credential, wire)
+        return RegistryClient(address, Settings(plain_http=plain_http, tls=tls), credential, wire)
 
     return make
 

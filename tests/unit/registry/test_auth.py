@@ -464,6 +464,7 @@ async def test_who_waits_is_served_when_the_one_who_asked_is_cancelled(connect: 
         ((200, [], b'{"token":"t","expires_in":-5}'), Code.REGISTRY_TOKEN_LIFE),
         ((200, [], b'{"token":"t","expires_in":-0.5}'), Code.REGISTRY_TOKEN_LIFE),
         ((200, [], b'{"token":"t","expires_in":-1e400}'), Code.REGISTRY_TOKEN_MISSING),
+        ((200, [], b'{"token":"' + b"x" * (2 << 20) + b'"}'), Code.REGISTRY_TOKEN_TOO_LONG),
         ((204, [], b""), Code.REGISTRY_MALFORMED),
         ((302, ["Location: https://sso.example/?back=" + CANARY], b""), Code.REGISTRY_REDIRECTED),
         ((400, [], b""), Code.REGISTRY_REFUSED),
@@ -504,7 +505,7 @@ async def test_an_endless_token_is_not_read_to_its_end(connect: Connect) -> None
             sent += 1
 
     async with listening(issue) as realm, listening(guard(bearer(realm))) as peer:
-        assert (await refused(connect(peer.address))).code is Code.REGISTRY_MALFORMED
+        assert (await refused(connect(peer.address))).code is Code.REGISTRY_TOKEN_TOO_LONG
     assert sent < 50
 
 

@@ -18,7 +18,8 @@ from pushd.errors import RegistryError
 from pushd.oci.digest import Digest
 from pushd.oci.reply import Reply, refusal
 from pushd.oci.upload import Patch, Put, Single, Status
-from pushd.registry.wire import _translate
+from pushd.registry.connector import Trip
+from pushd.registry.faults import translated
 from tests.unit.registry.bodies import Pieces, large
 from tests.unit.registry.peers import forever, listening
 
@@ -220,6 +221,6 @@ def test_what_the_library_says_of_a_write_that_failed_is_not_repeated(number: in
     foreign = aiohttp.ClientOSError(
         number, f"Can not write request body for http://registry.example/?_state={LOCATION}"
     )
-    error = _translate(foreign, "registry.example/app")
+    error = translated(foreign, "registry.example/app", Trip("registry.example"))
     discreet(error)
     assert ("Broken pipe" in str(error)) is (number == 32)

@@ -282,6 +282,14 @@ async def test_a_credential_can_be_tried_without_a_repository(connect: Connect) 
     assert [heard.target for heard in peer.heard][-1] == "/v2/"
 
 
+async def test_trying_it_asks_for_a_new_token_each_time(connect: Connect) -> None:
+    async with listening(issuing({"token": "t"})) as realm, listening(guard(with_token("t"), bearer(realm))) as peer:
+        client = connect(peer.address, ALICE)
+        for _ in range(2):
+            assert await client.verify() is True
+    assert len(realm.heard) == 2
+
+
 async def test_one_that_is_not_taken_is_told_apart_from_a_registry_that_asks_for_none(connect: Connect) -> None:
     async with listening(guard(with_token(), BASIC)) as peer:
         assert await connect(peer.address, ALICE).verify() is False

@@ -10,29 +10,33 @@ import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
-from pushd.config import Config, Credentials, Daemon, Limits, Timeouts
+from pushd.config import Config, Credentials, Daemon, Limits, Proxy, Timeouts, Tls
 from pushd.config import Registry as RegistryConfig
-from pushd.errors import Code, StoreError
+from pushd.errors import Code, DaemonError, StoreError
 from pushd.job import DeliveryState, JobSpec, JobState
 from pushd.oci.upload import Form
 from pushd.oci.upload import Limits as UploadLimits
 from pushd.registry.profiles import PROFILES, STANDARD, Profile
 from pushd.service.compose import compose
+from pushd.service.outward import settings_of
 from pushd.store import open_store
-from pushd.telemetry.events import DELIVERY_HELD, DELIVERY_STARTED, UPLOAD_INTERRUPTED
+from pushd.telemetry.events import DELIVERY_HELD, DELIVERY_STARTED, REGISTRY_INSECURE, UPLOAD_INTERRUPTED
 from tests.fakes.behaviour import Basic
 from tests.fakes.callers import ROOT
+from tests.fakes.credential_helper import CredentialHelper, Mood
 from tests.fakes.faults import Delay, Stall, StallBody
+from tests.fakes.forward_proxy import ForwardProxy
 from tests.fakes.images import ImageSpec, build_layout
 from tests.fakes.traffic import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
     from pushd.job import Job
@@ -77,6 +81,7 @@ class Builder:
     config: Config
     directory: Path
     profiles: tuple[Profile, ...] = PROFILES
+    environ: Mapping[str, str] = field(default_factory=dict)
 
     def with_limits(self, limits: Limits) -> Builder:
         return replace(self, config=replace(self.config, limits=limits))
@@ -93,7 +98,7 @@ class Builder:
         if not path.exists():
             build_layout(path, [ImageSpec(layers=layers or [1000])])
         told: list[Event] = []
-        composed = compose(self.config, emit=told.append, profiles=self.profiles)
+        composed = compose(self.config, emit=told.append, environ=self.environ, profiles=self.profiles)
         async with composed as house, anyio.create_task_group() as running:
             running.start_soon(house.scheduler.run)
             yield Pushed(house, f"oci:{path}", told)
@@ -211,11 +216,64 @@ async def test_plain_http_beyond_loopback_is_spoken_only_where_configured(
     assert bool(registry.requests) is bool(plain_http)
 
 
+async def test_a_registry_whose_certificate_is_not_looked_at_is_told_of_at_each_start(house: Builder) -> None:
+    house = house.with_registry("a.example", RegistryConfig(insecure_skip_verify=True))
+    house = house.with_registry("b.example", RegistryConfig())
+    for _ in range(2):
+        async with house.run() as pushd:
+            told = [event.fields for event in pushd.told if event.kind is REGISTRY_INSECURE]
+        assert told == [{"registry": "a.example"}]
+
+
+async def test_certificates_lie_where_that_is_configured(house: Builder, tmp_path: Path) -> None:
+    (tmp_path / "certs.d" / "registry.invalid").mkdir(parents=True)
+    (tmp_path / "certs.d" / "registry.invalid" / "client.key").touch()
+    house = replace(house, config=replace(house.config, tls=Tls(certs_d=(tmp_path / "certs.d",))))
+    async with house.run() as pushd:
+        code, message = failure(await pushd.push("registry.invalid/team/app:1"))
+    assert code == Code.REGISTRY_TLS_FILES
+    assert "client.cert" in message
+
+
+@pytest.mark.parametrize("configured", [True, False])
+async def test_what_is_configured_or_in_the_environment_is_gone_through(
+    house: Builder, registry: FakeRegistry, *, configured: bool
+) -> None:
+    registry.behaviour = replace(registry.behaviour, relative_location=True)  # of its name it knows nothing
+    with ForwardProxy({"registry.test:80": registry.address}) as proxy:
+        if configured:
+            house = replace(house, config=replace(house.config, proxy=Proxy(http=proxy.url)))
+        else:
+            house = replace(house, environ={"HTTP_PROXY": proxy.url})
+        async with house.with_registry("registry.test", RegistryConfig(plain_http=True)).run() as pushd:
+            job = await pushd.push("registry.test/team/app:1")
+    assert job.state is JobState.SUCCEEDED
+    assert proxy.passed
+
+
+async def test_a_proxy_that_cannot_be_used_is_told_at_the_start(house: Builder) -> None:
+    house = replace(house, environ={"ALL_PROXY": "socks5://user:secret@proxy.example"})
+    with pytest.raises(DaemonError) as caught:
+        async with house.run():
+            pass
+    assert caught.value.code is Code.DAEMON_CONFIG
+    assert "ALL_PROXY" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+async def test_networks_and_hosts_a_registry_leads_to_are_its_own(house: Builder) -> None:
+    networks = (ip_network("10.0.0.0/8"),)
+    registry = RegistryConfig(addresses=networks, credential_hosts=("uploads.example",))
+    settings = settings_of(house.with_registry("a.example", registry).config, PROFILES, "a.example")
+    assert (settings.addresses, settings.credential_hosts) == (networks, ("uploads.example",))
+    assert settings_of(house.config, PROFILES, "b.example").addresses == ()
+
+
 async def test_the_configured_authority_is_asked_for(house: Builder, tmp_path: Path, registry: FakeRegistry) -> None:
     ca = tmp_path / "nowhere.pem"
     async with house.with_registry(registry.address, RegistryConfig(ca=ca, plain_http=False)).run() as pushd:
         code, message = failure(await pushd.push(f"{registry.address}/team/app:1"))
-    assert code == Code.REGISTRY_TLS
+    assert code == Code.REGISTRY_TLS_FILES
     assert str(ca) in message
 
 
@@ -228,6 +286,40 @@ async def test_the_configured_docker_configuration_is_used(
     async with house.run() as pushd:
         job = await pushd.push(f"{registry.address}/team/app:1")
     assert job.state is JobState.SUCCEEDED
+
+
+async def test_the_daemons_users_own_login_is_used(house: Builder, registry: FakeRegistry, tmp_path: Path) -> None:
+    registry.behaviour = replace(registry.behaviour, auth=Basic("alice", "secret"))
+    auth = base64.b64encode(b"alice:secret").decode()
+    (tmp_path / "auth.json").write_text(json.dumps({"auths": {f"{registry.address}/team": {"auth": auth}}}))
+    async with replace(house, environ={"REGISTRY_AUTH_FILE": str(tmp_path / "auth.json")}).run() as pushd:
+        job = await pushd.push(f"{registry.address}/team/app:1")
+    assert job.state is JobState.SUCCEEDED
+
+
+async def test_the_systemd_credential_that_is_configured_for_a_registry_is_used(
+    house: Builder, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    registry.behaviour = replace(registry.behaviour, auth=Basic("alice", "secret"))
+    (tmp_path / "harbor").write_text("alice:secret\n")
+    built = replace(house, environ={"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    async with built.with_registry(registry.address, RegistryConfig(credential="harbor")).run() as pushd:
+        job = await pushd.push(f"{registry.address}/team/app:1")
+    assert job.state is JobState.SUCCEEDED
+
+
+async def test_a_credential_helper_has_the_time_that_is_set_for_it(
+    house: Builder, registry: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    CredentialHelper(tmp_path / "bin", "stuck", mood=Mood.HANGS)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"credHelpers": {registry.address: "stuck"}}))
+    credentials = Credentials(docker_config=config, helper_timeout=0.2)
+    async with replace(house, config=replace(house.config, credentials=credentials)).run() as pushd:
+        code, message = failure(await pushd.push(f"{registry.address}/team/app:1"))
+    assert code == Code.REGISTRY_HELPER_TIMEOUT
+    assert "within 0.2 s" in message
 
 
 # -------------------------------------------------------------------------------------------------------- limits
