@@ -37,6 +37,13 @@ class Credential:
         return f"{self.source}:{self.username or 'token'}"
 
     @property
+    def told(self) -> str:
+        """Whose it is and where it was found, for people; no secret."""
+        whose = {"caller": "the caller's own", "login": f"the login {self.where}"}.get(self.source, "the daemon's")
+        found = "" if self.source in ("caller", "login") else f", found in {self.where or self.source}"
+        return f"{whose}, {self.username or 'a token without a name'}{found}"
+
+    @property
     def basic(self) -> str | None:
         """The value of an Authorization header (RFC 7617, in UTF-8); None without a user name and password."""
         if not self.username or self.identity_token or self.registry_token:

@@ -98,6 +98,11 @@ class RegistryClient:
         return ANONYMOUS if self._credential is None else self._credential.name
 
     @property
+    def provenance(self) -> str:
+        """Whose credential it is and where it was found, for people; no secret."""
+        return "none: it is spoken to as nobody" if self._credential is None else self._credential.told
+
+    @property
     def borrowed(self) -> bool:
         """Whether the credential is a submitter's own."""
         return self._borrowed

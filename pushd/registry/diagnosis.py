@@ -54,8 +54,8 @@ class Spoken(Protocol):
         """`host[:port]`."""
 
     @property
-    def credential(self) -> str:
-        """The credential's name, no secret."""
+    def provenance(self) -> str:
+        """Whose credential it is and where it was found; no secret."""
 
     async def ping(self) -> Answer:
         """Ask whether the API is there."""
@@ -75,7 +75,7 @@ async def diagnose(client: Spoken, *, way: Way, repository: str | None) -> Seque
     Returns:
         What was tried, in order, up to what makes everything after it pointless.
     """
-    checks = [Check(check="credential", ok=True, detail=f"{client.credential} is used")]
+    checks = [Check(check="credential", ok=True, detail=client.provenance)]
     door = _Door(way)
     for step in (door.resolve, door.connect, door.tls):
         checks.append(await step())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from pushd.service.access import doors
 from pushd.service.compose import compose
 from pushd.service.listener import BACKLOG
 from pushd.service.notify import notify
+from pushd.service.unheard import unheard
 from pushd.telemetry.events import DAEMON_STARTED, DAEMON_STOPPED, DAEMON_STOPPING, Event
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ async def serve(config: Config, listeners: Listeners, *, emit: Emit, environ: Ma
     Raises:
         StoreError: the state cannot be used.
     """
+    asyncio.get_running_loop().set_exception_handler(unheard)
     async with compose(config, emit=emit, environ=environ) as house:
         app = make_app(
             house.engine,

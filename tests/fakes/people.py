@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
 _RUN = """
 import importlib, json, os, pkgutil, sys
-import encodings.idna, gzip, hashlib, http.client, json, locale, lzma, queue, readline, select, shutil, signal
+import encodings.idna, encodings.utf_8_sig, gzip, hashlib, http.client, json, locale, lzma, queue, readline, select, shutil, signal
 import socket, stat, subprocess, tarfile, tempfile, termios, threading, tty, unicodedata, zlib
 import aiofiles, anyio._backends._asyncio, concurrent.futures.thread
 for module in pkgutil.iter_modules(anyio._core.__path__, "anyio._core."):
     importlib.import_module(module.name)
+import cryptography.exceptions, cryptography.x509
+import cryptography.hazmat.primitives.ciphers.aead, cryptography.hazmat.primitives.hashes
+import cryptography.hazmat.primitives.kdf.hkdf
 import rich.live, rich.table, rich.text, rich.progress_bar, rich.console, rich._unicode_data
 import pushd
 for module in pkgutil.walk_packages(pushd.__path__, "pushd."):

@@ -415,3 +415,56 @@ repositories = ["team/*"]
             for person, name in ((ALICE, "team/app"), (ALICE, "other/app"), (BOB, "team/app"), (ROOT, "other/app"))
         ]
     assert codes == [0, 6, 6, 0]
+
+
+def test_a_credential_handed_over_is_used_for_its_owner_and_seen_by_nobody(commons: Path, served: FakeRegistry) -> None:
+    image = build_layout(commons / "image", [ImageSpec(layers=[1000])])
+    served.behaviour = replace(served.behaviour, auth=Basic("alice", "s3cr3t"))
+    home = commons / "alice"
+    (home / ".docker").mkdir(parents=True)
+    auth = base64.b64encode(b"alice:s3cr3t").decode()
+    (home / ".docker" / "config.json").write_text(json.dumps({"auths": {served.address: {"auth": auth}}}))
+    for path in (home, home / ".docker", home / ".docker" / "config.json"):
+        os.chown(path, ALICE.uid, ALICE.uid)
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    with running(commons) as daemon:
+        hers = {**daemon.environment, "HOME": str(home), "DOCKER_CONFIG": str(home / ".docker")}
+        source, destination = f"oci:{image.path}", f"{served.address}/team/app:1"
+        done = ALICE.pushctl("push", source, destination, "--wait", "--json", environment=hers)
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        assert BOB.pushctl("push", source, destination, "--wait", environment=hers).returncode != 0, "not his to read"
+        assert daemon.ctl_as(BOB, "push", source, destination, "--wait").returncode == 1
+        job = json.loads(done.stdout)["id"]
+        assert daemon.ctl_as(BOB, "show", job).returncode == 6
+        seen = [
+            daemon.ctl_as(person, *arguments).stdout
+            for person in (ALICE, ROOT)
+            for arguments in (("show", job, "--json"), ("events", "--json"), ("jobs", "--json"), ("logins", "--json"))
+        ]
+    assert all(seen[:3])
+    assert not [text for text in seen if "s3cr3t" in text or auth in text]
+    for path in (commons / "daemon").rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert b"s3cr3t" not in content, path
+            assert auth.encode() not in content, path
+
+
+def test_a_login_is_its_owners_alone(commons: Path, served: FakeRegistry) -> None:
+    image = build_layout(commons / "image", [ImageSpec(layers=[1000])])
+    served.behaviour = replace(served.behaviour, auth=Basic("alice", "s3cr3t"))
+    secret = commons / "secret"
+    secret.write_text("s3cr3t\n")
+    with running(commons) as daemon:
+        told = ("login", served.address, "--username", "alice", "--password-stdin", "--name", "work")
+        done = ALICE.pushctl(*told, environment=daemon.environment, stdin=secret)
+        assert done.returncode == 0, done.stderr
+        source, destination = f"oci:{image.path}", f"{served.address}/team/app:1"
+        codes = [
+            daemon.ctl_as(person, "push", source, destination, "--wait", *options).returncode
+            for person in (ALICE, BOB, ROOT)
+            for options in ((), ("--credential", "work"))
+        ]
+        assert codes == [0, 0, 1, 6, 1, 6]
+        assert daemon.ctl_as(BOB, "logout", "work").returncode == 6
+        assert [json.loads(daemon.ctl_as(ALICE, "logins", "--json").stdout)["name"]] == ["work"]
