@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from pushd.job import Job, JobState, Spooled
+    from pushd.job import Delivery, Job, JobState, Spooled
     from pushd.work import Handed
 
 T = TypeVar("T")
@@ -383,10 +383,10 @@ class Client:
             RegistryError: as `submit` does.
         """
         handed: Sequence[Handed] = ()
-        if credential == AUTO and own_files():
-            ended = (DeliveryState.FAILED, DeliveryState.CANCELLED)
-            job = self.get(job_id)
-            handed = own_credentials(one.destination for one in job.deliveries if one.state in ended)
+        # Read first only where there is something to hand over, and only for a job of the caller's: nobody's credential
+        # goes with somebody else's job. Who they are is the daemon's to say.
+        if credential == AUTO and own_files() and (job := self.get(job_id)).uid == self.status()["uid"]:
+            handed = own_credentials(one.destination for one in job.deliveries if _lacks_credential(one))
         return self._touch(job_id, "retry", handed)
 
     # --------------------------------------------------------------------------------------------------- registries
@@ -585,6 +585,13 @@ class Client:
 def _own(destinations: Sequence[str], credential: str) -> Sequence[Handed]:
     """Look the caller's own up where they are wanted."""
     return own_credentials(destinations) if credential == AUTO else ()
+
+
+def _lacks_credential(delivery: Delivery) -> bool:
+    """Whether a delivery goes on, or begins again, with a credential that is handed over now."""
+    failure = delivery.failure
+    waits = failure is not None and failure.code == Code.REGISTRY_NEEDS_CREDENTIAL
+    return waits or delivery.state in (DeliveryState.FAILED, DeliveryState.CANCELLED)
 
 
 def _new_key() -> str:

@@ -71,10 +71,11 @@ def scoped(found: Mapping[Place, Found]) -> tuple[Handed, ...]:
 
 
 def _found(places: Iterable[Place], environ: Mapping[str, str]) -> tuple[Handed, ...]:
-    from pushd.credentials.lookup import own_credential as look_up  # noqa: PLC0415 (as in `scoped`)
+    from pushd.credentials.lookup import CallersCredentials  # noqa: PLC0415 (as in `scoped`)
 
+    theirs = CallersCredentials(environ)
     try:
-        return scoped({place: look_up(*place, environ) for place in places})
+        return scoped({place: theirs.find(*place) for place in places})
     except RegistryError as error:
         hint = f"{error.hint}, {_OTHERWISE}" if error.hint else _OTHERWISE.removeprefix("or ")
         raise RegistryError(error.code, error.subject, error.detail, hint=hint) from None

@@ -19,32 +19,51 @@ if TYPE_CHECKING:
     from pushd.credentials.credential import Credential
 
 
-def own_credential(
-    registry: str, repository: str, environ: Mapping[str, str]
-) -> tuple[Credential, datetime | None] | None:
-    """Find the caller's own credential for a repository, and when it expires where that is known.
-
-    The first place that has one for the registry wins. Helpers are run as whoever runs this, with `environ`.
+class CallersCredentials:
+    """A caller's own credentials, for as long as one command runs: files and helpers are asked once each.
 
     Args:
-        registry: `host[:port]`, as in references.
-        repository: the name within the registry; empty for none in particular.
-        environ: tells the places, and where helpers are.
-
-    Raises:
-        RegistryError: a file that is there, or a helper that it names, cannot be used; its code and subject say which
-            and how.
+        environ: tells the places, and where helpers are; they are run as whoever runs this, with it.
     """
-    files = Files()
-    for place in callers_places(environ):
-        found = place.look_up(registry, repository, files.read)
-        if isinstance(found, Ask):
-            answer = _answer(found, environ)
-            if answer is not None:
-                return answer.credential(CALLER, kept_by(found)), answer.expires_at
-        elif found is not None:
-            return found, None
-    return None
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._files = Files()
+        self._answers: dict[tuple[str, str], Answer | None] = {}
+
+    def find(self, registry: str, repository: str) -> tuple[Credential, datetime | None] | None:
+        """Find the credential for a repository, and when it expires where that is known.
+
+        The first place that has one for the registry wins.
+
+        Args:
+            registry: `host[:port]`, as in references.
+            repository: the name within the registry; empty for none in particular.
+
+        Raises:
+            RegistryError: a file that is there, or a helper that it names, cannot be used; its code and subject say
+                which and how.
+        """
+        for place in callers_places(self._environ):
+            found = place.look_up(registry, repository, self._files.read)
+            if isinstance(found, Ask):
+                answer = self._answered(found)
+                if answer is not None:
+                    return answer.credential(CALLER, kept_by(found)), answer.expires_at
+            elif found is not None:
+                return found, None
+        return None
+
+    def _answered(self, wanted: Ask) -> Answer | None:
+        key = wanted.helper, wanted.server
+        if key not in self._answers:
+            try:
+                self._answers[key] = ask_helper(wanted.helper, wanted.server, environ=self._environ)
+            except RegistryError as error:
+                if not is_elsewhere(wanted, error):
+                    raise
+                return None
+        return self._answers[key]
 
 
 def is_elsewhere(wanted: Ask, error: RegistryError) -> bool:
@@ -59,12 +78,3 @@ def is_elsewhere(wanted: Ask, error: RegistryError) -> bool:
 def kept_by(wanted: Ask) -> str:
     """Say where a credential was that a helper gave."""
     return f"{wanted.file} by {program(wanted.helper)}"
-
-
-def _answer(wanted: Ask, environ: Mapping[str, str]) -> Answer | None:
-    try:
-        return ask_helper(wanted.helper, wanted.server, environ=environ)
-    except RegistryError as error:
-        if is_elsewhere(wanted, error):
-            return None
-        raise

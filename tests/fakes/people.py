@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _RUN = """
 import importlib, json, os, pkgutil, sys
-import encodings.idna, encodings.utf_8_sig, gzip, hashlib, http.client, json, locale, lzma, queue, readline, select, shutil, signal
+import encodings.idna, encodings.utf_8_sig
+import gzip, hashlib, http.client, json, locale, lzma, queue, readline, select, shutil, signal
 import socket, stat, subprocess, tarfile, tempfile, termios, threading, tty, unicodedata, zlib
 import aiofiles, anyio._backends._asyncio, concurrent.futures.thread
 for module in pkgutil.iter_modules(anyio._core.__path__, "anyio._core."):

@@ -218,6 +218,10 @@ def test_a_secret_is_in_no_representation_of_what_carries_it() -> None:
 # --------------------------------------------------------------------------------------------- handing them over
 
 
+def _failure(code: str) -> dict[str, object]:
+    return {"code": code, "message": "m", "retryable": True}
+
+
 def test_they_are_handed_over_with_a_job_a_plan_and_a_diagnosis(
     path: Path, client: Client, logged_in: Callable[..., Path]
 ) -> None:
@@ -264,15 +268,31 @@ def test_a_broken_file_is_told_before_anything_is_sent(
     assert daemon.received == []
 
 
-def test_a_retry_hands_over_anew_what_the_failed_destinations_need(
+def test_a_retry_hands_over_anew_what_failed_or_waits_for_a_credential(
     path: Path, client: Client, logged_in: Callable[..., Path]
 ) -> None:
-    logged_in({R: _auth("alice", "s3cret"), M: _auth("bob", "hush")})
-    there = job("partial", delivery(1, f"{R}/app:1", "failed"), delivery(2, f"{M}/app:1", "succeeded"))
-    with FakeDaemon(path, answer(there), answer(job())) as daemon:
+    logged_in({name: _auth("alice", "s3cret") for name in (R, M, "waits.example", "held.example")})
+    there = job(
+        "partial",
+        delivery(1, f"{R}/app:1", "failed"),
+        delivery(2, f"{M}/app:1", "succeeded"),
+        delivery(3, "waits.example/app:1", "held", failure=_failure("registry.needs_credential")),
+        delivery(4, "held.example/app:1", "held", failure=_failure("registry.unavailable")),
+    )
+    with FakeDaemon(path, answer(there), answer({"uid": there["uid"]}), answer(job())) as daemon:
         client.retry("abc")
-    assert [request.method for request in daemon.received] == ["GET", "POST"]
-    assert daemon.received[1].json == {"credentials": [ALICE]}
+    assert [request.method for request in daemon.received] == ["GET", "GET", "POST"]
+    assert [one["registry"] for one in daemon.received[2].json["credentials"]] == [R, "waits.example"]
+
+
+def test_nobodys_credential_goes_with_somebody_elses_job(
+    path: Path, client: Client, logged_in: Callable[..., Path]
+) -> None:
+    logged_in({R: _auth("root", "s3cret")})
+    there = job("failed", delivery(1, f"{R}/app:1", "failed"))
+    with FakeDaemon(path, answer(there), answer({"uid": there["uid"] + 1}), answer(job())) as daemon:
+        client.retry("abc")
+    assert daemon.received[2].body == b""
 
 
 def test_a_retry_that_is_to_hand_over_nothing_asks_for_nothing_else(

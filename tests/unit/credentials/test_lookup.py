@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushd.credentials.credential import Credential
-from pushd.credentials.lookup import own_credential
+from pushd.credentials.lookup import CallersCredentials
 from pushd.errors import Code, RegistryError
 from tests.unit.credentials.samples import ALICE, BOB, REGISTRY, SECRET, shown, write
 
@@ -31,7 +31,7 @@ def podman(programs: Bin) -> Path:
 
 
 def find(programs: Bin, repository: str = "team/app") -> tuple[Credential, datetime | None] | None:
-    return own_credential(REGISTRY, repository, programs.environ)
+    return CallersCredentials(programs.environ).find(REGISTRY, repository)
 
 
 def test_who_never_logged_in_has_none(programs: Bin) -> None:
@@ -73,6 +73,17 @@ def test_a_helper_is_asked_and_named(programs: Bin) -> None:
     found = find(programs)
     assert found == (FOUND, None)
     assert found[0].where == f"{path} by docker-credential-test"
+
+
+def test_a_helper_is_asked_once_for_all_that_goes_to_one_registry(programs: Bin) -> None:
+    write(docker(programs), {"credHelpers": {REGISTRY: "test"}})
+    asked = programs.directory / "asked"
+    programs.helper("test", f"echo >>'{asked}'; {ANSWERS}")
+    theirs = CallersCredentials(programs.environ)
+    found = [theirs.find(REGISTRY, repository) for repository in ("a", "b", "c")]
+    assert found[0] is not None
+    assert found == [found[0]] * 3
+    assert len(asked.read_text().splitlines()) == 1
 
 
 def test_when_a_helpers_answer_expires_is_told(programs: Bin) -> None:
