@@ -89,6 +89,10 @@ class Certificates:
         names = names_of(url)
         return Host(names, next((self._hosts[name] for name in names if name in self._hosts), Tls()))
 
+    def has_some_for(self, host: Host) -> bool:
+        """Whether anything is set up for a host: then it speaks TLS, wherever it is."""
+        return host.tls != Tls() or any(map(os.path.isdir, directories(host, self._certs_d)))
+
     def system(self) -> ssl.SSLContext:
         """Give the context of a host for which there is nothing."""
         return self.context(_NOBODY)

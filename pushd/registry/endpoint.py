@@ -20,8 +20,8 @@ def base_url(name: str, *, plain_http: bool | None = None) -> str:
 
     Args:
         name: as in references.
-        plain_http: what the configuration says; None leaves it to the rule: loopback is spoken to in plain HTTP,
-            and nothing else ever is.
+        plain_http: what is set up for it; None leaves it to the rule: loopback is spoken to in plain HTTP, and nothing
+            else ever is.
     """
     insecure = is_loopback(name) if plain_http is None else plain_http
     return f"{'http' if insecure else 'https'}://{_ALIASES.get(name, name)}"

@@ -38,7 +38,10 @@ class Way:
 
     def __init__(self, registry: str, settings: Settings, wire: Wire) -> None:
         self.registry = registry
-        self.base = base_url(registry, plain_http=settings.plain_http)
+        plain_http = settings.plain_http
+        if plain_http is None and wire.certificates.has_some_for(Host((registry,), settings.tls)):
+            plain_http = False
+        self.base = base_url(registry, plain_http=plain_http)
         self._wire = wire
         self._origin = origin(self.base)
         plain = self._origin[0] == "http"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pushd.errors import Code, RegistryError
 from pushd.registry import Settings, Wire
+from pushd.registry.certificates import Certificates
 from pushd.registry.proxies import read_proxies
+from pushd.registry.tls import Tls
 from pushd.registry.way import Way
 from tests.fakes.forward_proxy import ForwardProxy
 from tests.unit.registry.bodies import Pieces
@@ -19,6 +22,7 @@ from tests.unit.registry.peers import answering, listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     Make = Callable[..., Wire]
 
@@ -61,6 +65,28 @@ async def refused(way: Way, url: str, **how: Any) -> RegistryError:
     assert "`addresses`" in error.hint
     assert "canary" not in str(error)
     return error
+
+
+# ----------------------------------------------------------------------------------------------------- how it is
+
+
+@pytest.mark.parametrize("name", ["localhost:5000", "127.0.0.1:5000", "[::1]:5000"])
+def test_loopback_is_spoken_to_in_plain_http_unless_something_of_tls_is_set_up_for_it(
+    tmp_path: Path, name: str
+) -> None:
+    certificates = Certificates([tmp_path])
+
+    def scheme(**settings: Any) -> str:
+        wire = SimpleNamespace(certificates=certificates)
+        return Way(name, Settings(**settings), wire).base.partition(":")[0]  # type: ignore[arg-type]  # all it asks for
+
+    assert scheme() == "http"
+    for tls in (Tls(ca=tmp_path), Tls(client_cert=tmp_path), Tls(insecure_skip_verify=True)):
+        assert scheme(tls=tls) == "https"
+        assert scheme(tls=tls, plain_http=True) == "http", "who says so, means it"
+    (tmp_path / name).mkdir()
+    assert scheme() == "https"
+    assert scheme(plain_http=True) == "http"
 
 
 # ------------------------------------------------------------------------------------------------------ whose it is
