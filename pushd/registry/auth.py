@@ -89,7 +89,10 @@ class Authorizer:
         Raises:
             RegistryError: a token was needed and could not be had, or the credential could not be looked up anew.
         """
-        challenge = next(filter(self._usable, parse_challenges(answer.headers.getall("WWW-Authenticate", ()))), None)
+        headers = answer.headers.getall("WWW-Authenticate", ())
+        # A refusal that does not say what is wanted means what was wanted before.
+        known = (self._challenge,) if self._challenge is not None and not headers else ()
+        challenge = next(filter(self._usable, known or parse_challenges(headers)), None)
         if challenge is None:
             return False
         self._challenge = challenge

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -16,7 +16,7 @@ from pushd.oci.scope import to_push
 from pushd.oci.upload import Cancel, Head, Mount, Open, Patch, Put, Single, Status, Stream
 from pushd.registry.auth import Authorizer
 from pushd.registry.diagnosis import diagnose
-from pushd.registry.replies import to_reply
+from pushd.registry.replies import has_expired, to_reply
 from pushd.registry.way import Way
 
 if TYPE_CHECKING:
@@ -167,8 +167,10 @@ class RegistryClient:
         url = self._manifest_url(repository, reference)
         headers, scopes = {"Accept": ", ".join(sorted(media_types.MANIFESTS))}, to_push(repository)
         answer = await self._send(repository, _Call("HEAD", url, headers, scopes))
-        if answer.status == 200 and "Docker-Content-Digest" not in answer.headers:  # noqa: PLR2004
-            # The header is not required of a registry; the content tells as well.
+        unsaid = answer.status == 200 and "Docker-Content-Digest" not in answer.headers  # noqa: PLR2004
+        mute = answer.status == 403 and answer.status not in self._settings.limits.absent  # noqa: PLR2004 (forbidden)
+        if unsaid or mute:
+            # The header is not required of a registry, and a HEAD says nothing of why: the content tells.
             answer = await self._send(repository, _Call("GET", url, headers, scopes))
         if answer.status in self._settings.limits.absent:  # spec: 404
             return None
@@ -283,6 +285,8 @@ class RegistryClient:
                 body=body,
                 commits=call.commits,
             )
+            if has_expired(answer):
+                answer = replace(answer, status=401)
             followed = to_reply(answer).location
             if followed is None or not _followed(answer.status, call.method, body):
                 break

@@ -22,6 +22,8 @@ _QUOTED: Final = re.compile(
 )
 """Where a peer that quotes our request to us, as proxies and web frameworks do, quotes what authorises it."""
 
+_EXPIRED: Final = re.compile(r"\btoken has expired\b", re.IGNORECASE)
+
 
 def to_reply(answer: Answer, *, known: bool = True) -> Reply:
     """Read the parts of an answer that the protocol gives a meaning to.
@@ -48,6 +50,14 @@ def to_reply(answer: Answer, *, known: bool = True) -> Reply:
         denied=known and answer.status == 401 and _lacks_right(answer),  # noqa: PLR2004 (unauthorised)
         excerpt="" if errors else _QUOTED.sub(r"\g<kept>***", excerpt(answer.content, kind)),
     )
+
+
+def has_expired(answer: Answer) -> bool:
+    """Whether an answer says that what we came with has expired, in the words of ECR, which calls that denied (403)."""
+    if answer.status != 403:  # noqa: PLR2004 (forbidden)
+        return False
+    entries = parse_errors(answer.content, answer.headers.get("Content-Type"))
+    return any(entry.code == "DENIED" and _EXPIRED.search(entry.message) for entry in entries)
 
 
 def _lacks_right(answer: Answer) -> bool:

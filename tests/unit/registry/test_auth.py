@@ -652,7 +652,7 @@ async def test_a_location_at_the_registry_under_another_spelling_is_authorised(c
 async def test_a_registry_that_refuses_what_the_token_grants_says_denied(
     registry: FakeRegistry, connect: Connect
 ) -> None:
-    registry.misbehave(Answer(When.ARRIVED, status=403), kind=Kind.MANIFEST)
+    registry.misbehave(Answer(When.ARRIVED, status=403), kind=Kind.MANIFEST, times=None)
     assert (await refused(connect(registry.address))).code is Code.REGISTRY_DENIED
 
 

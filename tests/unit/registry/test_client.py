@@ -121,6 +121,7 @@ async def test_any_other_status_is_an_error_to_a_head(
     connect: Connect, responses: Mocked, status: int, code: Code
 ) -> None:
     responses.head("https://registry.example/v2/app/manifests/1", status=status)
+    responses.get("https://registry.example/v2/app/manifests/1", status=status)  # where words are asked for as well
     error = await refused(connect("registry.example").head_manifest("app", "1"))
     assert error.code is code
     assert error.subject == "registry.example/app:1"

@@ -245,6 +245,69 @@ async def test_a_password_that_expires_in_the_middle_costs_one_look(wire: Wire) 
     assert renewal.refused == [ALICE]
 
 
+EXPIRED = json.dumps(
+    {"errors": [{"code": "DENIED", "message": "Your authorization token has expired. Reauthenticate and try again."}]}
+).encode()
+"""As ECR has it (aws/aws-cli#6580)."""
+
+
+async def test_a_token_of_ecr_that_has_expired_is_looked_up_anew_though_that_is_called_denied(wire: Wire) -> None:
+    renewal, good = Renewal(BOB), [ALICE]
+
+    async def script(line: Line) -> None:
+        while True:
+            heard = await line.request()
+            if heard.header("Authorization") == good[0].basic:
+                await line.answer(200, FOUND)
+            elif heard.header("Authorization") is None:
+                await line.answer(401, f"WWW-Authenticate: {BASIC}")
+            else:
+                await line.answer(403, "Content-Type: application/json", body=EXPIRED)
+
+    async with listening(script) as peer:
+        client = renewing(wire, peer, renewal)
+        await client.head_manifest("app", "1")
+        good[0] = BOB
+        # Said in the middle of a body, it is a 401 to whoever sends it, and so sent again.
+        reply = await client.perform("app", Patch(f"{peer.url}/up", 0, 3), Pieces(b"abc"))
+        assert reply.status == 401
+        assert (await client.perform("app", Patch(f"{peer.url}/up", 0, 3), Pieces(b"abc"))).status == 200
+        assert renewal.refused == [ALICE]
+        good[0] = ALICE
+        renewal.found = [None]
+        with pytest.raises(RegistryError) as caught:
+            await client.put_manifest("app", "1", b"{}", "x/y")
+    assert caught.value.code is Code.REGISTRY_UNAUTHORIZED
+
+
+async def test_a_question_without_words_in_its_answer_is_asked_again_with(wire: Wire) -> None:
+    renewal = Renewal(BOB)
+
+    async def script(line: Line) -> None:
+        while True:
+            heard = await line.request()
+            if heard.header("Authorization") is None:
+                await line.answer(401, f"WWW-Authenticate: {BASIC}")
+            elif heard.header("Authorization") == BOB.basic:
+                await line.answer(200, FOUND)
+            else:
+                await line.answer(
+                    403, "Content-Type: application/json", body=b"" if heard.method == "HEAD" else EXPIRED
+                )
+
+    async with listening(script) as peer:
+        assert await renewing(wire, peer, renewal).head_manifest("app", "1") == DIGEST
+    assert [heard.method for heard in peer.heard] == ["HEAD", "HEAD", "GET", "GET"]
+
+
+async def test_any_other_403_is_a_right_that_is_missing(connect: Connect) -> None:
+    body = b'{"errors":[{"code":"DENIED","message":"not for you"}]}'
+    async with listening(answering((403, ["Content-Type: application/json"], body))) as peer:
+        with pytest.raises(RegistryError) as caught:
+            await connect(peer.address, ALICE).put_manifest("app", "1", b"{}", "x/y")
+    assert caught.value.code is Code.REGISTRY_DENIED
+
+
 async def test_a_password_that_the_token_service_refuses_is_looked_up_anew(wire: Wire) -> None:
     renewal = Renewal(BOB)
 
