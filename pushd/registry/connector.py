@@ -107,8 +107,12 @@ async def _heard(connection: Any) -> None:
     In TLS 1.3 it looks at our certificate after we are through (RFC 8446, 4.4.2). Where it has hung up, a write fails,
     and what it said is not read any more.
     """
-    closed = connection.protocol.closed  # asked for now: once the connection is lost it is not told any more why
-    if closed is None or connection.transport.get_extra_info("ssl_object") is None:
+    if connection.transport.get_extra_info("ssl_object") is None:
+        return
+    # Asked for now: once the connection is lost it is not told any more why. And asked for only here: it is made by
+    # being asked for, and one that nobody waits for complains.
+    closed = connection.protocol.closed
+    if closed is None:
         return
     closed.add_done_callback(lambda it: it.cancelled() or it.exception())  # whoever meets the loss tells of it
     try:

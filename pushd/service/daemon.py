@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from datetime import UTC, datetime
@@ -18,14 +17,13 @@ from pushd.service.access import doors
 from pushd.service.compose import compose
 from pushd.service.listener import BACKLOG
 from pushd.service.notify import notify
-from pushd.service.unheard import unheard
 from pushd.telemetry.events import DAEMON_STARTED, DAEMON_STOPPED, DAEMON_STOPPING, Event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pushd.config import Config
-    from pushd.push.ports import Emit
+    from pushd.push.ports.emit import Emit
     from pushd.service.listener import Listeners
     from pushd.telemetry.events import Kind, Value
 
@@ -41,7 +39,6 @@ async def serve(config: Config, listeners: Listeners, *, emit: Emit, environ: Ma
     Raises:
         StoreError: the state cannot be used.
     """
-    asyncio.get_running_loop().set_exception_handler(unheard)
     async with compose(config, emit=emit, environ=environ) as house:
         app = make_app(
             house.engine,

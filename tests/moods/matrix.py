@@ -157,7 +157,7 @@ FAULTS = (
         lambda _: page(200),
         lies=True,
         fails={
-            Step.TOKEN: Code.REGISTRY_UNAUTHORIZED,
+            Step.TOKEN: Code.REGISTRY_TOKEN_MISSING,
             Step.OPEN: Code.REGISTRY_MALFORMED,
             Step.PUT_MANIFEST: Code.REGISTRY_MALFORMED,
         },

@@ -763,3 +763,20 @@ async def test_after_many_failures_nothing_is_left_for_the_garbage_collector_to_
             with anyio.fail_after(1):
                 await body.over.wait()
     gc.collect()  # turns what was left open into warnings, and those into failures
+
+
+async def test_a_connection_that_is_reset_complains_to_nobody_but_who_asked(wire: Wire) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+
+    async def script(line: Line) -> None:
+        await line.head()
+        line.reset()
+
+    async with listening(script) as peer:
+        for body in (None, large(1)):
+            with pytest.raises(RegistryError):
+                await wire.exchange("PUT", f"{peer.url}/x", headers={}, subject="x", body=body)
+    await settled(wire)
+    gc.collect()
+    assert complaints == []
