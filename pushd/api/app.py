@@ -22,7 +22,7 @@ from pushd.api.streams import EventRoutes
 if TYPE_CHECKING:
     from pushd.api.access import Doors
     from pushd.api.ports import Jobs, Logins, Spool
-    from pushd.push.ports import Emit
+    from pushd.push.ports.emit import Emit
 
 _PATIENCE = Patience()
 

@@ -16,7 +16,7 @@ from pushd.telemetry.faults import fault
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
-    from pushd.push.ports import Emit
+    from pushd.push.ports.emit import Emit
 
 _BY_ORIGIN: Final = {
     # The request is well formed; what it names cannot be pushed.

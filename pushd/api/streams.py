@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pushd.api.parameters import Subscription
     from pushd.api.patience import Patience
     from pushd.api.ports import Jobs
-    from pushd.push.ports import Emit
+    from pushd.push.ports.emit import Emit
     from pushd.telemetry.events import Event
 
 _HIGH_WATER: Final = PIECE

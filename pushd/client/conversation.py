@@ -24,6 +24,8 @@ _FIRST_CONTACT: Final = 5.0  # seconds; a daemon never heard of is more likely a
 _FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 1.0
 """Seconds between two tries, at most."""
+TRY_WITHIN: Final = 300.0
+"""Seconds for an answer the daemon must ask registries for: they may not answer, several times."""
 _SUCCESS: Final = range(200, 300)
 _KEPT: Final = 8
 """Connections kept at the most."""
@@ -138,6 +140,13 @@ class Conversation:
         self.reached = True
         if response.status not in _SUCCESS:
             raise _refusal(response)
+
+
+class Speaker:
+    """Whoever speaks to the daemon in one conversation: what the parts of `Client` share."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
 
 
 class Patience:

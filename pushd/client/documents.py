@@ -7,7 +7,7 @@ later version may be absent.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pushd.errors import Code, DaemonError, Origin, RegistryError, RequestError, SourceError, StoreError
 from pushd.job import Delivery, DeliveryState, Failure, Job, JobState, Retain, Transfer, TransferState, Try
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from pushd.errors import PushdError
 
+JSON: Final = {"Content-Type": "application/json"}
+"""The header field of a request whose body is a document."""
 _CLASSES: Mapping[Origin, type[PushdError]] = {
     Origin.REQUEST: RequestError,
     Origin.SOURCE: SourceError,

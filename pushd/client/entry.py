@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pushd.client import targets
 from pushd.client.conversation import Patience
+from pushd.client.documents import JSON
 from pushd.client.exchange import Broken, Bytes, Request
 from pushd.errors import Code, OffsetError, PushdError, RequestError, StoreError
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pushd.client.conversation import Conversation
     from pushd.client.exchange import Body, Connection
 
-_JSON: Final = {"Content-Type": "application/json"}
 _REMOVED_WITHIN: Final = 5.0  # seconds; what is not removed goes by itself, and nobody is kept waiting for it
 _COMMIT_WITHIN: Final = 120.0  # seconds; the last byte is followed by an fdatasync of all of them
 
@@ -80,7 +80,7 @@ class Entry:
             StoreError: `store.budget`, `store.full`.
         """
         body = json.dumps({"size": size}).encode()
-        request = Request(method="POST", target=targets.path("spool"), headers=_JSON, body=body)
+        request = Request(method="POST", target=targets.path("spool"), headers=JSON, body=body)
         return conversation.ask(request, lambda document: cls(conversation, str(document["id"]), size))
 
     def resize(self, size: int) -> None:
@@ -91,7 +91,7 @@ class Entry:
             RequestError, StoreError: as `create` does.
         """
         body = json.dumps({"size": size}).encode()
-        request = Request(method="PATCH", target=self._target(), headers=_JSON, body=body)
+        request = Request(method="PATCH", target=self._target(), headers=JSON, body=body)
         try:
             self._conversation.ask(request, lambda _: None)
         except RequestError as error:

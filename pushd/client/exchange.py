@@ -12,6 +12,7 @@ import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
+from pushd.client.framing import read_body, read_head
 from pushd.errors import Code, DaemonError
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ _BUFFER = 1 << 20
 """Bytes that may be on their way to the daemon. More of them at once are fewer changes between the two processes."""
 _BODILESS = frozenset({204, 304})
 """Statuses of answers that end with their head (RFC 9112, 6.3)."""
-_MAX_LINE = 65536
-_PIECE = 65536
 
 
 class Broken(Exception):  # noqa: N818 (a state of the conversation that is usually mended, not an error yet)
@@ -177,7 +176,7 @@ class Response:
         self._stream = stream
         self._reusable = reusable
         self._read = False
-        self.status, self.headers = _head(stream)
+        self.status, self.headers = read_head(stream)
         self._bodiless = self.status in _BODILESS
 
     def __enter__(self) -> Self:
@@ -197,15 +196,8 @@ class Response:
             DaemonError: `daemon.socket`, it is not framed as HTTP frames it.
         """
         try:
-            if self._bodiless:
-                pass
-            elif "chunked" in self.headers.get("transfer-encoding", "").lower():
-                yield from _chunked(self._stream)
-            elif "content-length" in self.headers:
-                yield from _counted(self._stream, int(self.headers["content-length"]))
-            else:
-                while piece := _read_some(self._stream, _PIECE):
-                    yield piece
+            if not self._bodiless:
+                yield from read_body(self._stream, self.headers)
             self._read = True
         except OSError as error:
             raise _interrupted(error) from error
@@ -317,49 +309,3 @@ def _not_http(path: str) -> DaemonError:
         "what listens there does not speak HTTP",
         hint="set PUSHD_SOCKET or --socket to the socket of pushd",
     )
-
-
-def _head(stream: BinaryIO) -> tuple[int, dict[str, str]]:
-    """Read a status line and the header fields (RFC 9112, 4 and 5). ValueError when it is not HTTP."""
-    status_line = _line(stream)
-    version, _, rest = status_line.partition(" ")
-    if not version.startswith("HTTP/1."):
-        raise ValueError(status_line)
-    headers: dict[str, str] = {}
-    while line := _line(stream):
-        name, _, value = line.partition(":")
-        headers[name.lower()] = value.strip()
-    return int(rest[:3]), headers
-
-
-def _line(stream: BinaryIO) -> str:
-    line = stream.readline(_MAX_LINE)
-    if len(line) == _MAX_LINE:
-        raise ValueError("a line without an end")
-    if not line.endswith(b"\n"):
-        raise ConnectionResetError
-    return line.decode("latin-1").rstrip("\r\n")
-
-
-def _read_some(stream: BinaryIO, at_most: int) -> bytes:
-    # read1 gives what is there without waiting for more; `makefile` returns a BufferedReader, which has it.
-    piece: bytes = stream.read1(at_most)  # type: ignore[attr-defined]  # BinaryIO does not declare it
-    return piece
-
-
-def _counted(stream: BinaryIO, length: int) -> Iterator[bytes]:
-    while length > 0:
-        piece = _read_some(stream, min(length, _PIECE))
-        if not piece:
-            raise ConnectionResetError
-        length -= len(piece)
-        yield piece
-
-
-def _chunked(stream: BinaryIO) -> Iterator[bytes]:
-    """Undo the chunked coding (RFC 9112, 7.1); extensions and trailers are read over."""
-    while size := int(_line(stream).partition(";")[0], 16):
-        yield from _counted(stream, size)
-        _line(stream)
-    while _line(stream):
-        pass

@@ -13,7 +13,7 @@ from pushd.errors import Code, StoreError
 from pushd.telemetry.events import DISK_RELIEVED, DISK_SHORT, Event
 
 if TYPE_CHECKING:
-    from pushd.push.ports import Emit
+    from pushd.push.ports.emit import Emit
 
 SPOOL = "spool"
 JOBS = "jobs"

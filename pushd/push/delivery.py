@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from pushd.oci.digest import Digest
     from pushd.oci.image import Document, Image
     from pushd.push.gate import Gates
-    from pushd.push.ports import OpenSource, OpenSpooled, Registries, Registry, Source
+    from pushd.push.ports.registry import Registries, Registry
+    from pushd.push.ports.source import OpenSource, Source
+    from pushd.push.ports.spool import OpenSpooled
     from pushd.push.run import Means, Stop
     from pushd.telemetry.events import Kind, Value
     from pushd.work import Claim

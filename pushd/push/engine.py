@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from pushd.push.hub import Hub
     from pushd.push.intake import Intake
     from pushd.push.policy import Policy
-    from pushd.push.ports import JobStore, Keyring, Registries
+    from pushd.push.ports.registry import Registries
+    from pushd.push.ports.store import JobStore
+    from pushd.push.ports.vault import Keyring
     from pushd.push.progress import Board
     from pushd.push.scheduler import Scheduler
     from pushd.push.status import Overview

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.image import Image
     from pushd.oci.reference import Reference
-    from pushd.push.ports import JobStore, Registry
+    from pushd.push.ports.registry import Registry
+    from pushd.push.ports.store import JobStore
 
 PRESENT = "present"
 MOUNT = "mount"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pushd.oci.reference import Reference
     from pushd.oci.reply import Reply
     from pushd.oci.upload import Limits, Request
-    from pushd.push.ports import Body, Registries, Registry
+    from pushd.push.ports.registry import Body, Registries, Registry
     from pushd.work import Asker, Check
 
 _PATIENCE = 15.0

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from pushd.push.budget import Budget
     from pushd.push.hub import Hub
-    from pushd.push.ports import Emit, JobStore, Registries, Spool
+    from pushd.push.ports.emit import Emit
+    from pushd.push.ports.registry import Registries
+    from pushd.push.ports.spool import Spool
+    from pushd.push.ports.store import JobStore
     from pushd.work import Retention
 
 _DEADLINES = 5.0

@@ -19,7 +19,7 @@ from pushd.telemetry.events import JOB_FINISHED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pushd.push.ports import Emit
+    from pushd.push.ports.emit import Emit
     from pushd.telemetry.events import Event
 
 _KEPT = 2048

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from pushd.push.budget import Budget
     from pushd.push.gate import Gates
     from pushd.push.policy import Policy
-    from pushd.push.ports import JobStore, Keyring, OpenSource, OpenSpooled, Registries, Source, Spool
+    from pushd.push.ports.registry import Registries
+    from pushd.push.ports.source import OpenSource, Source
+    from pushd.push.ports.spool import OpenSpooled, Spool
+    from pushd.push.ports.store import JobStore
+    from pushd.push.ports.vault import Keyring
     from pushd.push.turns import Turns
     from pushd.work import Handed, Sealed
 

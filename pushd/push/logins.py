@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pushd.principal import Principal
     from pushd.push.gate import Gates
     from pushd.push.policy import Policy
-    from pushd.push.ports import Keyring, Registries
+    from pushd.push.ports.registry import Registries
+    from pushd.push.ports.vault import Keyring
     from pushd.push.scheduler import Scheduler
     from pushd.work import Handed, Login
 

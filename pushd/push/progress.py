@@ -13,7 +13,7 @@ from pushd.job import TransferState
 from pushd.telemetry.events import JOB_PROGRESS, TRANSFER_PROGRESS, Event
 
 if TYPE_CHECKING:
-    from pushd.push.ports import Emit
+    from pushd.push.ports.emit import Emit
 
 _REPORT = 30.0
 """Seconds between two lines about one job: enough to see that it moves, far from what floods a journal."""

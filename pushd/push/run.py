@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     import anyio
 
     from pushd.push.places import Places
-    from pushd.push.ports import Emit, JobStore, Registry, Source
+    from pushd.push.ports.emit import Emit
+    from pushd.push.ports.registry import Registry
+    from pushd.push.ports.source import Source
+    from pushd.push.ports.store import JobStore
     from pushd.push.progress import Board
     from pushd.work import Claim, TransferKey
 

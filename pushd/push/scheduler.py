@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from pushd.push.delivery import Deliverer
     from pushd.push.gate import Gates
-    from pushd.push.ports import Emit, JobStore
+    from pushd.push.ports.emit import Emit
+    from pushd.push.ports.store import JobStore
     from pushd.push.progress import Board
     from pushd.push.retry import Policy
     from pushd.work import Claim

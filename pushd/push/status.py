@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pushd.push.budget import Budget
     from pushd.push.gate import Gates
     from pushd.push.places import Places
-    from pushd.push.ports import JobStore, Spool
+    from pushd.push.ports.spool import Spool
+    from pushd.push.ports.store import JobStore
     from pushd.push.progress import Board, Progress
 
 _TRANSFERS = 50

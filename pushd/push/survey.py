@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pushd.oci.digest import Digest
     from pushd.oci.image import Image
     from pushd.oci.reference import Reference
-    from pushd.push.ports import Registry
+    from pushd.push.ports.registry import Registry
 
 _HEADS = 8
 """Blobs asked for at once."""

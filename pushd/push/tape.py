@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.digest import Hasher
-    from pushd.push.ports import BlobReader
+    from pushd.push.ports.source import BlobReader
 
 
 class Tape:

@@ -40,7 +40,8 @@ from pushd.work import TransferKey, TransferResult
 if TYPE_CHECKING:
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.upload import Action, Outcome, Request, Send
-    from pushd.push.ports import BlobReader, Body
+    from pushd.push.ports.registry import Body
+    from pushd.push.ports.source import BlobReader
     from pushd.push.progress import Progress
     from pushd.push.run import Means, Run
     from pushd.telemetry.events import Kind, Value

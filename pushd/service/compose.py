@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from pushd.config import Config
     from pushd.oci.descriptor import Descriptor
-    from pushd.push.ports import Emit
+    from pushd.push.ports.emit import Emit
     from pushd.registry.profiles import Profile
     from pushd.spool import Spool
     from pushd.store import Store

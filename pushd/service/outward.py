@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pushd.config import Config
-    from pushd.push.ports import Emit
+    from pushd.push.ports.emit import Emit
     from pushd.registry.profiles import Profile
     from pushd.registry.proxies import Proxies
     from pushd.registry.registries import Keyring

@@ -81,7 +81,7 @@ def _size(path: Path) -> int:
 
 
 class Store(Keeping):
-    """What `pushd.push.ports.JobStore` asks for, and what it promises, on SQLite.
+    """What `pushd.push.ports.store.JobStore` asks for, and what it promises, on SQLite.
 
     A caller that is cancelled loses the answer; what it asked for is done all the same, whole. Only a claim whose
     answer was lost is given back.

@@ -25,7 +25,7 @@ LOGINS: Final = 100
 
 
 class Rows(Protocol):
-    """Where sealed credentials are kept; as `push.ports.JobStore` has it."""
+    """Where sealed credentials are kept; as `push.ports.store.JobStore` has it."""
 
     async def handed(self, job_id: str) -> Sequence[Sealed]:
         """Give those handed over with a job."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pushd.oci.digest import Digest
     from pushd.oci.upload import Request
-    from pushd.push.ports import Body
+    from pushd.push.ports.registry import Body
 
 
 def gate(luck: float = 1.0) -> Gate:

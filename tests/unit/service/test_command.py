@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pushd.config import Config
-    from pushd.push.ports import Emit
+    from pushd.push.ports.emit import Emit
 
 
 @pytest.fixture(autouse=True)

@@ -35,7 +35,7 @@ from tests.fakes.traffic import Kind
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from pushd.push.ports import Emit
+    from pushd.push.ports.emit import Emit
     from pushd.push.progress import Board
     from tests.fakes.registry import FakeRegistry
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from pushd.oci.image import Image
-    from pushd.push.ports import OpenSource
+    from pushd.push.ports.source import OpenSource
     from tests.fakes.images import Layout
 
     Name: TypeAlias = Callable[[Layout, str], str]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pushd.oci.image import Image
-    from pushd.push.ports import Source
+    from pushd.push.ports.source import Source
     from tests.fakes.images import Layout
 
 PLATFORMS = ("linux/amd64", "linux/arm64")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from pushd.push.ports import JobStore
+    from pushd.push.ports.store import JobStore
     from pushd.store import Store
     from pushd.store.opening import Opened
     from pushd.store.transaction import Transaction

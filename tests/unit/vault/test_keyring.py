@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pushd.push import ports
+    from pushd.push.ports import vault
     from pushd.telemetry.events import Event
     from pushd.work import Sealed
 
@@ -138,7 +138,7 @@ class Bench:
         return raised.value
 
 
-def as_the_engine_sees_it(keyring: Keyring) -> ports.Keyring:
+def as_the_engine_sees_it(keyring: Keyring) -> vault.Keyring:
     """Hold the class to the engine's port: mypy refuses this function when a method differs."""
     return keyring
 

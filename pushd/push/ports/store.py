@@ -1,30 +1,22 @@
-"""What the engine needs of the rooms beside it: protocols and the values that cross them.
-
-`registry`, `source` and `store` fulfil these without importing them; mypy holds them to it where `service` composes.
-"""
+"""What the engine needs of the store: what is durable."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from pushd.job import Failure, Job
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.digest import Digest
     from pushd.oci.image import Image
-    from pushd.oci.reply import Reply
-    from pushd.oci.upload import Checkpoint, Limits, Request
+    from pushd.oci.upload import Checkpoint
     from pushd.telemetry.events import Event
     from pushd.work import (
-        Asker,
-        Check,
         Claim,
         FileIdentity,
-        Handed,
         JobQuery,
         Login,
         Outcome,
@@ -35,258 +27,6 @@ if TYPE_CHECKING:
         TransferKey,
         TransferResult,
     )
-
-
-class Emit(Protocol):
-    """Tell an event to whoever listens. Never blocks, never fails."""
-
-    def __call__(self, event: Event, /) -> None:
-        """Tell it."""
-
-
-# ---------------------------------------------------------------------------------------------------- source
-
-
-class BlobReader(Protocol):
-    """Random access into one blob of a source. Its methods block: call them in a thread.
-
-    Attributes:
-        size: bytes.
-    """
-
-    @property
-    def size(self) -> int:
-        """Bytes in the blob."""
-
-    @property
-    def identity(self) -> FileIdentity:
-        """What it can be told by without reading it."""
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Read exactly `length` bytes at `offset`, as fresh `bytes` never written to again.
-
-        Raises:
-            SourceError: `source.changed`, the file is not what was opened; `source.unreadable`, the disk failed.
-        """
-
-    def copy_to(self, fd: int, /) -> None:
-        """Write all of it to a file, from its current offset on.
-
-        Raises:
-            SourceError: as in `read`.
-            OSError: writing failed.
-        """
-
-    def close(self) -> None:
-        """Release the descriptor. Idempotent."""
-
-
-class Source(Protocol):
-    """One image somewhere on disk. Its methods block: call them in a thread."""
-
-    def image(self) -> Image:
-        """Read and check the root and all manifests below it, and that each blob is there with its size.
-
-        Raises:
-            SourceError: with the code of what is wrong and the name of where.
-        """
-
-    def open(self, blob: Descriptor) -> BlobReader:
-        """Open one blob for reading.
-
-        Raises:
-            SourceError: it is missing, not a regular file, or of another size than `blob.size`.
-        """
-
-    def close(self) -> None:
-        """Release what is open. Idempotent; readers already given stay usable."""
-
-
-class OpenSource(Protocol):
-    """Open a source by its name, `oci:DIR[:REF]` or `oci-archive:FILE[:REF]`, with somebody's rights. Blocks."""
-
-    def __call__(self, name: str, /, *, uid: int, gids: frozenset[int]) -> Source:
-        """Open it, as far as the user `uid` in the groups `gids` may read it.
-
-        Raises:
-            SourceError: `source.unsupported`, `source.not_found`, `source.unreadable`, `source.forbidden`, ...
-        """
-
-
-class OpenSpooled(Protocol):
-    """Open an entry of the spool as a source. Blocks."""
-
-    def __call__(self, entry: str, /, *, root: Descriptor | None = None) -> Source:
-        """Open it; `root` is needed only to read its image.
-
-        Raises:
-            SourceError: `source.not_found`, the entry is gone.
-        """
-
-
-class Spool(Protocol):
-    """Bytes the daemon keeps itself until a job has ended, each entry of one owner."""
-
-    async def keep(self, source: Source, image: Image, *, uid: int) -> str:
-        """Copy an image into a fresh entry; give the entry's id. It is durable.
-
-        Raises:
-            SourceError: the source cannot be read, or changed.
-            StoreError: `store.full`, `store.budget`.
-            RequestError: `request.limit`, the owner's quota is used up.
-        """
-
-    def using(self, entry: str, *, uid: int) -> AbstractContextManager[None]:
-        """Keep an entry of `uid` from expiring while the context lasts.
-
-        Raises:
-            RequestError: `request.not_found`, there is no such entry, or it is somebody else's.
-        """
-
-    async def discard(self, entry: str, reason: str) -> None:
-        """Remove an entry. Idempotent."""
-
-    async def sweep(self, now: datetime, bound: Collection[str]) -> None:
-        """Remove what has expired, but for what is in use and the entries in `bound`, which jobs need."""
-
-    @property
-    def entries(self) -> Collection[str]:
-        """The ids of all entries."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of all entries, those reserved and not yet arrived included."""
-
-
-# -------------------------------------------------------------------------------------------------- registry
-
-
-class Body(Protocol):
-    """The bytes of one request, pulled as the wire takes them.
-
-    Attributes:
-        length: bytes it will give; announced as Content-Length.
-    """
-
-    @property
-    def length(self) -> int:
-        """Bytes it will give."""
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        """Give the pieces. Raising ends the request with the connection."""
-
-
-class Registry(Protocol):
-    """One registry, spoken to with one credential.
-
-    Attributes:
-        name: `host[:port]`, as in references.
-        credential: which credential is used, by a stable name that is no secret (`anonymous`, `docker-config:alice`).
-        limits: how uploads to it are done.
-    """
-
-    @property
-    def name(self) -> str:
-        """`host[:port]`."""
-
-    @property
-    def credential(self) -> str:
-        """The credential's name."""
-
-    @property
-    def borrowed(self) -> bool:
-        """Whether the credential is the submitter's own, and not the daemon's."""
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the credential was ever taken, as far as this life of the daemon knows."""
-
-    @property
-    def limits(self) -> Limits:
-        """How uploads to it are done."""
-
-    async def verify(self) -> bool | None:
-        """Ask whether it takes the credential; None when it asks for none.
-
-        Raises:
-            RegistryError: it did not say.
-        """
-
-    async def head_manifest(self, repository: str, reference: str) -> Digest | None:
-        """Ask which digest `reference` (a tag or digest) has; None when there is none (404).
-
-        Raises:
-            RegistryError: whatever else the registry answered, or the connection's failure.
-        """
-
-    async def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> Digest:
-        """Put exactly these bytes; give the digest the registry answered.
-
-        Raises:
-            RegistryError: whatever else the registry answered, or the connection's failure.
-        """
-
-    async def perform(self, repository: str, request: Request, body: Body | None = None) -> Reply:
-        """Send one request of an upload session and give the reply, whatever its status.
-
-        Raises:
-            RegistryError: the connection's failure (`registry.unresolved`, `.unreachable`, `.tls`, `.interrupted`),
-                or credentials that could not be had.
-        """
-
-    async def diagnose(self, repository: str | None) -> Sequence[Check]:
-        """Try how it is spoken to: name, connection, TLS, clock, API; and the right to push to `repository`, if given.
-
-        What that begins at the registry is taken back. No failure of the registry is an error here.
-        """
-
-
-class Registries(Protocol):
-    """All registries."""
-
-    async def connect(self, name: str, *, repository: str, asker: Asker) -> Registry:
-        """Give the registry `host[:port]`, with the credential that is the asker's to use there. No request is made.
-
-        Raises:
-            RegistryError: `registry.needs_credential`, theirs has expired or was refused before; others, the daemon's
-                cannot be read.
-            RequestError: `request.forbidden`, there is a credential, and it is not for this user and repository;
-                `request.not_found`, they chose one they have not stored.
-        """
-
-    async def refused(self, name: str, *, repository: str, asker: Asker) -> None:
-        """Forget the asker's own credential for a repository, if the registry does not take it any more."""
-
-    def sweep(self) -> None:
-        """Let go of the credentials and tokens nobody has asked for in a while."""
-
-
-class Keyring(Protocol):
-    """The credentials of users, sealed."""
-
-    async def seal(self, handed: Handed, uid: int, now: datetime) -> Sealed:
-        """Seal one, for its owner alone.
-
-        Raises:
-            DaemonError: the key cannot be used.
-        """
-
-    async def store(self, name: str, handed: Handed, *, uid: int) -> int:
-        """Store one under a name; give how many deliveries go on that waited for one.
-
-        Raises:
-            RequestError: `request.limit`.
-            DaemonError: the key cannot be used.
-        """
-
-    async def list(self, uid: int) -> Sequence[Login]:
-        """Give a user's, by name."""
-
-    async def remove(self, name: str, uid: int) -> bool:
-        """Forget one; give whether there was one."""
-
-
-# ----------------------------------------------------------------------------------------------------- store
 
 
 class JobStore(Protocol):

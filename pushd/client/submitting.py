@@ -1,0 +1,241 @@
+"""Handing over jobs, with the bytes of their images where the daemon cannot read those itself."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
+
+from pushd.client import targets
+from pushd.client.conversation import TRY_WITHIN, Speaker
+from pushd.client.documents import JSON, job_of
+from pushd.client.exchange import Request
+from pushd.client.own import own_credentials
+from pushd.client.sources import absolute
+from pushd.client.submission import sourced, wishes
+from pushd.errors import Code, PushdError
+from pushd.job import AUTO, Retain, Verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from pushd.job import Job, Spooled
+    from pushd.work import Handed
+
+T = TypeVar("T")
+
+_SUBMIT_WITHIN: Final = 300.0  # the daemon reads and checks the whole source's structure before it answers
+_OUT_OF_REACH: Final = frozenset(
+    {Code.SOURCE_NOT_FOUND, Code.SOURCE_UNREADABLE, Code.SOURCE_FORBIDDEN, Code.REQUEST_PATH_REFUSED}
+)
+"""What the daemon says of a path that only the caller can open."""
+
+
+class Submitting(Speaker):
+    """The part of `Client` that hands over jobs, and asks what they would do."""
+
+    def submit(  # noqa: PLR0913 (what may be asked of a job; by keyword)
+        self,
+        source: str,
+        destinations: Sequence[str],
+        *,
+        priority: int = 0,
+        labels: Mapping[str, str] | None = None,
+        deadline: float | None = None,
+        verify: Verify = Verify.TAG,
+        not_before: datetime | None = None,
+        if_tag: str | None = None,
+        retain: Retain = Retain.SOURCE,
+        credential: str = AUTO,
+        idempotency_key: str | None = None,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> Job:
+        """Hand over a job. When this returns it is on the daemon's disk and will be delivered, whatever happens here.
+
+        The daemon is given the path. Where it cannot or may not read what is there, the image is opened here, as the
+        caller, and its bytes are brought to the daemon's spool; when this returns they are there, all of them.
+
+        Args:
+            source: `oci:DIR[:REF]` or `oci-archive:FILE[:REF]`; a relative path is taken from this process's
+                directory, because the daemon's is another.
+            destinations: references, at least one.
+            priority: larger goes first.
+            labels: the caller's own words, returned and never interpreted.
+            deadline: seconds from now after which what is unfinished fails; None for the daemon's default.
+            verify: what is read back before a destination counts as done.
+            not_before: when it may begin at the earliest, with a time zone; None for at once.
+            if_tag: what each destination's tag must name when it is put: `pushd.job.ABSENT`, or a digest; None for
+                whatever it may be.
+            retain: where the bytes are kept until the job ends.
+            credential: what the destinations are spoken to with: `pushd.job.AUTO`, the caller's own, which is looked
+                up here and handed over, else one they stored, else the daemon's; `pushd.job.DAEMON`;
+                `pushd.job.ANONYMOUS`; or the name of one they stored with `login`.
+            idempotency_key: 1 to 255 printable ASCII characters; submitting again with the same key gives the same
+                job. One is made up when none is given.
+            progress: told the bytes brought so far, and how many there are, while bytes are brought; by whichever
+                thread brought them, one at a time.
+
+        Raises:
+            RequestError: the request was refused: `request.limit` and `request.forbidden` among others;
+                `request.idempotency_conflict`, the key was used for something else.
+            RegistryError: a file in which the caller keeps credentials, or a helper it names, cannot be used; nothing
+                was sent.
+            SourceError: the image is missing, malformed, not what it says it is, or not the caller's to read.
+            StoreError: `store.budget`, `store.full`; the daemon has no room for it now.
+        """
+        wanted = wishes(
+            destinations,
+            priority=priority,
+            labels=labels,
+            deadline=deadline,
+            verify=verify,
+            not_before=not_before,
+            if_tag=if_tag,
+            retain=retain,
+            credential=credential,
+        )
+        name, key = absolute(source), idempotency_key or _new_key()
+        handed = _own(destinations, credential)
+        return self._with_source(
+            name,
+            lambda spooled: self._post_job(sourced(wanted, name, spooled, handed), key),
+            progress=progress,
+            keep=True,
+        )
+
+    def submit_stream(  # noqa: PLR0913 (what may be asked of a job; by keyword)
+        self,
+        stream: BinaryIO,
+        destinations: Sequence[str],
+        *,
+        reference: str = "",
+        priority: int = 0,
+        labels: Mapping[str, str] | None = None,
+        deadline: float | None = None,
+        verify: Verify = Verify.TAG,
+        not_before: datetime | None = None,
+        if_tag: str | None = None,
+        retain: Retain = Retain.SOURCE,
+        credential: str = AUTO,
+        idempotency_key: str | None = None,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> Job:
+        """Hand over a job whose image comes down a pipe. When this returns it will be delivered, as with `submit`.
+
+        Args:
+            stream: an OCI archive or one that `docker save`, `podman save` or `skopeo copy` wrote, plain or compressed
+                with gzip. Read once, forwards, to its end; not closed.
+            destinations: references, at least one.
+            reference: which image of the archive, by name, or `@N` for the one at position N, from 0; empty for the
+                only one.
+            priority: as `submit` has it; so are `labels`, `deadline`, `verify`, `not_before`, `if_tag`, `retain`,
+                `credential` and `idempotency_key`.
+            labels: see there.
+            deadline: see there.
+            verify: see there.
+            not_before: see there.
+            if_tag: see there.
+            retain: see there.
+            credential: see there.
+            idempotency_key: see there.
+            progress: told the bytes brought so far, and None, for nobody knows how many will come.
+
+        Raises:
+            SourceError: `source.archive_invalid`, it is damaged, cut off, or no such archive; `source.ambiguous`,
+                `source.reference_unknown`, `source.blob_missing` and others, the image is not there, or not whole.
+            RequestError, RegistryError, StoreError: as `submit` does; `request.not_found`, the daemon forgot what was
+                brought.
+        """
+        wanted = wishes(
+            destinations,
+            priority=priority,
+            labels=labels,
+            deadline=deadline,
+            verify=verify,
+            not_before=not_before,
+            if_tag=if_tag,
+            retain=retain,
+            credential=credential,
+        )
+        key = idempotency_key or _new_key()
+        handed = _own(destinations, credential)
+        from pushd.client.piped import bring_stream  # noqa: PLC0415 (tarfile, zlib, hashlib: a job by path needs none)
+
+        def hand_over(name: str, spooled: Spooled) -> Job:
+            return self._post_job(sourced(wanted, f"-:{name}" if name else "-", spooled, handed), key)
+
+        return bring_stream(self._conversation, stream, reference, hand_over, progress=progress)
+
+    def plan(
+        self,
+        source: str,
+        destinations: Sequence[str],
+        *,
+        verify: Verify = Verify.TAG,
+        if_tag: str | None = None,
+        credential: str = AUTO,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> Mapping[str, Any]:
+        """Tell what submitting this would do; nothing changes at any registry.
+
+        Where the daemon cannot read the source its bytes are brought, as `submit` does, and removed afterwards. What
+        is asked for, `credential` too, means what it means there.
+
+        Returns:
+            `source`, `digest`, `media_type`, `size` (bytes), and `destinations`: for each its `action` (`nothing`,
+            `push` or `fail`), the digest its `tag` names now, how many bytes are `present`, would be `mount`ed and
+            `send`t, `blobs` one by one, and the `failure`.
+
+        Raises:
+            RequestError, RegistryError, SourceError, StoreError: as `submit` does.
+        """
+        wanted = wishes(destinations, verify=verify, if_tag=if_tag, credential=credential)
+        name = absolute(source)
+        handed = _own(destinations, credential)
+
+        def ask(spooled: Spooled | None) -> Mapping[str, Any]:
+            body = json.dumps(sourced(wanted, name, spooled, handed)).encode()
+            target = targets.path("plan")
+            request = Request(method="POST", target=target, headers=JSON, body=body, answer_within=TRY_WITHIN)
+            return self._conversation.ask(request, dict)
+
+        return self._with_source(name, ask, progress=progress, keep=False)
+
+    def _with_source(
+        self,
+        name: str,
+        ask: Callable[[Spooled | None], T],
+        *,
+        progress: Callable[[int, int | None], None] | None,
+        keep: bool,
+    ) -> T:
+        """Ask something about a source: by its path, or where the daemon cannot open that, with the bytes brought."""
+        try:
+            return ask(None)
+        except PushdError as error:
+            if error.code not in _OUT_OF_REACH:
+                raise
+        from pushd.client.bringing import bring_source  # noqa: PLC0415 (a job by path needs none of what it imports)
+
+        return bring_source(self._conversation, name, ask, progress=progress, keep=keep)
+
+    def _post_job(self, document: Mapping[str, Any], key: str) -> Job:
+        request = Request(
+            method="POST",
+            target=targets.path("jobs"),
+            headers={**JSON, "Idempotency-Key": key},
+            body=json.dumps(document).encode(),
+            answer_within=_SUBMIT_WITHIN,
+        )
+        return self._conversation.ask(request, job_of)
+
+
+def _own(destinations: Sequence[str], credential: str) -> Sequence[Handed]:
+    """Look the caller's own up where they are wanted."""
+    return own_credentials(destinations) if credential == AUTO else ()
+
+
+def _new_key() -> str:
+    """Make up an idempotency key: what `secrets.token_hex` does, without importing it and what it imports."""
+    return os.urandom(16).hex()
