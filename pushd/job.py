@@ -132,6 +132,9 @@ DAEMON = "daemon"
 """For the daemon's, whatever the submitter has."""
 ANONYMOUS = "anonymous"
 """For none."""
+HANDED = "handed"
+"""As `AUTO`, but for what is stored. Nobody says it: it stands for `AUTO` in jobs that came by a socket at which what
+is stored is not theirs to use (`Principal.logins`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,12 +41,14 @@ class Principal:
         role: what they may do here, through the socket they came by.
         paths: whether a path means the same file to them and to the daemon. A container with the socket in it has
             other files under the same names.
+        logins: whether what their uid has stored is theirs. Root of a container is root by its uid alone.
     """
 
     uid: int
     gids: frozenset[int]
     role: Role
     paths: bool
+    logins: bool = True
 
     @property
     def administrator(self) -> bool:

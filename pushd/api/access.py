@@ -42,9 +42,9 @@ class Cap:
     paths: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Doors:
-    """Who is served.
+    """Who is served. What is changed counts for connections that are opened from then on.
 
     Attributes:
         own_uid: the user the daemon runs as: an administrator, like root.
@@ -75,7 +75,7 @@ def access(doors: Doors) -> Middleware:
     It asks the kernel once for each connection. What it says was fixed when the connection was opened.
     """
     known: WeakKeyDictionary[asyncio.BaseTransport, Principal] = WeakKeyDictionary()
-    own, hint = own_root(), _hint(doors.submitters)
+    own = own_root()
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -84,14 +84,14 @@ def access(doors: Doors) -> Middleware:
             raise nameless()
         principal = known.get(transport)
         if principal is None:
-            principal = known[transport] = _principal(transport.get_extra_info("socket"), doors, own, hint)
+            principal = known[transport] = _principal(transport.get_extra_info("socket"), doors, own)
         request[PRINCIPAL] = principal
         return await handler(request)
 
     return middleware
 
 
-def _principal(connection: Connection | None, doors: Doors, own: Root | None, hint: str) -> Principal:
+def _principal(connection: Connection | None, doors: Doors, own: Root | None) -> Principal:
     """Say who opened the connection.
 
     Raises:
@@ -102,13 +102,16 @@ def _principal(connection: Connection | None, doors: Doors, own: Root | None, hi
     caller = peer(connection)
     role = role_of(caller.uid, caller.gids, doors)
     if role is None:
+        hint = _hint(doors.submitters)
         raise RequestError(Code.REQUEST_FORBIDDEN, f"uid {caller.uid}", "is not served by this daemon", hint=hint)
-    cap = doors.caps.get(connection.getsockname(), _FULL)
+    address = connection.getsockname()
+    cap = doors.caps.get(address, _FULL)
     return Principal(
         uid=caller.uid,
         gids=caller.gids,
         role=role if cap.role is Role.ADMINISTRATOR else cap.role,
         paths=cap.paths and shares_view(connection, caller, own),
+        logins=address not in doors.caps,
     )
 
 

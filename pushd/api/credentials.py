@@ -12,7 +12,7 @@ from pushd.api.fields import malformed
 from pushd.api.targets import scope
 from pushd.credentials.credential import Credential
 from pushd.errors import RequestError
-from pushd.job import ANONYMOUS, AUTO, DAEMON
+from pushd.job import ANONYMOUS, AUTO, DAEMON, HANDED
 from pushd.work import Handed
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ MAX_LIFE: Final = 366 * 86_400.0
 _LOGIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _NAMED: Final = "1 to 128 letters, digits, and . _ : -, the first a letter or digit"
 _WORDS: Final = (AUTO, DAEMON, ANONYMOUS)
+_RESERVED: Final = frozenset({*_WORDS, HANDED})
+"""What no login may be called."""
 _FORMS: Final = (
     {"username", "password"},
     {"username", "identity_token"},
@@ -43,7 +45,8 @@ _FORMS: Final = (
 """Which fields go together."""
 _SECRETS: Final = ("password", "identity_token", "registry_token")
 _USERNAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,255}")
-_BREAKS: Final = re.compile(r"[\x00\r\n]")
+_BREAKS: Final = re.compile(r"\x00|[\r\n]\Z")
+"""What no secret has. Within, a line break may be: a password of Google's is a key file (`_json_key`)."""
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]*")
 
 
@@ -102,7 +105,7 @@ def read_credentials(given: Sequence[Given], choice: str, *, now: datetime) -> t
     Raises:
         RequestError: as `read_credential` does.
     """
-    if not _LOGIN.fullmatch(choice):
+    if not _LOGIN.fullmatch(choice) or choice == HANDED:
         raise malformed("credential", f"must be {', '.join(_WORDS)}, or the name of a login: {_NAMED}")
     if len(given) > MAX_CREDENTIALS:
         raise malformed("credentials", f"must be at most {MAX_CREDENTIALS}, not {len(given)}")
@@ -128,7 +131,7 @@ def login_name(text: str) -> str:
     """
     if not _LOGIN.fullmatch(text):
         raise malformed("name", f"must be {_NAMED}")
-    if text in _WORDS:
+    if text in _RESERVED:
         raise malformed("name", "is a word of its own where a job says its credential", hint="choose another name")
     return text
 
@@ -160,4 +163,4 @@ def _check_secret(text: str, field: str) -> None:
     if len(text.encode()) > MAX_SECRET:
         raise malformed(field, f"must be at most {MAX_SECRET} bytes")
     if _BREAKS.search(text):
-        raise malformed(field, "must have no line break and no NUL", hint="a file read whole may end with one")
+        raise malformed(field, "must not end with a line break, and have no NUL", hint="a file read whole may end so")

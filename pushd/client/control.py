@@ -71,7 +71,7 @@ class Control(Watching):
         body = json.dumps(handed_over(handed)).encode() if handed else b""
         target = targets.path("jobs", job_id, verb)
         return self._conversation.ask(
-            Request(method="POST", target=target, headers=JSON if body else {}, body=body), job_of
+            Request(method="POST", target=target, headers=JSON if body else {}, body=body, secret=bool(body)), job_of
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
@@ -26,6 +27,8 @@ PIECE = 1 << 20
 """Bytes of a body that are handed to the kernel at once."""
 _BUFFER = 1 << 20
 """Bytes that may be on their way to the daemon. More of them at once are fewer changes between the two processes."""
+_CREDENTIALS = 12
+"""Bytes of a `struct ucred`: pid, uid, gid."""
 _BODILESS = frozenset({204, 304})
 """Statuses of answers that end with their head (RFC 9112, 6.3)."""
 
@@ -85,6 +88,7 @@ class Request:
     Attributes:
         target: path and query, already encoded.
         answer_within: seconds without a byte after which the daemon is given up.
+        secret: whether it is to be sent to nobody but the daemon (see `trust`).
     """
 
     method: str
@@ -92,6 +96,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | Body = field(default=b"", repr=False)  # a credential may be handed over in it
     answer_within: float = 30.0
+    secret: bool = False
 
     @property
     def content(self) -> Body:
@@ -134,6 +139,10 @@ class Connection:
         connection, stream = self._open()
         try:
             connection.settimeout(request.answer_within)
+            if request.secret:
+                from pushd.client.trust import check_trusted  # noqa: PLC0415 (most requests are of no secret)
+
+                check_trusted(self._path, _listener(connection))
             whole = _transmit(connection, request, lasting=self._lasting)
             return Response(self, self._path, stream, reusable=self._lasting and whole)
         except BaseException as error:
@@ -229,6 +238,12 @@ class Response:
 def send(path: str, request: Request) -> Response:
     """Send one request over a connection of its own to the socket at `path`; otherwise as `Connection.exchange`."""
     return Connection(path, lasting=False).exchange(request)
+
+
+def _listener(connection: socket.socket) -> int:
+    """Give the uid of whoever listens at the other end (unix(7), SO_PEERCRED)."""
+    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS))
+    return int(uid)
 
 
 def _transmit(connection: socket.socket, request: Request, *, lasting: bool) -> bool:

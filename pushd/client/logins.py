@@ -76,8 +76,13 @@ class Logins(Speaker):
 
 
 def login_name(registry: str) -> str:
-    """Give the name a login for `host[:port]` or `host[:port]/path` has when nobody gave it one: `host[:port].path`."""
-    return registry.lower().strip("/").replace("/", ".").replace("[", "").replace("]", "").lstrip(".:")
+    """Give the name a login for a registry, or a part of it, has when nobody gave it one: `host[:port]::path:path`.
+
+    A name holds no slash, and neither a host nor a path two colons: no two places have the same.
+    """
+    host, slash, path = registry.lower().strip("/").partition("/")
+    host = host.replace("[", "").replace("]", "").lstrip(".:")
+    return f"{host}::{path.replace('/', ':')}" if slash else host
 
 
 def _storing(
@@ -104,4 +109,5 @@ def _storing(
         headers=JSON,
         body=body,
         answer_within=TRY_WITHIN,
+        secret=True,
     )

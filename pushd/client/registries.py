@@ -81,5 +81,6 @@ class Registries(Speaker):
             headers=JSON if body else {},
             body=body,
             answer_within=TRY_WITHIN,
+            secret="credentials" in (document or {}),
         )
         return self._conversation.ask(request, dict)

@@ -195,9 +195,14 @@ class Submitting(Speaker):
         handed = _own(destinations, credential)
 
         def ask(spooled: Spooled | None) -> Mapping[str, Any]:
-            body = json.dumps(sourced(wanted, name, spooled, handed)).encode()
-            target = targets.path("plan")
-            request = Request(method="POST", target=target, headers=JSON, body=body, answer_within=TRY_WITHIN)
+            request = Request(
+                method="POST",
+                target=targets.path("plan"),
+                headers=JSON,
+                body=json.dumps(sourced(wanted, name, spooled, handed)).encode(),
+                answer_within=TRY_WITHIN,
+                secret=bool(handed),
+            )
             return self._conversation.ask(request, dict)
 
         return self._with_source(name, ask, progress=progress, keep=False)
@@ -227,6 +232,7 @@ class Submitting(Speaker):
             headers={**JSON, "Idempotency-Key": key},
             body=json.dumps(document).encode(),
             answer_within=_SUBMIT_WITHIN,
+            secret="credentials" in document,
         )
         return self._conversation.ask(request, job_of)
 

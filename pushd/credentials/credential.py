@@ -8,6 +8,8 @@ from typing import Final
 
 ANONYMOUS: Final = "anonymous"
 """The name of no credential."""
+_USERS: Final = ("caller", "login")
+"""The sources of those that are a user's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +35,25 @@ class Credential:
 
     @property
     def name(self) -> str:
-        """What distinguishes it from another credential for the same registry; no secret."""
-        return f"{self.source}:{self.username or 'token'}"
+        """What distinguishes it from another credential for the same registry; no secret.
+
+        One that a user brings and one that they have stored are the same where the user name is: what was begun with
+        the one goes on with the other.
+        """
+        return f"{'user' if self.source in _USERS else self.source}:{self.username or 'token'}"
 
     @property
     def told(self) -> str:
         """Whose it is and where it was found, for people; no secret."""
         whose = {"caller": "the caller's own", "login": f"the login {self.where}"}.get(self.source, "the daemon's")
-        found = "" if self.source in ("caller", "login") else f", found in {self.where or self.source}"
+        found = "" if self.source in _USERS else f", found in {self.where or self.source}"
         return f"{whose}, {self.username or 'a token without a name'}{found}"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What of it is to be said by nobody, as it is and as it travels."""
+        basic = (self.basic or "").removeprefix("Basic ")
+        return tuple(filter(None, (basic, self.password, self.identity_token, self.registry_token)))
 
     @property
     def basic(self) -> str | None:

@@ -12,6 +12,7 @@ from pushd.errors import Code, PushdError, RequestError
 from pushd.job import AUTO
 from pushd.oci.reference import Reference
 from pushd.oci.text import printable
+from pushd.push.intake import check_handed, choice_of
 from pushd.work import Asker, Check
 
 if TYPE_CHECKING:
@@ -155,7 +156,8 @@ class Engine:
 
     async def retry(self, job_id: str, *, handed: Sequence[Handed] = (), caller: Principal) -> Job:
         """Try again what failed or was cancelled of a job, and what waits for a credential that is handed over."""
-        await self.get(job_id, caller=caller)
+        job = await self.get(job_id, caller=caller)
+        check_handed(handed, [Reference.parse(delivery.destination) for delivery in job.deliveries])
         now = datetime.now(UTC)
         sealed = [await self.keyring.seal(one, caller.uid, now) for one in handed]
         await self.store.retry(job_id, now, by=caller.uid, handed=sealed)
@@ -198,7 +200,7 @@ class Engine:
         """Try how a registry is spoken to, with the rights of the caller."""
         registry, _, repository = target.partition("/")
         reference = Reference.parse(f"{target}:latest") if repository else _anywhere_at(registry)
-        asker = Asker(user=caller.user, choice=credential, handed=tuple(handed))
+        asker = Asker(user=caller.user, choice=choice_of(credential, caller), handed=tuple(handed))
         checks = await self._diagnosed(reference, repository or None, asker)
         return {"target": target, "checks": checks}
 

@@ -10,11 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pushd.errors import Code, PushdError, RegistryError, RequestError
-from pushd.job import Retain
+from pushd.job import ANONYMOUS, AUTO, DAEMON, HANDED, Retain
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
 from pushd.oci.reference import Reference
 from pushd.push import forecast
+from pushd.telemetry.trace import REQUEST_ID, TRACEPARENT
 from pushd.work import Asker, Submission, covers
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 """Of job ids: 32 characters that are hard to confuse when read aloud or typed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Intake:
     """Takes jobs in.
 
@@ -136,7 +137,7 @@ class Intake:
     async def _destinations(self, spec: JobSpec, handed: Sequence[Handed], caller: Principal) -> tuple[Reference, ...]:
         """Give the destinations, each once, that the caller may push to."""
         references = {str(reference): reference for reference in map(Reference.parse, spec.destinations)}
-        _check_handed(handed, references.values())
+        check_handed(handed, references.values())
         asker = _asker(spec, handed, caller)
         for reference in references.values():
             self.policy.check(reference)
@@ -187,6 +188,7 @@ class Intake:
             spec=replace(
                 spec,
                 destinations=tuple(map(str, references)),
+                credential=choice_of(spec.credential, caller),
                 not_before=begins if begins > now else None,
             ),
             registries=tuple(reference.registry for reference in references),
@@ -199,6 +201,8 @@ class Intake:
             deadline_at=begins + timedelta(seconds=seconds),
             idempotency_key=idempotency_key,
             fingerprint=fingerprint,
+            request_id=REQUEST_ID.get(),
+            traceparent=TRACEPARENT.get(),
         )
 
     async def _sealed(self, handed: Sequence[Handed], submission: Submission) -> tuple[Sealed, ...]:
@@ -224,10 +228,30 @@ class Intake:
 
 
 def _asker(spec: JobSpec, handed: Sequence[Handed], caller: Principal) -> Asker:
-    return Asker(user=caller.user, choice=spec.credential, handed=tuple(handed))
+    return Asker(user=caller.user, choice=choice_of(spec.credential, caller), handed=tuple(handed))
 
 
-def _check_handed(handed: Sequence[Handed], references: Collection[Reference]) -> None:
+def choice_of(choice: str, caller: Principal) -> str:
+    """Give which credential a caller may choose, who said `choice` (see `JobSpec.credential`).
+
+    Raises:
+        RequestError: `request.forbidden`, they named a login, and came by a socket at which they have none.
+    """
+    if caller.logins or choice in (DAEMON, ANONYMOUS):
+        return choice
+    if choice == AUTO:
+        return HANDED
+    raise no_logins(choice)
+
+
+def no_logins(name: str) -> RequestError:
+    """Say that nothing stored may be used, or stored, by the socket the caller came by."""
+    detail = "is not to be had by this socket: whoever comes by it is not known to be who stored it"
+    hint = "hand the credential over with the job, or come by the daemon's main socket"
+    return RequestError(Code.REQUEST_FORBIDDEN, f"login {name}", detail, hint=hint)
+
+
+def check_handed(handed: Sequence[Handed], references: Collection[Reference]) -> None:
     """Refuse a credential that no destination needs: what is not used is not to be kept."""
     for one in handed:
         if not any(covers(one.scope, reference.registry, reference.repository) for reference in references):

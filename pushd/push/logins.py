@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pushd.errors import Code, RegistryError, RequestError
 from pushd.oci.reference import Reference
+from pushd.push.intake import no_logins
 from pushd.work import Asker
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _TRIAL = "pushd/login"
 """Stands for the repository where a whole registry is logged in to."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Logins:
     """What `api.ports.Logins` asks for.
 
@@ -45,6 +46,8 @@ class Logins:
 
         One that cannot be tried is stored all the same: its registry may be away, and what waits for it can wait.
         """
+        if not caller.logins:
+            raise no_logins(name)
         registry, _, path = handed.scope.partition("/")
         self.policy.check_registry(registry)
         # Not parsed: on Docker Hub the namespace `team` would be read as the image `library/team`.
@@ -57,19 +60,19 @@ class Logins:
         kept = replace(handed, expires_at=last if handed.expires_at is None else min(handed.expires_at, last))
         resumed = await self.keyring.store(name, kept, uid=caller.uid)
         self.scheduler.wake()
-        login = next(login for login in await self.keyring.list(caller.uid) if login.name == name)
+        login = next((login for login in await self.keyring.list(caller.uid) if login.name == name), None)
+        if login is None:
+            raise _gone(name)  # removed that very moment
         return {"login": login, "verified": verified, "resumed": resumed}
 
     async def list(self, *, caller: Principal) -> Sequence[Login]:
         """Give the caller's, by name."""
-        return await self.keyring.list(caller.uid)
+        return await self.keyring.list(caller.uid) if caller.logins else ()
 
     async def remove(self, name: str, *, caller: Principal) -> None:
         """Forget one."""
-        if not await self.keyring.remove(name, caller.uid):
-            raise RequestError(
-                Code.REQUEST_NOT_FOUND, name, "there is no such login", hint="`pushctl logins` lists them"
-            )
+        if not caller.logins or not await self.keyring.remove(name, caller.uid):
+            raise _gone(name)
 
     async def _verified(self, reference: Reference, handed: Handed, caller: Principal) -> bool | None:
         asker = Asker(user=caller.user, handed=(handed,))
@@ -78,3 +81,7 @@ class Logins:
             return await registry.verify()
         except RegistryError:
             return None
+
+
+def _gone(name: str) -> RequestError:
+    return RequestError(Code.REQUEST_NOT_FOUND, name, "there is no such login", hint="`pushctl logins` lists them")

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from pushd.oci.reference import Reference
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_HTTPS = ":443"
+
+
+@dataclass(slots=True, kw_only=True)
 class Policy:
-    """Which destinations are taken.
+    """Which destinations are taken. One for all who ask, so that what is configured anew is so for all.
 
     A pattern without a slash is for `host[:port]`, one with a slash for `host[:port]/repository`; `*` fits anything,
     slashes included.
@@ -61,8 +64,11 @@ def _fits(pattern: str, destination: Reference) -> bool:
 
 
 def _fits_host(pattern: str, name: str) -> bool:
+    """Whether a pattern fits `host[:port]`, or that and a repository; with the port of HTTPS, or without: it is one."""
+    host, slash, repository = name.lower().partition("/")
+    names = (name.lower(), f"{host.removesuffix(_HTTPS)}{slash}{repository}")
     # Brackets are those of an IPv6 address, never a class of characters.
-    return fnmatchcase(name.lower(), pattern.lower().replace("[", "[[]"))
+    return any(fnmatchcase(each, pattern.lower().replace("[", "[[]")) for each in names)
 
 
 def _is_link_local(registry: str) -> bool:

@@ -33,8 +33,16 @@ class Policy:
 
 
 _NEVER_REACHED = frozenset({Code.REGISTRY_UNRESOLVED, Code.REGISTRY_UNREACHABLE})
-_OF_OURS = frozenset({Code.REGISTRY_HELPER_TIMEOUT, Code.REGISTRY_HELPER_FAILED})
-"""What fails at our end: a helper that is broken does not come right by waiting, one that lacked the network does."""
+_OF_OURS = frozenset(
+    {
+        Code.REGISTRY_HELPER_TIMEOUT,
+        Code.REGISTRY_HELPER_FAILED,
+        Code.REGISTRY_CREDENTIALS_MALFORMED,
+        Code.REGISTRY_CREDENTIALS_UNREADABLE,
+    }
+)
+"""What fails at our end: a helper that is broken does not come right by waiting, one that lacked the network does, and
+a file that was being written is whole a moment later."""
 
 
 @dataclass(frozen=True, slots=True)

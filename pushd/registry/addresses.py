@@ -28,7 +28,7 @@ class Nearness(IntEnum):
     LOOPBACK = 2
     """This machine, by what it calls itself."""
     LINK_LOCAL = 3
-    """What shares a wire with this machine: the metadata service of a cloud answers there."""
+    """What shares a wire with this machine: the metadata service of a cloud answers there, or at an address like it."""
 
     @property
     def word(self) -> str:
@@ -42,8 +42,22 @@ _TRANSLATED: Final = ip_network("64:ff9b::/96")
 """RFC 6052, 2.1: NAT64, the last 32 bits are an IPv4 address."""
 _COMPATIBLE: Final = ip_network("::/96")
 """RFC 4291, 2.5.5.1: the same, given up long ago."""
-_LOCAL: Final = (ip_network("64:ff9b:1::/48"), ip_network("fec0::/10"))
-"""RFC 8215 and RFC 3879: not global, though not every version of the standard library says so."""
+_LOCAL: Final = tuple(map(ip_network, ("64:ff9b:1::/48", "fec0::/10", "192.0.0.0/24")))
+"""RFC 8215, RFC 3879 and RFC 6890: not global, though not every version of the standard library says so."""
+_METADATA: Final = tuple(
+    map(
+        ip_address,
+        (
+            "fd00:ec2::254",  # AWS, in IPv6; and its pods' identity
+            "fd00:ec2::23",
+            "fd20:ce::254",  # Google, in IPv6
+            "100.100.100.200",  # Alibaba
+            "168.63.129.16",  # Azure
+            "192.0.0.192",  # Oracle
+        ),
+    )
+)
+"""Where clouds answer what only the machine may ask, and not at a link-local address."""
 
 
 @lru_cache(maxsize=4096)
@@ -57,7 +71,7 @@ def nearness(address: str) -> Nearness:
         ValueError: it is none.
     """
     it = _inner(ip_address(address))
-    if it.is_link_local:
+    if it.is_link_local or it in _METADATA:
         return Nearness.LINK_LOCAL
     if it.is_loopback or it.is_unspecified or it in _THIS_HOST:
         return Nearness.LOOPBACK

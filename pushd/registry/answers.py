@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from anyio import to_thread
 
-from pushd.errors import RegistryError
+from pushd.credentials.answer import Answer
+from pushd.errors import Code, RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pushd.credentials.answer import Answer
     from pushd.credentials.credential import Credential
 
     Run = Callable[[str, str], Answer | None]
@@ -70,6 +70,8 @@ class Answers:
         self._clock = clock
         self._known: dict[tuple[str, str], _Known] = {}
         self._running = anyio.CapacityLimiter(_RUNNING)
+        # Helpers that did not answer, and until when nobody else waits for them to.
+        self._mute: dict[str, tuple[RegistryError, float]] = {}
 
     async def get(self, helper: str, server: str, *, refused: Credential | None = None) -> Answer | None:
         """Give a helper's answer for a server; None when it has none.
@@ -101,13 +103,29 @@ class Answers:
         return now < known.until and (now < known.insists_until or not known.gave(refused))
 
     async def _ask(self, known: _Known, helper: str, server: str, refused: Credential | None) -> None:
-        try:
-            known.outcome = await to_thread.run_sync(self._run, helper, server, limiter=self._running)
-        except RegistryError as error:
-            known.outcome = error
+        async with self._running:
+            # For what it has answered before it is asked all the same.
+            unheard = None if isinstance(known.outcome, Answer) else self._unheard(helper)
+            known.outcome = unheard or await self._outcome(helper, server)
         now = self._clock()
         known.until = now + self._life(known.outcome)
         known.insists_until = now + _FAILED_FOR if known.gave(refused) else -math.inf
+
+    def _unheard(self, helper: str) -> RegistryError | None:
+        """Give the failure of a helper that did not answer a moment ago, for whatever server it was asked.
+
+        There is no end of servers that callers name, and each that is asked for holds up those behind it.
+        """
+        error, until = self._mute.get(helper, (None, -math.inf))
+        return error if self._clock() < until else None
+
+    async def _outcome(self, helper: str, server: str) -> Answer | RegistryError | None:
+        try:
+            return await to_thread.run_sync(self._run, helper, server)
+        except RegistryError as error:
+            if error.code is Code.REGISTRY_HELPER_TIMEOUT:
+                self._mute[helper] = error, self._clock() + _FAILED_FOR
+            return error
 
     def _life(self, outcome: Answer | RegistryError | None) -> float:
         """Give for how many seconds an outcome is good."""

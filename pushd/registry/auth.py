@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -31,10 +31,30 @@ if TYPE_CHECKING:
     """Gives what stands now where a credential was found that the registry has refused."""
 
 
+_SCOPES: Final = 1024
+"""Scopes from which on those nobody asks for are forgotten: one for each repository, and for each pair in a mount."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    error: RegistryError
+    """What an error said, and when. Not the error: it holds on to all it went through, secrets and all."""
+
+    code: Code
+    subject: str
+    detail: str
+    hint: str
+    retry_after: float | None
     at: float
+
+    @classmethod
+    def of(cls, error: RegistryError, *, at: float) -> _Failure:
+        """Keep what an error says."""
+        return cls(error.code, error.subject, error.detail, error.hint, error.retry_after, at)
+
+    @property
+    def again(self) -> RegistryError:
+        """The error, once more."""
+        return RegistryError(self.code, self.subject, self.detail, hint=self.hint, retry_after=self.retry_after)
 
 
 class Authorizer:
@@ -66,6 +86,12 @@ class Authorizer:
         self._doubted: set[Scopes] = set()
         # One request for a token at a time and for the same scopes; who waited finds it here.
         self._fetching: defaultdict[Scopes, anyio.Lock] = defaultdict(anyio.Lock)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What requests may have gone out with: nobody is to repeat it."""
+        ours = () if self.credential is None else self.credential.secrets
+        return (*ours, *(token.header.removeprefix("Bearer ") for token in self._tokens.values()))
 
     async def header(self, scopes: Scopes) -> str | None:
         """Give the Authorization header for a request that needs `scopes`, or None while none was asked for.
@@ -141,17 +167,34 @@ class Authorizer:
         arrived = anyio.current_time()
         async with self._fetching[scopes]:
             token = self._tokens.get(scopes)
-            if token is not None and anyio.current_time() < token.stale_at:
+            # One that came while we waited is the one we would have got, however little of its life is left: where a
+            # service is slower than its tokens live, each who waits would else wait for all before them.
+            if token is not None and (anyio.current_time() < token.stale_at or token.came_at >= arrived):
                 return token
             failure = self._failures.get(scopes)
             if failure is not None and failure.at >= arrived:
-                raise failure.error  # of the request we waited for: no crowd for a service that is in trouble
+                raise failure.again  # of the request we waited for: no crowd for a service that is in trouble
             try:
-                token = self._tokens[scopes] = await self._fetch(challenge, self._asked.get(scopes, scopes))
+                token = await self._fetch(challenge, self._asked.get(scopes, scopes))
             except RegistryError as error:
-                self._failures[scopes] = _Failure(error, anyio.current_time())
+                self._failures[scopes] = _Failure.of(error, at=anyio.current_time())
                 raise
+            self._failures.pop(scopes, None)
+            self._tidy()
+            self._tokens[scopes] = token
             return token
+
+    def _tidy(self) -> None:
+        """Forget what was for scopes that nobody has asked for in a while: there is no end of repositories."""
+        if len(self._fetching) < _SCOPES:
+            return
+        now = anyio.current_time()
+        for scopes in [each for each, lock in self._fetching.items() if not lock.locked()]:
+            token = self._tokens.get(scopes)
+            if token is None or token.stale_at <= now:
+                for known in (self._tokens, self._failures, self._asked, self._fetching):
+                    known.pop(scopes, None)
+                self._doubted.discard(scopes)
 
     async def _fetch(self, challenge: Challenge, scopes: Scopes) -> Token:
         credential = self.credential

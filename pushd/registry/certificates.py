@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from pushd.registry.expiring import Expiring
     from pushd.registry.tls import Material
 
 _KEPT: Final = 1024
@@ -36,6 +37,8 @@ _SETTLING: Final = 5.0
 """Seconds what was good goes on to be used: a certificate and its key are replaced one after the other."""
 
 _Stamp = tuple[int, int, int] | None
+_Wanted = tuple[Host, Host | None, bool]
+"""Whose context, who vouches besides, and whether our client certificate is shown."""
 
 
 @dataclass(slots=True)
@@ -70,6 +73,7 @@ class Certificates:
         certs_d: directories of Docker's layout; those that come first go first.
         hosts: what is configured, by `host[:port]` as in references.
         clock: gives seconds that never go back.
+        expiring: is told until when our own certificates are good, or None.
     """
 
     def __init__(
@@ -78,11 +82,13 @@ class Certificates:
         hosts: Mapping[str, Tls] | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
+        expiring: Expiring | None = None,
     ) -> None:
         self._certs_d = certs_d
         self._hosts = hosts or {}
         self._clock = clock
-        self._made: dict[tuple[Host, Host | None], _Made] = {}
+        self._expiring = expiring
+        self._made: dict[_Wanted, _Made] = {}
 
     def host(self, url: str) -> Host:
         """Give the host of an https URL, with what is configured for it."""
@@ -97,51 +103,56 @@ class Certificates:
         """Give the context of a host for which there is nothing."""
         return self.context(_NOBODY)
 
-    def context(self, host: Host, *, vouching: Host | None = None) -> ssl.SSLContext:
+    def context(self, host: Host, *, vouching: Host | None = None, shown: bool = True) -> ssl.SSLContext:
         """Give the context for a host.
 
         Args:
             host: with its authorities, its client certificate, and its leave not to be verified.
             vouching: whose authorities count as well; such a host is always verified.
+            shown: whether our client certificate is shown to it.
 
         Raises:
             RegistryError: `registry.tls_files`, `.tls_key_mismatch`, `.tls_expired`: a file is of no use.
         """
-        now, key = self._clock(), (host, vouching)
+        now, key = self._clock(), (host, vouching, shown)
         made = self._made.get(key)
         if made is None:
-            made = self._make(host, vouching, now)
+            made = self._make(*key, now)
             while len(self._made) >= _KEPT:
                 del self._made[next(iter(self._made))]
             self._made[key] = made
         elif now - made.looked_at >= _FRESH:
             made.looked_at = now
             if made.broken_since is not None or not made.unchanged:
-                made = self._made[key] = self._remade(made, host, vouching, now)
+                made = self._made[key] = self._remade(made, key, now)
         if made.period is not None:
             check_valid(host, made.material, made.period, datetime.now(UTC))
+            if self._expiring is not None and made.material.client is not None:
+                self._expiring.client(host.names[0], str(made.material.client[0]), made.period[1])
         return made.context
 
-    def _remade(self, made: _Made, host: Host, vouching: Host | None, now: float) -> _Made:
+    def _remade(self, made: _Made, wanted: _Wanted, now: float) -> _Made:
         try:
-            return self._make(host, vouching, now)
+            return self._make(*wanted, now)
         except RegistryError:
             if made.broken_since is None:
                 made.broken_since = now
             if now - made.broken_since < _SETTLING:
                 return made
-            del self._made[host, vouching]
+            del self._made[wanted]
             raise
 
-    def _make(self, host: Host, vouching: Host | None, now: float) -> _Made:
+    def _make(self, host: Host, vouching: Host | None, shown: bool, now: float) -> _Made:  # noqa: FBT001 (as wanted)
         hosts = (host,) if vouching is None else (host, vouching)
         # Looked at before they are read: what changes in between is noticed the next time.
         watched = _stamps(path for each in hosts for path in directories(each, self._certs_d))
         materials = [gather(each, self._certs_d) for each in hosts]
+        if not shown:
+            materials[0] = replace(materials[0], client=None)
         watched |= _stamps(file for material in materials for file in material.files)
         verified = vouching is not None or not host.tls.insecure_skip_verify
         if host is not _NOBODY and verified and not any(material.files for material in materials):
-            return _Made(self.system(), materials[0], None, watched | self._made[_NOBODY, None].watched, now)
+            return _Made(self.system(), materials[0], None, watched | self._made[_NOBODY, None, True].watched, now)
         watched |= _stamps(path for path in _system_places() if path)
         context = system_context() if host is _NOBODY else make_context(host, *materials, verified=verified)
         return _Made(context, materials[0], validity(materials[0]), watched, now)

@@ -153,7 +153,7 @@ class RegistryClient:
                     raise
                 return False
         if answer.status not in (200, 401):
-            raise refusal(to_reply(answer), self._name, "whether it takes the credential")
+            raise refusal(self._reply(answer), self._name, "whether it takes the credential")
         return answer.status == 200  # noqa: PLR2004 (spec end-1)
 
     # ----------------------------------------------------------------------------------------------- manifests
@@ -206,7 +206,7 @@ class RegistryClient:
             except RequestError as error:
                 raise RegistryError(Code.REGISTRY_MALFORMED, subject, f"its digest header {error}") from error
         if answer.headers.get("Content-Type", "").partition(";")[0].strip() not in media_types.MANIFESTS:
-            raise refusal(to_reply(answer), subject, "which digest it has")
+            raise refusal(self._reply(answer), subject, "which digest it has")
         return Digest.of(answer.content)
 
     # ------------------------------------------------------------------------------------------------- uploads
@@ -217,7 +217,11 @@ class RegistryClient:
         Raises:
             RegistryError: no reply came, or a token could not be had.
         """
-        return self._reply(await self._send(repository, self._call(repository, request), body))
+        answer = await self._send(repository, self._call(repository, request), body)
+        reply = self._reply(answer)
+        if reply.status in _REDIRECTS and reply.location is not None and self._sent_back(answer, reply.location):
+            return replace(reply, location=None)
+        return reply
 
     def _call(self, repository: str, request: Request) -> _Call:  # noqa: PLR0911 (one line per request of the spec)
         uploads, scopes = f"{self._base}/v2/{repository}/blobs/uploads/", to_push(repository)
@@ -266,7 +270,8 @@ class RegistryClient:
         return answer
 
     def _reply(self, answer: Answer) -> Reply:
-        return to_reply(answer, known=self._authorizer.credential is not None)
+        known = self._authorizer.credential is not None
+        return to_reply(answer, known=known, secrets=self._authorizer.secrets)
 
     async def _exchange(
         self, repository: str, call: _Call, body: Body | bytes | None, authorization: str | None
@@ -288,10 +293,17 @@ class RegistryClient:
             if has_expired(answer):
                 answer = replace(answer, status=401)
             followed = to_reply(answer).location
-            if followed is None or not _followed(answer.status, call.method, body):
+            if followed is None or not _followed(answer.status, call.method, body) or self._sent_back(answer, followed):
                 break
             url = followed
         return answer
+
+    def _sent_back(self, answer: Answer, location: str) -> bool:
+        """Whether a stranger, to whom the registry led us, sends us where our authorisation goes.
+
+        What is asked there would be asked in our name, and have been thought of by somebody else.
+        """
+        return self._way.authorised(location) and not self._way.authorised(answer.url)
 
     def _manifest_url(self, repository: str, reference: str) -> str:
         return f"{self._base}/v2/{repository}/manifests/{reference}"

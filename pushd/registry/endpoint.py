@@ -41,7 +41,8 @@ def is_loopback(name: str) -> bool:
 def address(url: str) -> URL | None:
     """Give a URL as it can be sent, byte for byte; None when it cannot: a signed one breaks when it is mended.
 
-    Refused are other schemes than HTTP's, user information (RFC 9110, 4.2.4), and hosts that no resolver takes.
+    Refused are other schemes than HTTP's, user information (RFC 9110, 4.2.4), hosts that no resolver takes, and what
+    `origin` reads as something else: what is decided about one must be what is done with the other.
     """
     if not _SENDABLE.fullmatch(url):
         return None
@@ -49,10 +50,11 @@ def address(url: str) -> URL | None:
         read = URL(url, encoded=True)
         read.origin()  # only this looks at the port
         host = (read.raw_host or "").encode("idna")
-    except ValueError:
+    except (ValueError, IndexError):  # the latter of brackets in what goes before an `@`
         return None
     named = host and read.raw_user is None and read.raw_password is None
-    return read if named and read.scheme in ("http", "https") else None
+    same = origin(url) == (read.scheme, (read.raw_host or "").lower(), read.port)
+    return read if named and same and read.scheme in ("http", "https") else None
 
 
 def resolved(location: str, base: str) -> str | None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pushd.registry.wire import Wire
     from pushd.work import Asker
 
-_KEPT = 512
+_KEPT = 2048
 """Clients kept: callers may name any host, one after the other. One that is dropped in use goes on all the same."""
 _IDLE = 900.0
 """Seconds a client is kept that nobody asks for: a credential in memory is one that can be taken from there."""
@@ -79,11 +79,16 @@ class Registries:
         keyring: Keyring,
     ) -> None:
         self._wire = wire
+        self._keyring = keyring
+        self._clients: dict[tuple[str, Credential | None, str], tuple[RegistryClient, float]] = {}
+        self.configure(settings=settings, own=own, grants=grants)
+
+    def configure(self, *, settings: Callable[[str], Settings], own: OwnCredentials, grants: Grants) -> None:
+        """Speak to registries so from now on. What is under way goes on as it began."""
         self._settings = settings
         self._own = own
         self._grants = grants
-        self._keyring = keyring
-        self._clients: dict[tuple[str, Credential | None], tuple[RegistryClient, float]] = {}
+        self._clients.clear()
 
     async def connect(self, name: str, *, repository: str, asker: Asker) -> RegistryClient:
         """Give the client of `host[:port]`, with the credential that is the asker's to use there. No request is made.
@@ -118,7 +123,7 @@ class Registries:
         """Forget the asker's credential for a repository of `host[:port]`, if it is not taken there any more."""
         found = await self._theirs(name, repository, asker)
         if found is not None:
-            client, _ = self._clients.get((name, found.credential), (None, 0.0))
+            client, _ = self._clients.get((name, found.credential, ""), (None, 0.0))
             # One that nobody was refused with yet was brought a moment ago, in place of the one that was.
             if client is not None and client.refused:
                 await self._keyring.spend(found.number)
@@ -137,11 +142,14 @@ class Registries:
             raise RegistryError(Code.REGISTRY_NEEDS_CREDENTIAL, name, detail, retry_after=_LOOK_AGAIN) from error
 
     def _client(self, name: str, repository: str, credential: Credential | None, *, borrowed: bool) -> RegistryClient:
-        client, _ = self._clients.pop((name, credential), (None, 0.0))
+        # The daemon's own is looked up anew for the repository it is for: each has a client of its own.
+        own = credential is not None and not borrowed
+        key = name, credential, repository if own else ""
+        client, _ = self._clients.pop(key, (None, 0.0))
         if client is None:
-            renew = None if borrowed or credential is None else partial(self._renewed, name, repository)
+            renew = partial(self._renewed, name, repository) if own else None
             client = RegistryClient(name, self._settings(name), credential, self._wire, borrowed=borrowed, renew=renew)
-        self._clients[name, credential] = client, anyio.current_time()  # the last one used is the last
+        self._clients[key] = client, anyio.current_time()  # the last one used is the last
         if len(self._clients) > _KEPT:
             del self._clients[next(iter(self._clients))]
         return client

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
+import stat
 from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _DIRECTORY: Final = re.compile(r"(?:[a-z0-9_][a-z0-9_.-]*|\[[0-9a-f:.]+\])(?::[0-9]+)?", re.IGNORECASE)
 """A host that may name a directory; others, a redirect's among them, are no part of a path."""
 _HTTPS: Final = 443
+_LARGEST: Final = 4 << 20
+"""Bytes of a file: those with all authorities there are have a quarter of a million."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,10 +237,18 @@ def subject_names(certificate: bytes) -> tuple[str, ...]:
 
 def _check_readable(host: Host, file: Path) -> None:
     try:
-        with file.open("rb"):
-            pass
+        # A FIFO would be waited for, with all that the daemon does, and a device may have no end.
+        opened = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            status = os.fstat(opened)
+        finally:
+            os.close(opened)
     except OSError as error:
         _unusable(host, file, _why(error))
+    if not stat.S_ISREG(status.st_mode):
+        _unusable(host, file, "is no regular file")
+    if status.st_size > _LARGEST:
+        _unusable(host, file, f"is longer than {_LARGEST >> 20} MiB")
 
 
 def _why(error: OSError) -> str:

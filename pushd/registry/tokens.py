@@ -50,11 +50,13 @@ class Token:
     Attributes:
         header: the value of an Authorization header.
         stale_at: from when on no request is begun with it, on anyio's clock.
+        came_at: when it came, on the same.
         identity_token: the one to ask with the next time, where the service gave another; else empty.
     """
 
     header: str = field(repr=False)
     stale_at: float
+    came_at: float
     identity_token: str = field(default="", repr=False)
 
 
@@ -86,7 +88,7 @@ async def fetch_token(way: Way, challenge: Challenge, scopes: Scopes, credential
         raise RegistryError(
             Code.REGISTRY_TOKEN_TOO_LONG, subject, "its answer is longer than any token could be", hint=_HINT
         ) from error
-    reply = to_reply(answer)
+    reply = to_reply(answer, secrets=() if credential is None else credential.secrets)
     if posting and reply.status == 400:  # noqa: PLR2004 (RFC 6749, 5.2: invalid_grant, among others)
         reply = replace(reply, status=401)
     if reply.status != 200:  # noqa: PLR2004 (the one answer that carries a token)
@@ -171,6 +173,7 @@ def _read(content: bytes, asked_at: float, subject: str) -> Token:
     return Token(
         f"Bearer {token}",
         asked_at + life * (1 - _MARGIN),
+        anyio.current_time(),
         following if isinstance(following, str) and _SENDABLE.fullmatch(following) else "",
     )
 

@@ -121,8 +121,10 @@ class Way:
             return None
         if own:
             return self.trust()
-        certificates = self._wire.certificates
-        return certificates.context(certificates.host(url), vouching=self._host if realm else None)
+        # What authorises us goes no farther: our certificate for another host would have it believe that we mean what
+        # this registry makes us ask.
+        certificates, shown = self._wire.certificates, self.authorised(url)
+        return certificates.context(certificates.host(url), vouching=self._host if realm else None, shown=shown)
 
     async def _led(self, url: str, subject: str) -> Rule:
         """Give the rule for where the registry leads us.

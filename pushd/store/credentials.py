@@ -1,7 +1,7 @@
 """Credentials as they are kept: sealed, of one user, with one job or under a name.
 
 One that is spent stays as a row without a secret, so that it can be told from none. Bytes that are gone are overwritten
-(`PRAGMA secure_delete`).
+in the database (`PRAGMA secure_delete`), and in its log when that is written over; sealed they are in both.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _FORGET = "UPDATE credentials SET secret = NULL WHERE job = ? AND secret IS NOT 
 _CAME = """
     SELECT scope FROM credentials
     WHERE number > :newest AND secret IS NOT NULL AND (expires_at IS NULL OR expires_at > :now) AND (
-        (job = :job AND :choice = 'auto')
+        (job = :job AND :choice IN ('auto', 'handed'))
         OR (uid = :uid AND name IS NOT NULL AND :choice IN ('auto', name))
     )
 """

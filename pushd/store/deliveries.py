@@ -20,10 +20,11 @@ from pushd.telemetry.events import (
     DELIVERY_SUPERSEDED,
     JOB_FINISHED,
 )
+from pushd.telemetry.trace import trace_id
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
     from datetime import datetime
 
     from pushd.job import Failure
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from pushd.work import Outcome
 
 _ROW = """
-    SELECT deliveries.*, jobs.id AS job_id, jobs.paused_at, jobs.not_before AS begins_at, jobs.credential AS choice
+    SELECT deliveries.*, jobs.id AS job_id, jobs.paused_at, jobs.not_before AS begins_at, jobs.credential AS choice,
+        jobs.traceparent
     FROM deliveries JOIN jobs ON jobs.number = deliveries.job WHERE deliveries.id = ?
 """
 _TRIED = "UPDATE deliveries SET holds = holds + 1, crashes = 0 WHERE id = ?"
@@ -51,7 +53,8 @@ _NEEDING = """
     FROM deliveries JOIN jobs ON jobs.number = deliveries.job
     WHERE deliveries.state = 'held' AND deliveries.failure_code = 'registry.needs_credential'
         AND deliveries.uid = :uid AND deliveries.registry = :registry COLLATE NOCASE
-        AND (:job IS NULL OR deliveries.job = :job) AND jobs.credential IN ('auto', :name)
+        AND (:job IS NULL OR deliveries.job = :job)
+        AND (jobs.credential IN ('auto', :name) OR (jobs.credential = 'handed' AND :job IS NOT NULL))
     ORDER BY deliveries.id
 """
 _PLACED = {
@@ -65,6 +68,17 @@ _END = """
         finished_at = ?
     WHERE id = ?
 """
+_BLOBS = """
+    SELECT waiters.state, count(*) AS number, sum(waiters.size) AS size, sum(waiters.resumed) AS resumed,
+        sum(waiters.interruptions) AS interruptions
+    FROM waiters
+"""
+_BLOBS_OF_DELIVERY = f"{_BLOBS} WHERE delivery = ? GROUP BY waiters.state"
+_BLOBS_OF_JOB = (
+    f"{_BLOBS} JOIN deliveries ON deliveries.id = waiters.delivery WHERE deliveries.job = ? GROUP BY waiters.state"
+)
+_SPENT = "SELECT sum(sent) AS sent, sum(holds) AS retries FROM deliveries WHERE job = ?"
+_LANDED = (TransferState.UPLOADED, TransferState.MOUNTED, TransferState.PRESENT)
 _SETTLE = """
     UPDATE jobs
     SET state = ?1, finished_at = ?2, paused_at = CASE WHEN ?2 IS NULL THEN paused_at END
@@ -88,6 +102,7 @@ def hold(transaction: Transaction, delivery: int, until: datetime, failure: Fail
             now,
             about(row),
             destination=row["destination"],
+            registry=row["registry"],
             attempt=row["attempt"],
             until=rfc3339(until),
             code=failure.code,
@@ -108,7 +123,11 @@ def place(transaction: Transaction, delivery: int, now: datetime) -> int:
     row = _row(transaction, delivery)
     state, until = resting(row["paused_at"], row["begins_at"], seconds(now))
     transaction.execute(_PLACE, (state, until, delivery))
-    facts: dict[str, Value] = {"destination": row["destination"], "attempt": row["attempt"]}
+    facts: dict[str, Value] = {
+        "destination": row["destination"],
+        "registry": row["registry"],
+        "attempt": row["attempt"],
+    }
     if until is not None:
         facts |= {"until": rfc3339(moment(until)), "code": None, "reason": "its submitter asked for that time"}
     transaction.tell(_PLACED[state], now, about(row), **facts)
@@ -185,8 +204,9 @@ def end(transaction: Transaction, delivery: int, outcome: Outcome, now: datetime
     row = _row(transaction, delivery)
     if failure is not None:
         history.record(transaction, delivery, row["attempt"], failure, now)
-    kind, fields = _ended(row, outcome.state, _landed(transaction, delivery))
-    transaction.tell(kind, now, about(row), destination=row["destination"], **fields)
+    kind, fields = _ended(row, outcome.state)
+    came = _came_to(transaction.execute(_BLOBS_OF_DELIVERY, (delivery,)))
+    transaction.tell(kind, now, about(row), destination=row["destination"], registry=row["registry"], **fields, **came)
     settle(transaction, row["job"], now)
 
 
@@ -204,25 +224,31 @@ def settle(transaction: Transaction, job: int, now: datetime) -> None:
     submitters.end(transaction, row["uid"])
     credentials.forget(transaction, job)
     count = Counter(states)
+    came = _came_to(transaction.execute(_BLOBS_OF_JOB, (job,)))
+    came["size"] = row["size"]  # the image's, however often it went somewhere
+    (spent,) = transaction.execute(_SPENT, (job,)).fetchall()
     transaction.tell(
         JOB_FINISHED,
         now,
-        About(row["uid"], row["id"]),
+        About(row["uid"], row["id"], trace=trace_id(row["traceparent"])),
         state=state.value,
         seconds=_elapsed(row["created_at"], finished_at),
         succeeded=count[DeliveryState.SUCCEEDED],
         superseded=count[DeliveryState.SUPERSEDED],
         failed=count[DeliveryState.FAILED],
         cancelled=count[DeliveryState.CANCELLED],
-        size=row["size"],
         digest=row["digest"],
         uid=row["uid"],
+        source=row["source"],
+        sent=spent["sent"],
+        retries=spent["retries"],
+        **came,
     )
 
 
 def about(row: sqlite3.Row) -> About:
     """Say what an event about the delivery in `row` tells of."""
-    return About(row["uid"], row["job_id"], row["id"])
+    return About(row["uid"], row["job_id"], row["id"], trace_id(row["traceparent"]))
 
 
 def _row(transaction: Transaction, delivery: int) -> sqlite3.Row:
@@ -230,25 +256,25 @@ def _row(transaction: Transaction, delivery: int) -> sqlite3.Row:
     return row
 
 
-def _landed(transaction: Transaction, delivery: int) -> Counter[TransferState]:
-    rows = transaction.execute(
-        "SELECT state, count(*) AS number FROM waiters WHERE delivery = ? GROUP BY state", (delivery,)
-    )
-    return Counter({TransferState(row["state"]): row["number"] for row in rows})
+def _came_to(blobs: Iterable[sqlite3.Row]) -> dict[str, Value]:
+    """Sum up what blobs came to: how many landed in which way, and what that took."""
+    rows = {row["state"]: row for row in blobs}
+    counts: dict[str, Value] = {state.value: rows[state]["number"] if state in rows else 0 for state in _LANDED}
+    return counts | {fact: sum(row[fact] for row in rows.values()) for fact in ("size", "resumed", "interruptions")}
 
 
-def _ended(row: sqlite3.Row, state: DeliveryState, landed: Counter[TransferState]) -> tuple[Kind, dict[str, Value]]:
+def _ended(row: sqlite3.Row, state: DeliveryState) -> tuple[Kind, dict[str, Value]]:
     """Say which event tells of this end, and its facts."""
     facts: dict[str, Value] = {
         "attempt": row["attempt"],
+        "retries": row["holds"],
         "seconds": _elapsed(row["started_at"], row["finished_at"]),
         "sent": row["sent"],
+        "uid": row["uid"],
+        "credential": row["choice"],
     }
     if state is DeliveryState.SUCCEEDED:
-        counts = {
-            name.value: landed[name] for name in (TransferState.UPLOADED, TransferState.MOUNTED, TransferState.PRESENT)
-        }
-        return DELIVERY_SUCCEEDED, {**facts, **counts, "digest": row["digest"]}
+        return DELIVERY_SUCCEEDED, {**facts, "digest": row["digest"]}
     if state is DeliveryState.FAILED:
         return DELIVERY_FAILED, {**facts, "code": row["failure_code"], "reason": row["failure_message"]}
     return DELIVERY_SUPERSEDED if state is DeliveryState.SUPERSEDED else DELIVERY_CANCELLED, facts

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pushd.job import ANONYMOUS, AUTO, DAEMON
+from pushd.job import ANONYMOUS, AUTO, DAEMON, HANDED
 from pushd.vault import choice
 from pushd.vault.choice import Kept
 from pushd.vault.seal import UnopenableError
@@ -95,7 +95,7 @@ class Keyring:
         """
         if asker.choice in (DAEMON, ANONYMOUS):
             return None
-        if asker.choice != AUTO:
+        if asker.choice not in (AUTO, HANDED):
             return await self._named(asker.choice, asker.user.uid, registry, repository)
         handed = choice.at_hand(asker.handed, registry, repository)
         if handed is not None:
@@ -158,7 +158,8 @@ class Keyring:
         found = await self._first(handed, uid)
         if found is not None:
             return found
-        stored = [Kept(login.sealed, login.name) for login in await self._rows.logins(uid)]
+        rows = await self._rows.logins(uid) if asker.choice == AUTO else ()
+        stored = [Kept(login.sealed, login.name) for login in rows]
         logins = choice.fitting(stored, registry, repository)
         found = await self._first(logins, uid)
         if found is None and (handed or logins):

@@ -169,8 +169,8 @@ class UploadSession:
         except RegistryError as error:
             ending = Fail(error)
         # What may pass leaves the session for the next attempt to take up, if the disk knows of it; what is over leaves
-        # nothing behind.
-        over = isinstance(ending, Fail) and not (ending.error.retryable and self._saved)
+        # nothing behind. A credential that is not taken any more may be brought anew, and deletes nothing either.
+        over = isinstance(ending, Fail) and not (_passes(ending.error) and self._saved)
         for _ in range(3 if over else 0):  # cancelled while it cleans up, it goes on from there: not for ever, though
             try:
                 yield from self._clean_up()
@@ -504,6 +504,11 @@ class UploadSession:
 
     def _nonsense(self, detail: str) -> RegistryError:
         return RegistryError(Code.REGISTRY_UPLOAD_LOST, self._subject, detail)
+
+
+def _passes(error: PushdError) -> bool:
+    """Whether a later attempt may go on where this one ended."""
+    return error.retryable or error.code is Code.REGISTRY_UNAUTHORIZED
 
 
 def _falling(error: RegistryError, form: Form, advice: str) -> _Lost:

@@ -68,6 +68,12 @@ def test_a_login_is_called_after_its_registry(registry: str, name: str) -> None:
     assert login_name(registry) == name
 
 
+def test_logins_for_two_places_have_two_names() -> None:
+    # The second would take the place of the first without a word.
+    places = ("r.example/team/app", "r.example/team.app", "r.example.team/app", "r.example.team.app")
+    assert len(set(map(login_name, places))) == len(places)
+
+
 def test_a_credential_the_registry_does_not_take_is_a_refusal(path: Path, client: Client) -> None:
     refusal = problem("request.credential_refused", 422, f"{R}: does not take it", hint="check the password")
     with FakeDaemon(path, refusal), pytest.raises(RequestError) as caught:

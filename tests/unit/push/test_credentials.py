@@ -14,6 +14,7 @@ import pytest
 from pushd.credentials.credential import Credential
 from pushd.errors import Code, RequestError
 from pushd.job import ANONYMOUS, DAEMON, DeliveryState, JobSpec, JobState
+from pushd.oci.upload import Form
 from pushd.principal import Principal, Role
 from pushd.work import Handed
 from tests.fakes.behaviour import Basic, Bearer, Behaviour
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from pushd.job import Job
     from tests.fakes.faults import Exchange
+    from tests.fakes.images import Layout
     from tests.fakes.registry import FakeRegistry
     from tests.unit.push.conftest import Builder, Pushed
 
@@ -54,7 +56,11 @@ def senders(registry: FakeRegistry) -> set[str]:
 @pytest.fixture
 def image(commons: Path) -> str:
     """Name an image that everybody may read."""
-    layout = build_layout(commons / "image", [ImageSpec(layers=[1000, 30_000])])
+    return readable(build_layout(commons / "image", [ImageSpec(layers=[1000, 30_000])]))
+
+
+def readable(layout: Layout) -> str:
+    """Let everybody read a layout; name it as a source."""
     for path in (layout.path, *layout.path.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     return f"oci:{layout.path}"
@@ -249,6 +255,62 @@ async def test_a_right_that_is_missing_ends_the_job_also_where_the_registry_call
     assert failure.code == Code.REGISTRY_UNAUTHORIZED
 
 
+async def test_what_the_registry_has_of_a_blob_by_then_is_not_sent_again(
+    house: Builder, registry: FakeRegistry, commons: Path
+) -> None:
+    image = readable(build_layout(commons / "large", [ImageSpec(layers=[4 << 20])]))
+    renewed = Basic(ALICE.username, "another one")
+    registry.behaviour = Behaviour(auth=ALICE)
+    registry.misbehave(TurnTo(registry, renewed), kind=Kind.CHUNK, nth=4)
+    house = house.with_registry(registry.address, upload=Form.CHUNKED, chunk_size=1 << 20)
+    async with house.run() as pushd:
+        job = await needing(pushd, await submit(pushd, image, registry, given=handed(registry), caller=SUBMITTER))
+        assert registry.count(Kind.CANCEL) == 0
+        opened = registry.count(Kind.OPEN)
+        await pushd.house.logins.store("new", *handed(registry, renewed), caller=SUBMITTER)
+        assert (await pushd.ended(job)).state is JobState.SUCCEEDED
+    assert registry.count(Kind.OPEN) == opened
+    assert registry.received < 5 << 20
+
+
+async def test_where_its_user_has_another_it_goes_on_with_that(
+    house: Builder, registry: FakeRegistry, image: str
+) -> None:
+    registry.behaviour = Behaviour(auth=BOB)
+    async with house.run() as pushd:
+        await pushd.house.logins.store("other", *handed(registry, BOB), caller=SUBMITTER)
+        registry.behaviour = Behaviour(auth=ALICE)
+        registry.misbehave(TurnTo(registry, BOB), kind=Kind.OPEN)
+        job = await push(pushd, image, registry, given=handed(registry), caller=SUBMITTER)
+    assert job.state is JobState.SUCCEEDED
+    assert job.deliveries[0].attempt == 2
+
+
+async def test_a_login_that_ran_out_is_waited_for_in_a_later_life_as_well(
+    house: Builder, registry: FakeRegistry, image: str
+) -> None:
+    registry.behaviour = Behaviour(auth=ALICE)
+    async with house.run() as pushd:
+        await pushd.house.logins.store("work", *handed(registry), caller=SUBMITTER)
+    registry.behaviour = Behaviour(auth=BOB)
+    async with house.run() as pushd:
+        job = await needing(pushd, await submit(pushd, image, registry, caller=SUBMITTER))
+        assert job.deliveries[0].state is DeliveryState.HELD
+        assert [login.sealed.secret for login in await pushd.house.logins.list(caller=SUBMITTER)] == [None]
+
+
+async def test_credentials_for_what_is_no_destination_do_not_come_with_a_retry_either(
+    house: Builder, registry: FakeRegistry, image: str
+) -> None:
+    registry.behaviour = Behaviour(auth=ALICE)
+    other = Handed(scope="registry.example.com", credential=credential_of(ALICE))
+    async with house.run() as pushd:
+        job = await push(pushd, image, registry, given=handed(registry, BOB), caller=SUBMITTER)
+        with pytest.raises(RequestError, match="no destination"):
+            await pushd.house.engine.retry(job.id, handed=(other,), caller=SUBMITTER)
+        assert len(await pushd.house.store.handed(job.id)) == 1
+
+
 async def test_somebody_elses_login_does_not_wake_it(house: Builder, registry: FakeRegistry, image: str) -> None:
     registry.behaviour = Behaviour(auth=ALICE)
     registry.misbehave(TurnTo(registry, BOB), kind=Kind.OPEN)
@@ -383,3 +445,42 @@ async def test_many_jobs_with_one_credential_cost_one_token(house: Builder, regi
 
 def test_the_accounts_of_these_tests_are_told_apart() -> None:
     assert basic(ALICE) == credential_of(ALICE).basic != credential_of(BOB).basic
+
+
+# --------------------------------------------------------------------------------------- by a socket for others
+
+
+async def test_who_comes_by_a_socket_for_others_has_nothing_that_their_uid_has_stored(
+    house: Builder, registry: FakeRegistry, image: str
+) -> None:
+    registry.behaviour = Behaviour(auth=ALICE)
+    inside = replace(SUBMITTER, logins=False)
+    async with house.run() as pushd:
+        logins = pushd.house.logins
+        await logins.store("work", *handed(registry), caller=SUBMITTER)
+        assert await logins.list(caller=inside) == ()
+        for refused, code in (
+            (logins.remove("work", caller=inside), Code.REQUEST_NOT_FOUND),
+            (logins.store("work", *handed(registry), caller=inside), Code.REQUEST_FORBIDDEN),
+            (submit(pushd, image, registry, caller=inside, credential="work"), Code.REQUEST_FORBIDDEN),
+        ):
+            with pytest.raises(RequestError) as caught:
+                await refused
+            assert caught.value.code is code
+        assert (await push(pushd, image, registry, caller=inside)).state is JobState.FAILED
+        job = await push(pushd, image, registry, caller=inside, given=handed(registry), tag="2")
+        assert job.state is JobState.SUCCEEDED, "what they hand over is theirs"
+
+
+async def test_what_waits_for_a_credential_of_theirs_is_not_given_one_that_is_stored(
+    house: Builder, registry: FakeRegistry, image: str
+) -> None:
+    registry.behaviour = Behaviour(auth=ALICE)
+    registry.misbehave(TurnTo(registry, BOB), kind=Kind.OPEN)
+    inside = replace(SUBMITTER, logins=False)
+    async with house.run() as pushd:
+        job = await needing(pushd, await submit(pushd, image, registry, given=handed(registry), caller=inside))
+        told = await pushd.house.logins.store("new", *handed(registry, BOB), caller=SUBMITTER)
+        assert told["resumed"] == 0
+        await pushd.house.engine.retry(job.id, handed=handed(registry, BOB), caller=inside)
+        assert (await pushd.ended(job)).state is JobState.SUCCEEDED

@@ -92,3 +92,8 @@ def test_a_registry_may_be_logged_in_to_where_something_of_it_is_a_destination(
     allow: tuple[str, ...], deny: tuple[str, ...], registry: str, *, may: bool
 ) -> None:
     assert reaches(Policy(allow=allow, deny=deny), registry) is may
+
+
+@pytest.mark.parametrize("destination", ["registry.example.com:443/secret/app:1", "REGISTRY:443/app:1"])
+def test_what_is_denied_is_denied_with_the_port_that_goes_without_saying(destination: str) -> None:
+    assert not allowed(Policy(allow=("*",), deny=("registry.example.com", "registry")), destination)

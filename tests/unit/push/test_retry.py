@@ -54,7 +54,12 @@ def test_what_will_not_pass_is_not_tried_again(code: Code) -> None:
     assert decision.failure.code == code
 
 
-OF_OURS = {Code.REGISTRY_HELPER_TIMEOUT, Code.REGISTRY_HELPER_FAILED}
+OF_OURS = {
+    Code.REGISTRY_HELPER_TIMEOUT,
+    Code.REGISTRY_HELPER_FAILED,
+    Code.REGISTRY_CREDENTIALS_MALFORMED,
+    Code.REGISTRY_CREDENTIALS_UNREADABLE,
+}
 
 
 @pytest.mark.parametrize("code", sorted(code for code in Code if code.retryable and code not in OF_OURS))
@@ -72,7 +77,7 @@ def test_a_registry_that_was_never_reached_is_tried_a_few_times(code: Code) -> N
 
 
 @pytest.mark.parametrize("code", sorted(OF_OURS))
-def test_a_helper_that_fails_is_asked_a_few_times(code: Code) -> None:
+def test_a_helper_or_a_file_that_fails_is_asked_a_few_times(code: Code) -> None:
     assert isinstance(after(code, attempt=3), Hold)
     decision = after(code, attempt=4)
     assert isinstance(decision, GiveUp)

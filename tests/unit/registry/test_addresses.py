@@ -25,7 +25,8 @@ ADDRESSES = {
         "100.64.0.1",
         "198.18.0.1",
         "240.0.0.1",
-        "fd00:ec2::254",
+        "fd00:ec2::253",
+        "192.0.0.1",
         "fec0::1",
         "2001:db8::1",
         "64:ff9b:1::a00:5",
@@ -55,6 +56,12 @@ ADDRESSES = {
         "::ffff:169.254.169.254",
         "64:ff9b::a9fe:a9fe",
         "2002:a9fe:a9fe::1",
+        "fd00:ec2::254",
+        "fd20:ce::254",
+        "100.100.100.200",
+        "168.63.129.16",
+        "192.0.0.192",
+        "::ffff:168.63.129.16",
     ],
 }
 CASES = [(address, kind) for kind, addresses in ADDRESSES.items() for address in addresses]

@@ -182,3 +182,32 @@ async def test_answers_for_any_host_that_callers_name_are_not_kept_for_ever() ->
 
 def test_an_answer_is_compared_as_the_credential_it_was_used_as() -> None:
     assert ALICE.credential("podman", "a") == Credential("podman", "alice", "secret", where="b")
+
+
+async def test_a_helper_that_does_not_answer_holds_up_a_few_and_not_each_server_that_somebody_names() -> None:
+    hangs = RegistryError(Code.REGISTRY_HELPER_TIMEOUT, "docker-credential-x", "did not answer within 10 s")
+    helper = Helper(hangs)
+    failures: list[RegistryError] = []
+
+    async def ask(number: int) -> None:
+        with pytest.raises(RegistryError) as caught:
+            await helper.answers.get("x", f"{number}.example")
+        failures.append(caught.value)
+
+    async with anyio.create_task_group() as group:
+        for number in range(100):
+            group.start_soon(ask, number)
+    assert len(failures) == 100
+    assert {error.code for error in failures} == {Code.REGISTRY_HELPER_TIMEOUT}
+    assert len(helper.asked) <= 8
+    helper.outcomes = [ALICE]
+    helper.now += 5
+    assert await helper.get() == ALICE, "it is asked again before long"
+
+
+async def test_what_it_answered_before_it_is_asked_for_though_it_did_not_answer_for_another() -> None:
+    helper = Helper(ALICE, RegistryError(Code.REGISTRY_HELPER_TIMEOUT, "docker-credential-x", "did not answer"), BOB)
+    assert await helper.get() == ALICE
+    with pytest.raises(RegistryError):
+        await helper.answers.get("x", "other.example")
+    assert await helper.get(refused=ALICE) == BOB

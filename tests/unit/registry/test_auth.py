@@ -12,6 +12,7 @@ import pytest
 
 from pushd.credentials.credential import Credential
 from pushd.errors import Code, RegistryError
+from pushd.oci.challenge import Challenge
 from pushd.oci.digest import Digest
 from pushd.oci.upload import Open, Patch
 from tests.fakes.behaviour import Basic, Bearer, Behaviour
@@ -436,6 +437,47 @@ async def test_who_waits_is_served_when_the_one_who_asked_is_cancelled(connect: 
             first.cancel_scope.cancel()
         assert found == [DIGEST] * 3
     assert len(realm.heard) == 2
+
+
+async def test_a_service_slower_than_its_tokens_live_is_not_asked_by_one_after_the_other(connect: Connect) -> None:
+    async def issue(line: Line) -> None:
+        while True:
+            await line.request()
+            await anyio.sleep(0.05)
+            await line.answer(*token(expires_in=0.01)[:1], body=token(expires_in=0.01)[2])
+
+    async with listening(issue) as realm, listening(guard(bearer(realm), "Bearer t")) as peer:
+        client = connect(peer.address)
+        await client.head_manifest("app", "1")
+        async with anyio.create_task_group() as group:
+            for _ in range(50):
+                group.start_soon(client.head_manifest, "app", "1")
+    assert len(realm.heard) <= 4
+
+
+async def test_what_was_for_repositories_that_nobody_asks_for_is_forgotten(connect: Connect) -> None:
+    async with listening(answering(token(expires_in=1e-9))) as realm, listening(answering((404, []))) as peer:
+        authorizer = connect(peer.address)._authorizer
+        authorizer._challenge = Challenge("bearer", {"realm": f"{realm.url}/token"})
+        for number in range(1500):
+            await authorizer.header((f"repository:app{number}:pull",))
+    assert len(authorizer._fetching) <= 1024
+    assert len(authorizer._tokens) <= 1024
+
+
+async def test_a_failure_that_is_told_again_does_not_hold_on_to_what_it_went_through(connect: Connect) -> None:
+    async with listening(answering((503, []))) as realm, listening(guard(bearer(realm))) as peer:
+        client = connect(peer.address)
+        failures: list[RegistryError] = []
+
+        async def ask() -> None:
+            failures.append(await refused(client))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(10):
+                group.start_soon(ask)
+    assert len({id(error) for error in failures}) == 10
+    assert {str(error) for error in failures} == {str(failures[0])}
 
 
 # ---------------------------------------------------------------------------------------- a service that fails

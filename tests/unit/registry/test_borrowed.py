@@ -77,7 +77,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 async def test_what_a_user_brought_is_used_and_known_to_be_theirs(wire: Wire) -> None:
     found = await registries(wire, Ring(Found(ALICE))).connect("r.example", repository="app", asker=asker())
-    assert (found.credential, found.borrowed) == ("caller:alice", True)
+    assert (found.credential, found.borrowed) == ("user:alice", True)
 
 
 async def test_two_jobs_that_bring_the_same_share_a_client_and_its_tokens(wire: Wire) -> None:

@@ -179,6 +179,30 @@ def test_an_authority_that_cannot_be_used_is_told_each_time(
         assert str(path) in error.detail
 
 
+@pytest.mark.parametrize("name", ["ca.crt", "client.cert", "client.key"])
+@pytest.mark.parametrize("what", ["fifo", "device", "long"])
+def test_what_is_no_file_of_a_certificate_is_told_and_not_waited_for(
+    place: Path, certificates: Certificates, authority: Authority, name: str, what: str
+) -> None:
+    pair = authority.client("pushd")
+    for each, source in (("ca.crt", authority.ca), ("client.cert", pair.cert), ("client.key", pair.key)):
+        shutil.copy(source, place / each)
+    file = place / name
+    file.unlink()
+    match what:
+        case "fifo":
+            os.mkfifo(file)
+        case "device":
+            file.symlink_to("/dev/zero")
+        case _:
+            with file.open("wb") as opened:
+                opened.truncate(1 << 30)
+    error = refused(certificates)
+    assert error.code is Code.REGISTRY_TLS_FILES
+    assert str(file) in error.detail
+    assert ("is longer than 4 MiB" if what == "long" else "no regular file") in error.detail
+
+
 def test_and_is_used_as_soon_as_it_is_mended(tmp_path: Path, certificates: Certificates, authority: Authority) -> None:
     host = Host((NAME,), Tls(ca=tmp_path / "ca.pem"))
     refused(certificates, host)

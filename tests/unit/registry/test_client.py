@@ -433,6 +433,33 @@ async def test_bytes_that_are_sent_elsewhere_go_to_that_very_address(connect: Co
     assert [heard.target for heard in elsewhere.heard] == ["/there?sig=x"] * 4
 
 
+@pytest.mark.parametrize("status", [301, 303, 307, 308])
+@pytest.mark.parametrize(
+    ("request_for", "body"),
+    [
+        (Cancel, None),
+        (Status, None),
+        (lambda location: Patch(location, 0, 1), Pieces(b"x")),
+        (lambda location: Put(location, DIGEST, 0, 1), Pieces(b"x")),
+        (lambda location: Put(location, DIGEST), None),
+    ],
+)
+async def test_a_storage_sends_us_nowhere_in_our_name(
+    connect: Connect, status: int, request_for: Callable[[str], Request], body: Pieces | None
+) -> None:
+    """Else whoever has the storage has the registry delete a manifest, or keep a blob as one, with our password."""
+    challenge = (401, ['WWW-Authenticate: Basic realm="x"'])
+    async with listening(answering(challenge, (404, []))) as peer:
+        client = connect(peer.address, ALICE)
+        assert await client.head_manifest("app", "1") is None
+        back = f"Location: {peer.url}/v2/app/manifests/latest"
+        async with listening(answering((status, [back]))) as storage:
+            reply = await client.perform("app", request_for(f"{storage.url}/up"), body)
+    assert [heard.method for heard in peer.heard] == ["HEAD", "HEAD"]
+    assert len(storage.heard) == 1
+    assert (reply.status, reply.location) == (status, None)
+
+
 async def test_nor_does_a_manifest(registry: FakeRegistry, connect: Connect) -> None:
     registry.misbehave(redirect("https://elsewhere.example/v2/?key=s3cr3t"), kind=Kind.MANIFEST)
     error = await refused(connect(registry.address).put_manifest("app", "1", MANIFEST, MEDIA_TYPE))

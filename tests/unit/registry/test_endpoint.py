@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pushd.registry.endpoint import base_url, is_loopback
+from pushd.registry.endpoint import address, base_url, is_loopback, resolved
 
 LOOPBACK = ["localhost", "localhost:5000", "127.0.0.1", "127.0.0.1:5000", "127.8.9.10:443", "[::1]", "[::1]:5000"]
 ELSEWHERE = [
@@ -44,3 +44,20 @@ def test_docker_hub_is_served_by_a_host_of_another_name() -> None:
 
 def test_a_name_that_only_begins_like_docker_hubs_is_itself() -> None:
     assert base_url("docker.io.example") == "https://docker.io.example"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://storage.example:+80/",  # one parser reads a port, and the other none, and with it no scheme
+        "https://storage.example:+443/",
+        "http://storage.example:8_0/",
+        "https://[:]/",
+        "https://[]@/",  # one parser falls over it
+        "https://a][@registry.example/",
+        "https://%REGISTRY.example/",
+    ],
+)
+def test_what_two_readers_read_as_two_things_is_no_address(url: str) -> None:
+    assert address(url) is None
+    assert resolved(url, "https://registry.example/v2/") is None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -156,6 +157,26 @@ async def test_a_credential_the_registry_refuses_is_looked_up_anew(
     assert next(secrets, "all were asked for") == "all were asked for"
 
 
+async def test_it_is_looked_up_for_the_repository_that_was_refused_and_not_for_another(
+    wire: Wire, config: Path, registry: FakeRegistry
+) -> None:
+    def auth(user: str) -> dict[str, str]:
+        return {"auth": base64.b64encode(f"{user}:secret".encode()).decode()}
+
+    registry.behaviour = replace(registry.behaviour, auth=Basic("team", "secret"))
+    write(config, {"auths": {registry.address: auth("old")}})
+    grants = Grants((Grant(registry="*", repositories=("team/*",), users=EVERYONE),))
+    registries = Registries(wire, settings=lambda _: Settings(), own=own(config), grants=grants, keyring=NOBODYS)
+    administrator = Asker(user=User(uid=0, gids=frozenset(), administrator=True))
+    await registries.connect(registry.address, repository="secret/app", asker=administrator)
+    client = await connect(registries, registry.address)
+    write(config, {"auths": {f"{registry.address}/secret": auth("root"), f"{registry.address}/team": auth("team")}})
+    with contextlib.suppress(RegistryError):
+        await client.head_manifest("team/app", "1")
+    sent = {seen.headers["Authorization"] for seen in registry.requests if "Authorization" in seen.headers}
+    assert sent == {f"Basic {auth(user)['auth']}" for user in ("old", "team")}
+
+
 # ---------------------------------------------------------------------------------------- whose use credentials are
 
 
@@ -227,8 +248,8 @@ async def test_where_there_is_no_credential_anybody_is_anonymous(wire: Wire, con
 async def test_clients_that_nobody_asked_for_in_a_while_are_not_kept_for_ever(wire: Wire) -> None:
     registries = Registries(wire, settings=lambda _: Settings(), own=own(), grants=NONE, keyring=NOBODYS)
     first = await connect(registries, "first.example")
-    for number in range(2000):
+    for number in range(4000):
         await connect(registries, f"{number}.example")
         if number % 100 == 0:
             assert await connect(registries, "first.example") is first, "one that is used stays"
-    assert len(registries._clients) <= 512
+    assert len(registries._clients) <= 2048

@@ -9,6 +9,7 @@ import json
 import logging
 import socket
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -21,7 +22,7 @@ from pushd.oci.upload import Patch, Put, Single, Status
 from pushd.registry.connector import Trip
 from pushd.registry.faults import translated
 from tests.unit.registry.bodies import Pieces, large
-from tests.unit.registry.peers import forever, listening
+from tests.unit.registry.peers import answering, forever, listening
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -224,3 +225,72 @@ def test_what_the_library_says_of_a_write_that_failed_is_not_repeated(number: in
     error = translated(foreign, "registry.example/app", Trip("registry.example"))
     discreet(error)
     assert ("Broken pipe" in str(error)) is (number == 32)
+
+
+SPELT = {
+    "as it is": "wrong password {password} of alice",
+    "as it came": "no such user: {basic}",
+    "in a form": "cannot read u=alice&password={quoted}&grant_type=password",
+    "in JSON": 'cannot read {{"user": "alice", "password": {json}}}',
+    "at the end of what is shown": "x" * 190 + "{password}",
+}
+PROUD = Credential("docker-config", "alice", 'canary "päss"/+ word')
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/json"])
+@pytest.mark.parametrize("spelt", SPELT)
+async def test_a_registry_that_repeats_our_password_repeats_it_to_nobody(
+    connect: Connect, spelt: str, kind: str
+) -> None:
+    text = SPELT[spelt].format(
+        password=PROUD.password,
+        basic=(PROUD.basic or "").removeprefix("Basic "),
+        quoted=quote(PROUD.password, safe=""),
+        json=json.dumps(PROUD.password),
+    )
+    body = json.dumps({"errors": [{"code": "DENIED", "message": text, "detail": text}]}) if "json" in kind else text
+    challenge = (401, ['WWW-Authenticate: Basic realm="x"'])
+    async with listening(answering(challenge, (403, [f"Content-Type: {kind}"], body.encode()))) as peer:
+        with pytest.raises(RegistryError) as caught:
+            await connect(peer.address, PROUD).put_manifest("app", "1", b"{}", "x/y")
+    said = str(caught.value)
+    assert "canary" not in said
+    assert (PROUD.basic or "").removeprefix("Basic ")[:12] not in said
+    assert "***" in said or "xxx" in said
+
+
+async def test_a_token_service_that_repeats_an_identity_token_repeats_it_to_nobody(connect: Connect) -> None:
+    async def script(line: Line) -> None:
+        while True:
+            heard = await line.request()
+            if heard.method == "POST":
+                await line.answer(
+                    400, "Content-Type: text/plain", body=b"no such grant: " + heard.body[::-1][:60][::-1]
+                )
+            else:
+                await line.answer(401, f'WWW-Authenticate: Bearer realm="{line.peer.url}/token",service="x"')
+
+    credential = Credential("caller", identity_token="canary/identity+token")
+    async with listening(script) as peer:
+        with pytest.raises(RegistryError) as caught:
+            await connect(peer.address, credential).head_manifest("app", "1")
+    assert "canary" not in str(caught.value)
+    assert "no such grant" in str(caught.value)
+
+
+async def test_a_registry_that_repeats_a_token_repeats_it_to_nobody(connect: Connect) -> None:
+    async def script(line: Line) -> None:
+        while True:
+            heard = await line.request()
+            if heard.target.startswith("/token"):
+                await line.answer(200, body=json.dumps({"token": TOKEN}).encode())
+            elif heard.header("Authorization") is None:
+                await line.answer(401, f'WWW-Authenticate: Bearer realm="{line.peer.url}/token",service="x"')
+            else:
+                await line.answer(403, "Content-Type: text/plain", body=f"the token ({TOKEN}) may not".encode())
+
+    async with listening(script) as peer:
+        with pytest.raises(RegistryError) as caught:
+            await connect(peer.address, ALICE).put_manifest("app", "1", b"{}", "x/y")
+    discreet(caught.value)
+    assert "may not" in str(caught.value)

@@ -10,7 +10,7 @@ import pytest
 
 from pushd.errors import Code, RegistryError
 from pushd.oci.digest import Digest
-from pushd.oci.upload import Open, Patch
+from pushd.oci.upload import Cancel, Open, Patch
 from pushd.registry import Settings, Timeouts, Wire
 from pushd.registry.certificates import Certificates
 from pushd.registry.client import RegistryClient
@@ -341,6 +341,41 @@ async def test_a_certificate_is_shown_to_the_registry_alone(authority: Authority
             assert await RegistryClient(peer.address, settings, None, wire).head_manifest("app", "1") == DIGEST
             await wire.close()
     assert shown == {"realm": [""], "storage": [""], "registry": ["pushd", "pushd"]}
+
+
+@pytest.mark.parametrize("authorised", [False, True])
+@pytest.mark.parametrize("leads", ["redirect", "location", "realm"])
+async def test_where_a_registry_leads_our_certificate_for_that_host_is_not_shown(
+    authority: Authority, leads: str, authorised: bool
+) -> None:
+    """Else any registry has another one, or its token service, do in our name what it likes."""
+    shown: list[str] = []
+
+    async def other_registry(line: Line) -> None:
+        while True:
+            await line.request()
+            shown.append(common_name(line.writer.get_extra_info("peercert")))
+            await line.answer(200, body=b'{"token":"canary-token"}')
+
+    server = authority.serving(HERE, clients=True)
+    server.verify_mode = ssl.CERT_OPTIONAL
+    async with listening(other_registry, tls=server) as other:
+        there = f"https://{other.address}/v2/team/app/manifests/{DIGEST}"
+        replies: dict[str, list[tuple[int, list[str]]]] = {
+            "redirect": [(307, [f"Location: {there}"])],
+            "location": [(202, [])],
+            "realm": [(401, [f'WWW-Authenticate: Bearer realm="{there}",service="x"']), FOUND],
+        }
+        hosts = {other.address: trusting(authority, authority.client("pushd"))}
+        wire = Wire(QUICK, certificates=Certificates(hosts=hosts))
+        async with listening(answering(*replies[leads]), tls=authority.serving(HERE)) as peer:
+            names = (other.address,) if authorised else ()
+            settings = Settings(plain_http=False, tls=trusting(authority), credential_hosts=names)
+            client = RegistryClient(peer.address, settings, None, wire)
+            location = there if leads == "location" else f"https://{peer.address}/up"
+            await client.perform("app", Cancel(location))
+        await wire.close()
+    assert shown == ["pushd" if authorised else ""]
 
 
 async def test_a_certificate_of_ours_that_has_expired_is_told_before_anybody_is_shown_it(

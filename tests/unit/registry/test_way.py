@@ -10,6 +10,7 @@ import pytest
 
 from pushd.errors import Code, RegistryError
 from pushd.registry import Settings, Wire
+from pushd.registry.addresses import Nearness
 from pushd.registry.certificates import Certificates
 from pushd.registry.proxies import read_proxies
 from pushd.registry.tls import Tls
@@ -305,6 +306,17 @@ async def test_a_registry_that_speaks_tls_leads_to_nothing_that_does_not(wiring:
     assert names.asked == []
 
 
+@pytest.mark.parametrize("port", ["+80", "8_0"])
+async def test_nor_does_it_by_a_port_that_hides_the_scheme(wiring: Make, port: str) -> None:
+    names = Names({"storage.example": [HOME], "registry.example": [HOME]})
+    way = Way("registry.example", Settings(), wiring(names))
+    way._nearness = Nearness.LOOPBACK  # as if it had been reached there
+    with pytest.raises(RegistryError) as caught:
+        await ask(way, f"http://storage.example:{port}/?canary", method="PUT", body=Pieces(b"x"))
+    assert caught.value.code in (Code.REGISTRY_DOWNGRADE_REFUSED, Code.REGISTRY_MALFORMED)
+    assert names.asked == []
+
+
 async def test_what_is_no_url_is_none_wherever_it_leads(wiring: Make) -> None:
     async with listening(OK) as peer:
         way = Way(peer.address, PLAIN, wiring())
@@ -316,6 +328,7 @@ async def test_what_is_no_url_is_none_wherever_it_leads(wiring: Make) -> None:
             "https://",
             "https://\x00/",
             "http://127.1/",
+            "http://storage.example:+80/",
         ):
             with pytest.raises(RegistryError) as caught:
                 await ask(way, url)

@@ -558,7 +558,7 @@ async def test_a_body_that_moves_may_take_as_long_as_it_takes(wire: Wire) -> Non
 
 async def test_the_library_has_no_timeout_of_its_own_for_what_moves(wire: Wire) -> None:
     # Behind the door: its default ends every request after five minutes, which no test waits for.
-    timeout = wire._session.timeout
+    timeout = wire._timeout
     assert (timeout.total, timeout.sock_read) == (None, None)
 
 

@@ -56,7 +56,7 @@ def test_whatever_is_sealed_is_opened_as_it_was(username: str, password: str, ui
 
 def test_it_is_told_where_it_is_found_now_and_not_where_it_came_from(seal: Seal) -> None:
     credential = seal.open(seal.close(ALICE, uid=1, scope="a"), uid=1, scope="a", source="login")
-    assert (credential.source, credential.where, credential.name) == ("login", "", "login:alice")
+    assert (credential.source, credential.where, credential.name) == ("login", "", "user:alice")
 
 
 def test_the_same_sealed_twice_looks_different(seal: Seal) -> None:

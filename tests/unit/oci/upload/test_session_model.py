@@ -45,6 +45,7 @@ from pushd.oci.upload import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from pushd.errors import PushdError
     from pushd.oci.upload import (
         Action,
         Outcome,
@@ -52,6 +53,11 @@ if TYPE_CHECKING:
 
 FORMS = (Form.CHUNKED, Form.STREAMED, Form.MONOLITHIC)
 SENDS = (Patch, Stream, Single, Put)
+
+
+def passes(error: PushdError) -> bool:
+    """Whether a later attempt may go on where this one ended, with another credential perhaps."""
+    return error.retryable or error.code is Code.REGISTRY_UNAUTHORIZED
 
 
 # ------------------------------------------------------------------------------------------------- the registry
@@ -392,7 +398,7 @@ class Executor:
             assert self.registry.blob == self.content, "what was committed is the blob"
             return
         assert isinstance(session.action, Fail)
-        if not session.action.error.retryable or not self.limits.resumable:
+        if not passes(session.action.error) or not self.limits.resumable:
             assert self.disk is None, "what is over leaves no checkpoint"
             assert self.out_of_reach or self.registry.find(self.newest) is None, "what is over leaves no session"
 
@@ -559,5 +565,5 @@ def test_no_registry_can_keep_a_session_busy_for_ever(
         session.feed(outcome)
     else:
         raise AssertionError("it does not come to an end")
-    if isinstance(session.action, Fail) and not session.action.error.retryable:
+    if isinstance(session.action, Fail) and not passes(session.action.error):
         assert saved is None
