@@ -102,6 +102,8 @@ class Submission:
         idempotency_key: the caller's, or None.
         fingerprint: a hash of the request body, to tell a repeated request from another under the same key.
         credentials: those handed over with the job, sealed.
+        request_id: of the request that hands it in.
+        traceparent: the caller's (W3C Trace Context), or None.
     """
 
     job_id: str
@@ -117,6 +119,8 @@ class Submission:
     idempotency_key: str | None = None
     fingerprint: bytes = b""
     credentials: tuple[Sealed, ...] = ()
+    request_id: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +142,15 @@ class JobQuery:
     uid: int | None = None
     after: str | None = None
     limit: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """Jobs that take longer than they should: the id of the oldest, since when that might have begun, how many."""
+
+    oldest: str
+    since: datetime
+    jobs: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +196,7 @@ class Claim:
         spool: the id of the spool entry that holds the bytes, or None when `source` does.
         if_tag: as in `JobSpec`; so is `credential`.
         handed_at: when credentials were handed over for the job last; None when none were.
+        traceparent: as in `Submission`.
     """
 
     job_id: str
@@ -202,6 +216,7 @@ class Claim:
     if_tag: str | None = None
     credential: str = AUTO
     handed_at: datetime | None = None
+    traceparent: str | None = None
 
     @property
     def asker(self) -> Asker:

@@ -8,12 +8,29 @@ import aiohttp
 import aioresponses.core
 import pytest
 
+from tests.emitted import Emitted, arrange
 from tests.fakes.registry import FakeRegistry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from aioresponses import aioresponses as Mocked  # noqa: N812 (the class has a function's name)
+
+
+_EMITTED = Emitted()
+_EMITTED.watch()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have what was told in all tests looked at after all tests."""
+    arrange(config, items)
+
+
+@pytest.fixture
+def emitted() -> Emitted:
+    """Give the kinds of events that the house has told so far."""
+    return _EMITTED
 
 
 @pytest.fixture(scope="session", autouse=True)

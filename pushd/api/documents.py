@@ -45,6 +45,7 @@ def reply(
 def event_document(event: Event) -> bytes:
     """Encode one event, on one line, its fields flat beside the common ones; `seq` only where it has one."""
     number = {} if event.seq is None else {"seq": event.seq}
+    traced = {} if event.trace is None else {"trace_id": event.trace}
     document = {
         **number,
         "at": event.at,
@@ -53,6 +54,7 @@ def event_document(event: Event) -> bytes:
         "message": event.message,
         "job": event.job,
         "delivery": event.delivery,
+        **traced,
         **event.fields,
     }
     return encode(document)

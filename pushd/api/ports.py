@@ -176,6 +176,17 @@ class Logins(Protocol):
         """
 
 
+class Metrics(Protocol):
+    """What is measured."""
+
+    async def exposition(self, *, openmetrics: bool) -> bytes:
+        """Give all metrics as they are now: as OpenMetrics 1.0, or in Prometheus's text format 0.0.4.
+
+        Raises:
+            StoreError: how things stand cannot be read.
+        """
+
+
 class Spool(Protocol):
     """Bytes that callers bring. An entry that is not the caller's does not exist for them: `request.not_found`.
 

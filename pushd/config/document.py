@@ -54,6 +54,7 @@ def read_document(document: Mapping[str, object]) -> Document:
     mistakes = [Mistake((name,), _unknown(name, known)) for name in document if name not in known]
     tables = {name: _read_table((name,), document.get(name, {}), keys, mistakes) for name, keys in TABLES.items()}
     _check_grants(tables["credentials"].get("grants", ()), mistakes)
+    _check_metrics(tables["metrics"], mistakes)
     return Document(
         tables=tables,
         registries=_read_registries(document.get("registries", {}), mistakes),
@@ -107,6 +108,13 @@ def _check_grants(grants: Iterable[Values | None], mistakes: list[Mistake]) -> N
             mistakes.append(Mistake(key, "has no registry: say which it is for"))
         if not grant.get("users") and not grant.get("groups"):
             mistakes.append(Mistake(key, "grants nobody anything: it has neither users nor groups"))
+
+
+def _check_metrics(values: Values, mistakes: list[Mistake]) -> None:
+    listen = values.get("listen")
+    if listen is not None and not listen.host.is_loopback and not values.get("allow_remote"):
+        detail = f"other machines may get to {listen}: write a loopback address, or allow_remote = true if they are to"
+        mistakes.append(Mistake(("metrics", "listen"), detail))
 
 
 def _read_registries(table: object, mistakes: list[Mistake]) -> dict[str, Values]:

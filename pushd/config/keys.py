@@ -21,6 +21,7 @@ from pushd.config.readers import (
     proxy_url,
     registry_pattern,
     repository_pattern,
+    tcp_address,
     user,
     whole,
     word,
@@ -73,7 +74,7 @@ _GRANT: Final[Keys] = {
 }
 
 TABLES: Final[Mapping[str, Keys]] = {
-    "daemon": {"socket": path, "state_dir": path, "log_level": one_of(Level)},
+    "daemon": {"socket": path, "state_dir": path, "log_level": one_of(Level), "queue_warning": _UP_TO_A_YEAR},
     "limits": {
         "deliveries": _PLACES,
         "uploads_per_registry": _PLACES,
@@ -105,6 +106,7 @@ TABLES: Final[Mapping[str, Keys]] = {
         "events": _UP_TO_TEN_YEARS,
         "event_count": between(whole, 1, 1_000_000_000, "events"),
     },
+    "metrics": {"listen": tcp_address, "allow_remote": boolean},
 }
 """The tables of one kind each."""
 

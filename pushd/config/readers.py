@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
+
+from pushd.config.values import TcpAddress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +29,8 @@ _REPOSITORY: Final = r"[a-z0-9*?][a-z0-9./*?_-]*"
 _EVERYONE: Final = "*"
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]{0,254}")
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_TCP: Final = re.compile(r"(?:(?P<four>[0-9.]+)|\[(?P<six>[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)\]):(?P<port>[0-9]{1,5})")
+_PORT_MAX: Final = 65_535
 _BYPASS: Final = re.compile(
     r"\*|[*.]?[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]{1,5})?|[0-9A-Fa-f.:\[\]]+(?:/[0-9]{1,3})?(?::[0-9]{1,5})?"
 )
@@ -157,6 +161,17 @@ def network(value: object) -> IPv4Network | IPv6Network:
 
 def _no_network() -> IPv4Network:
     raise ValueError
+
+
+def tcp_address(value: object) -> TcpAddress:
+    """Read an address, of either family, and a port."""
+    match = _TCP.fullmatch(value) if isinstance(value, str) else None
+    try:
+        if match is not None and 0 < int(match["port"]) <= _PORT_MAX:
+            return TcpAddress(ip_address(match["four"] or match["six"]), int(match["port"]))
+    except ValueError:  # it looks like an address, and is none
+        pass
+    raise ValueError('must be an address and a port like "127.0.0.1:9469" or "[::1]:9469"')
 
 
 def proxy_url(value: object) -> str:

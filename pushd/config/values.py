@@ -11,7 +11,7 @@ from pushd.telemetry.events import Level
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from ipaddress import IPv4Network, IPv6Network
+    from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
     from pushd.oci.upload import Form
 
@@ -24,11 +24,13 @@ class Daemon:
         socket: the unix socket it serves.
         state_dir: the directory of its database.
         log_level: events below it are not logged.
+        queue_warning: seconds a job may take before the log warns that it waits.
     """
 
     socket: Path
     state_dir: Path
     log_level: Level = Level.INFO
+    queue_warning: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +225,32 @@ class Retention:
     event_count: int = 1_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class TcpAddress:
+    """An address and port, written like `127.0.0.1:9469` or `[::1]:9469`."""
+
+    host: IPv4Address | IPv6Address
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if self.host.version == 6 else f"{self.host}:{self.port}"  # noqa: PLR2004 (IPv6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """`[metrics]`: what is measured, for whoever cannot ask over the socket.
+
+    A registry has a label of its own in it when it has a table in the configuration, be it an empty one.
+
+    Attributes:
+        listen: where `GET /metrics` is answered, to anyone who gets there, and nothing else; None for nowhere.
+        allow_remote: whether other machines may get there.
+    """
+
+    listen: TcpAddress | None = None
+    allow_remote: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
     """`[registries."host:port"]`: what is different about one registry. None leaves it to the profile.
@@ -277,6 +305,7 @@ class Config:
     spool: Spool = field(default_factory=Spool)
     disk: Disk = field(default_factory=Disk)
     retention: Retention = field(default_factory=Retention)
+    metrics: Metrics = field(default_factory=Metrics)
     registries: Mapping[str, Registry] = field(default_factory=dict)
     sockets: Mapping[str, Socket] = field(default_factory=dict)
     file: Path | None = None

@@ -76,10 +76,14 @@ class Budget:
 
     def __init__(self, *, measure: Measure, budget: int | None, reserve: int, emit: Emit) -> None:
         self._measure = measure
-        self._budget = budget
-        self._reserve = reserve
         self._emit = emit
         self._refusing: tuple[str, ...] = ()
+        self.configure(budget=budget, reserve=reserve)
+
+    def configure(self, *, budget: int | None, reserve: int) -> None:
+        """Have these bytes from now on."""
+        self._budget = budget
+        self._reserve = reserve
 
     def admit_spool(self, size: int) -> None:
         """Refuse `size` more bytes in the spool when they do not fit.
@@ -120,15 +124,20 @@ class Budget:
                 facts, kind = {}, DISK_RELIEVED
             self._emit(Event(kind, datetime.now(UTC), fields={**facts, "free": disk.free, "used": disk.used}))
 
-    def document(self) -> dict[str, object]:
-        """Give how things stand, in JSON's types."""
+    def look(self) -> tuple[Disk, tuple[str, ...]]:
+        """Give how things stand, and what is refused."""
         disk = self._measure()
+        return disk, self._refusals(disk)
+
+    def document(self) -> dict[str, object]:
+        """Give it, in JSON's types."""
+        disk, refusing = self.look()
         return {
             "free": disk.free,
             "used": disk.used,
             "budget": self._budget,
             "reserve": self._reserve,
-            "refusing": list(self._refusals(disk)),
+            "refusing": list(refusing),
         }
 
     def _refused(self, refusal: str, disk: Disk, more: int) -> StoreError:

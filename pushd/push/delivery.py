@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from pushd.errors import Code, RegistryError
+from pushd.errors import Code, RegistryError, RequestError
 from pushd.job import DeliveryState, TransferState, Verify
 from pushd.oci.reference import Reference
 from pushd.push import survey
@@ -23,6 +23,7 @@ from pushd.push.progress import Progress
 from pushd.push.run import DrainedError, Run
 from pushd.push.transfer import bring
 from pushd.telemetry.events import DELIVERY_HEALING, MANIFEST_PUT, Event
+from pushd.telemetry.trace import TRACEPARENT, trace_id
 from pushd.work import Outcome
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 _LOOK_AGAIN = 300.0
 """Seconds until the daemon's own credential is looked up again, after one that is not taken any more."""
+_NEXT = 1.0
+"""Seconds until the next of a user's credentials is tried, at least."""
 _MISTYPED = timedelta(minutes=10)
 """Age from which on a credential that is refused the first time counts as one that has expired while it waited."""
 
@@ -71,6 +74,7 @@ class Deliverer:
             PushdError: it could not be done; the tag was not moved, unless the error is about reading it back.
             DrainedError: the daemon is to stop, and it is not done.
         """
+        TRACEPARENT.set(claim.traceparent)  # of this task, and those it starts
         reference = Reference.parse(claim.destination)
         image = await self.means.store.image(claim.job_id)
         registry = await self.gates.connect(self.registries, reference, asker=claim.asker)
@@ -93,8 +97,19 @@ class Deliverer:
             )
         await self.registries.refused(registry.name, repository=reference.repository, asker=claim.asker)
         detail = f"does not take the credential of this job any more ({error.detail})"
+        if await self._has_another(claim, reference):
+            hint = "another one of its user is tried"
+            return RegistryError(Code.REGISTRY_NEEDS_CREDENTIAL, registry.name, detail, hint=hint, retry_after=_NEXT)
         hint = f"`pushctl login {registry.name}` brings another"
         return RegistryError(Code.REGISTRY_NEEDS_CREDENTIAL, registry.name, detail, hint=hint)
+
+    async def _has_another(self, claim: Claim, reference: Reference) -> bool:
+        """Whether its user has one that can be tried in place of one that was refused: nobody would bring it then."""
+        try:
+            await self.registries.connect(reference.registry, repository=reference.repository, asker=claim.asker)
+        except (RegistryError, RequestError):
+            return False
+        return True
 
     async def open(self, claim: Claim) -> Source:
         """Open the bytes of a claim, with the rights of who submitted them, or where the spool keeps them.
@@ -168,6 +183,7 @@ class _Delivery:
                     size=blob.size,
                     registry=claim.registry,
                     uid=claim.uid,
+                    trace=trace_id(claim.traceparent),
                 )
             )
             for blob in blobs
@@ -264,21 +280,24 @@ class _Delivery:
 
     def _tell(self, kind: Kind, **fields: Value) -> None:
         claim = self.claim
-        self.deliverer.means.emit(Event(kind, datetime.now(UTC), claim.job_id, claim.delivery_id, fields))
+        facts = {"registry": claim.registry, **fields}
+        self.deliverer.means.emit(
+            Event(kind, datetime.now(UTC), claim.job_id, claim.delivery_id, facts, trace=trace_id(claim.traceparent))
+        )
 
 
 async def _expired(registry: Registry, claim: Claim, now: datetime) -> bool:
     """Whether a credential that was refused has expired, and was not wrong from the beginning, nor short of a right.
 
-    It was taken before; or, where this life of the daemon cannot know, it has been waiting for longer than it takes to
-    notice a password that was mistyped. And it is refused everywhere: some registries answer 401 where a right is
-    missing (Harbor does).
+    It was taken before; or, where this life of the daemon cannot know, it was tried when it was stored, or it has been
+    waiting for longer than it takes to notice a password that was mistyped. And it is refused everywhere: some
+    registries answer 401 where a right is missing (Harbor does).
 
     Raises:
         RegistryError: the registry did not say, and may later.
     """
-    waited = registry.borrowed and claim.handed_at is not None and now - claim.handed_at > _MISTYPED
-    if not (registry.accepted or waited):
+    waited = claim.handed_at is None or now - claim.handed_at > _MISTYPED
+    if not (registry.accepted or (registry.borrowed and waited)):
         return False
     try:
         return await registry.verify() is False

@@ -76,6 +76,11 @@ class Feed:
         self._pace = pace or Pace()
         self._readers = 0
 
+    @property
+    def readers(self) -> int:
+        """Readers there are now."""
+        return self._readers
+
     async def check_position(self, after: int, *, stream: str | None) -> None:
         """Check that a reader who goes on after number `after` misses nothing; 0 asks for whatever is left.
 

@@ -7,11 +7,13 @@ over one request goes first, then two, then four: a hundred at once would only b
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import anyio
 
 from pushd.errors import Code, RegistryError
+from pushd.telemetry.events import REGISTRY_THROTTLED, Event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     from pushd.oci.reference import Reference
     from pushd.oci.reply import Reply
     from pushd.oci.upload import Limits, Request
+    from pushd.push.ports.emit import Emit
     from pushd.push.ports.registry import Body, Registries, Registry
+    from pushd.telemetry.events import Value
     from pushd.work import Asker, Check
 
 _PATIENCE = 15.0
@@ -41,11 +45,13 @@ class Gate:
     Args:
         name: the registry, for errors.
         rng: gives numbers in [0, 1); spreads the time of those that were given none.
+        emit: is told when it shuts.
     """
 
-    def __init__(self, name: str, *, rng: Callable[[], float]) -> None:
+    def __init__(self, name: str, *, rng: Callable[[], float], emit: Emit) -> None:
         self._name = name
         self._rng = rng
+        self._emit = emit
         self._opens_at = float("-inf")
         self._width: int | None = None
         self._strikes = 0
@@ -89,10 +95,12 @@ class Gate:
 
     def refused(self, retry_after: float | None) -> None:
         """The registry refused a request as too many; `retry_after`: the seconds it named, or None."""
-        if self.shut_for == 0:  # requests that were under way when it shut say nothing new
-            self._strikes += 1
+        shuts = self.shut_for == 0  # requests that were under way when it shut say nothing new
+        self._strikes += shuts
         pause = min(_PAUSE * 2.0 ** (self._strikes - 1), _PAUSE_MAX) * (0.5 + self._rng() / 2)
         seconds = pause if retry_after is None else retry_after
+        if shuts:
+            self._tell_of_shutting(seconds, asked=retry_after is not None)
         self._opens_at = max(self._opens_at, anyio.current_time() + seconds)
         self._width = 1
 
@@ -106,6 +114,10 @@ class Gate:
             self._strikes = 0
         self._move()
 
+    def _tell_of_shutting(self, seconds: float, *, asked: bool) -> None:
+        facts: dict[str, Value] = {"registry": self._name, "seconds": round(seconds, 3), "asked": asked}
+        self._emit(Event(REGISTRY_THROTTLED, datetime.now(UTC), fields=facts))
+
     def _move(self) -> None:
         moved, self._moved = self._moved, anyio.Event()
         moved.set()
@@ -116,10 +128,12 @@ class Gates:
 
     Args:
         rng: gives numbers in [0, 1).
+        emit: is told when one shuts.
     """
 
-    def __init__(self, rng: Callable[[], float]) -> None:
+    def __init__(self, rng: Callable[[], float], emit: Emit) -> None:
         self._rng = rng
+        self._emit = emit
         self._gates: dict[str, Gate] = {}
 
     def of(self, name: str) -> Gate:
@@ -127,7 +141,7 @@ class Gates:
         if name not in self._gates:
             if len(self._gates) >= _KEPT:
                 self._gates = {known: gate for known, gate in self._gates.items() if not gate.idle}
-            self._gates[name] = Gate(name, rng=self._rng)
+            self._gates[name] = Gate(name, rng=self._rng, emit=self._emit)
         return self._gates[name]
 
     async def connect(self, registries: Registries, reference: Reference, *, asker: Asker) -> Gated:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pushd.push.ports.registry import Registries
     from pushd.push.ports.spool import Spool
     from pushd.push.ports.store import JobStore
+    from pushd.push.waiting import Waiting
     from pushd.work import Retention
 
 _DEADLINES = 5.0
@@ -31,7 +32,7 @@ _BREATH = 0.05
 """Seconds between two bites of a large round: others write as well."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Housekeeping:
     """Keeps the house. Each chore goes on for as long as the daemon runs; a store that fails is tried again.
 
@@ -46,6 +47,7 @@ class Housekeeping:
     budget: Budget
     emit: Emit
     retention: Retention
+    waiting: Waiting
     give_back: Callable[[], None]
 
     async def run(self) -> None:
@@ -54,6 +56,7 @@ class Housekeeping:
             chores.start_soon(self._repeat, "failing what is past its deadline", _DEADLINES, self._expire)
             chores.start_soon(self._repeat, "taking away what is past its time", _ROUND, self._prune)
             chores.start_soon(self._repeat, "clearing the spool", _ROUND, self._sweep)
+            chores.start_soon(self._repeat, "looking for jobs that wait for long", _ROUND, self._look)
             chores.start_soon(self._clear)
 
     async def _repeat(self, where: str, interval: float, chore: Callable[[], Awaitable[None]]) -> None:
@@ -91,6 +94,9 @@ class Housekeeping:
         self.give_back()
         if jobs:
             self.emit(Event(JOBS_PRUNED, datetime.now(UTC), fields={"jobs": jobs, "events": events}))
+
+    async def _look(self) -> None:
+        await self.waiting.look(datetime.now(UTC))
 
     async def _sweep(self) -> None:
         await self.spool.sweep(datetime.now(UTC), await self.store.spooled())

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import Counter, deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
 SMALL_MAX = 256 << 10
 """Bytes up to which a blob travels in the small lane: what costs more round trips than bytes."""
@@ -29,7 +30,6 @@ _BUFFERS = 3
 class _Waiter:
     lane: tuple[str, bool]
     size: int
-    limit: int
     piece: int = 0
     admitted: anyio.Event = field(default_factory=anyio.Event)
 
@@ -44,19 +44,35 @@ class Places:
         per_registry: what is configured otherwise for one, by name: its number of large places.
     """
 
-    def __init__(self, *, large: int, small: int, memory: int, per_registry: dict[str, int] | None = None) -> None:
-        self._large = large
-        self._small = small
-        self._per_registry = per_registry or {}
-        self._memory = memory
-        self._free = memory
+    def __init__(
+        self, *, large: int, small: int, memory: int, per_registry: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
+        self._memory = self._free = 0
         self._taken: Counter[tuple[str, bool]] = Counter()
         self._waiting: deque[_Waiter] = deque()
+        self.configure(large=large, small=small, memory=memory, per_registry=per_registry)
+
+    def configure(self, *, large: int, small: int, memory: int, per_registry: Mapping[str, int]) -> None:
+        """Have as many from now on. What has a place keeps it, however few there are."""
+        self._large = large
+        self._small = small
+        self._per_registry = per_registry
+        self._free += memory - self._memory
+        self._memory = memory
+        self._admit()
 
     @property
     def running(self) -> int:
         """Uploads that have a place."""
         return self._taken.total()
+
+    @property
+    def at_registries(self) -> Counter[str]:
+        """How many of those there are at each registry."""
+        found: Counter[str] = Counter()
+        for (registry, _), taken in self._taken.items():
+            found[registry] += taken
+        return +found
 
     @property
     def waiting(self) -> int:
@@ -66,9 +82,7 @@ class Places:
     @asynccontextmanager
     async def place(self, registry: str, size: int) -> AsyncIterator[int]:
         """Wait for a place for a blob of `size` bytes; give the piece size, in bytes, it is to travel in."""
-        small = size <= SMALL_MAX
-        limit = self._small if small else self._per_registry.get(registry, self._large)
-        waiter = _Waiter((registry, small), size, limit)
+        waiter = _Waiter((registry, size <= SMALL_MAX), size)
         self._waiting.append(waiter)
         self._admit()
         try:
@@ -90,7 +104,7 @@ class Places:
                 continue
             piece = PIECE if self._free > max(self._memory // 2, _BUFFERS * PIECE) else PIECE_SCARCE
             need = self._need(waiter.size, piece)
-            if self._taken[waiter.lane] >= waiter.limit:
+            if self._taken[waiter.lane] >= self._limit(*waiter.lane):
                 full.add(waiter.lane)
             elif need > self._free and self._free < self._memory:
                 return  # memory goes to whoever waits longest, or a large blob would starve behind small ones
@@ -100,6 +114,9 @@ class Places:
                 self._free -= need
                 waiter.piece = piece
                 waiter.admitted.set()
+
+    def _limit(self, registry: str, small: bool) -> int:  # noqa: FBT001 (the two parts of a lane)
+        return self._small if small else self._per_registry.get(registry, self._large)
 
     @staticmethod
     def _need(size: int, piece: int) -> int:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _REPORT = 30.0
 """Seconds between two lines about one job: enough to see that it moves, far from what floods a journal."""
+_LOOK = 3.0
+"""Seconds between two looks at how far jobs are, and so between two lines about one that is quick."""
 
 
 class Meter:
@@ -54,6 +56,7 @@ class Progress:
 
     Attributes:
         uid: whose job it is.
+        trace: the id of the job's trace.
         done: bytes the registry is known or believed to hold.
         sent: bytes that went over the wire, retries included.
         version: of the board when this was last touched.
@@ -68,6 +71,7 @@ class Progress:
     size: int
     registry: str = ""
     uid: int = 0
+    trace: str | None = None
     state: TransferState = TransferState.PENDING
     done: int = 0
     sent: int = 0
@@ -89,12 +93,14 @@ class Progress:
                 {
                     "digest": self.digest,
                     "destination": self.destination,
+                    "registry": self.registry,
                     "size": self.size,
                     "done": self.done,
                     "sent": self.sent,
                     "state": str(self.state),
                 },
                 uid=self.uid,
+                trace=self.trace,
             )
         return self._event
 
@@ -162,21 +168,36 @@ class Board:
         return found
 
 
-async def report(board: Board, emit: Emit, interval: float = _REPORT) -> None:
-    """Tell, once in `interval` seconds, how far each job that runs is; until cancelled."""
-    before: dict[str, int] = {}
+@dataclass(slots=True)
+class _Told:
+    """What was told of a job last: when, on the loop's clock, and how far it was."""
+
+    at: float
+    sent: int = 0
+    tenth: int = 0
+
+
+async def report(board: Board, emit: Emit, interval: float = _REPORT, look: float = _LOOK) -> None:
+    """Tell how far each job that runs is: once in `interval` seconds, and at each tenth of it; until cancelled.
+
+    What takes less than `look` seconds, between which the board is looked at, is told by its end alone.
+    """
+    told: dict[str, _Told] = {}
+    pause = min(look, interval)
     while True:
-        await anyio.sleep(interval)
+        await anyio.sleep(pause)
+        now = anyio.current_time()
         jobs: defaultdict[str, list[Progress]] = defaultdict(list)
         for entry in board.since(0):
             jobs[entry.job_id].append(entry)
-        sent = {job_id: sum(entry.sent for entry in entries) for job_id, entries in jobs.items()}
+        told = {job_id: told.get(job_id) or _Told(now - pause) for job_id in jobs}
         for job_id, entries in jobs.items():
-            facts = {
-                "done": sum(entry.done for entry in entries),
-                "size": sum(entry.size for entry in entries),
-                "sent": sent[job_id],
-                "rate": max(0, round((sent[job_id] - before.get(job_id, 0)) / interval)),
-            }
-            emit(Event(JOB_PROGRESS, datetime.now(UTC), job_id, fields=facts))
-        before = sent
+            done, size = sum(entry.done for entry in entries), sum(entry.size for entry in entries)
+            last, tenth = told[job_id], done * 10 // size if size else 0
+            if now - last.at < interval and tenth <= last.tenth:
+                continue
+            sent = sum(entry.sent for entry in entries)
+            rate = max(0, round((sent - last.sent) / (now - last.at)))
+            facts = {"done": done, "size": size, "sent": sent, "rate": rate}
+            emit(Event(JOB_PROGRESS, datetime.now(UTC), job_id, fields=facts, trace=entries[0].trace))
+            told[job_id] = _Told(now, sent, max(tenth, last.tenth))

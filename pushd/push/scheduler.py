@@ -82,14 +82,19 @@ class Scheduler:
         self._board = board
         self._gates = gates
         self._emit = emit
-        self._per_registry = per_registry
-        self._policy = policy
         self._rng = rng
         self._running: dict[int, _Running] = {}
         self._claimed = 0
         self._called = anyio.Event()
         self._ended = anyio.Event()
         self._draining = False
+        self.configure(per_registry=per_registry, policy=policy)
+
+    def configure(self, *, per_registry: int, policy: Policy) -> None:
+        """Run as many, as patiently, from now on."""
+        self._per_registry = per_registry
+        self._policy = policy
+        self.wake()
 
     @property
     def running(self) -> Counter[str]:

@@ -27,7 +27,7 @@ _TRANSFERS = 50
 _WAITING = tuple(str(state) for state in DeliveryState if not state.terminal)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Overview:
     """Answers `GET /v1/status`.
 

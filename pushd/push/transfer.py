@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import anyio
@@ -34,7 +35,16 @@ from pushd.oci.upload import (
 )
 from pushd.push.run import DrainedError
 from pushd.push.tape import Tape
-from pushd.telemetry.events import TRANSFER_STARTED, UPLOAD_CHUNK, UPLOAD_INTERRUPTED, UPLOAD_RESTARTED, Event
+from pushd.telemetry.events import (
+    REGISTRY_SLOW,
+    TRANSFER_STARTED,
+    UPLOAD_CHUNK,
+    UPLOAD_COMMITTED,
+    UPLOAD_INTERRUPTED,
+    UPLOAD_RESTARTED,
+    Event,
+)
+from pushd.telemetry.trace import trace_id
 from pushd.work import TransferKey, TransferResult
 
 if TYPE_CHECKING:
@@ -48,6 +58,9 @@ if TYPE_CHECKING:
 
 _CLEAN_UP = 10.0
 """Seconds a cancelled transfer may take to delete its session at the registry."""
+
+_SLOW = 60.0
+"""Seconds a registry may take to store a blob it has whole, before that is worth a warning."""
 
 _LAST_WORD = 3.0
 """Seconds a cancelled transfer waits for the Location of a session it has just asked for."""
@@ -116,7 +129,7 @@ class _Transfer:
         self._piece_size = piece_size
         self._reader: BlobReader | None = None
         self._tape: Tape | None = None
-        self._started = 0.0
+        self._started = self._moved = 0.0
         self._session: UploadSession
 
     async def drive(self, *, insist: bool) -> TransferResult:
@@ -143,7 +156,8 @@ class _Transfer:
                 await self._give_up(session)
             raise
         except PushdError as error:
-            if not error.retryable and error.origin is not Origin.STORE:
+            passes = error.retryable or error.code is Code.REGISTRY_UNAUTHORIZED  # another credential may be brought
+            if not passes and error.origin is not Origin.STORE:
                 self._run.stop.abandoned = True
             self._advance(state=TransferState.FAILED)
             raise
@@ -233,10 +247,17 @@ class _Transfer:
         return None
 
     async def _ask(self, request: Request, body: Body | None = None) -> Outcome:
+        self._moved = anyio.current_time()
         try:
-            return await self._run.registry.perform(self._run.repository, request, body)
+            reply = await self._run.registry.perform(self._run.repository, request, body)
         except RegistryError as error:
             return Broken(error)
+        if isinstance(request, Put | Single) and reply.status == HTTPStatus.CREATED:
+            seconds = round(anyio.current_time() - self._moved, 3)
+            self._tell(UPLOAD_COMMITTED, seconds=seconds)
+            if seconds > _SLOW:
+                self._tell(REGISTRY_SLOW, size=self._blob.size, seconds=seconds)
+        return reply
 
     async def _ask_to_open(self, request: Open | Mount) -> Outcome:
         """Ask for an upload session. Cancelled meanwhile, wait a moment for its Location: nobody else could end it."""
@@ -309,7 +330,8 @@ class _Transfer:
             self._reader.close()
 
     def _sent(self, length: int) -> None:
-        self._means.board.count(self._progress, length, anyio.current_time())
+        self._moved = anyio.current_time()
+        self._means.board.count(self._progress, length, self._moved)
 
     def _advance(self, *, state: TransferState, done: int | None = None) -> None:
         self._progress.state = state
@@ -319,5 +341,7 @@ class _Transfer:
 
     def _tell(self, kind: Kind, **fields: Value) -> None:
         claim = self._run.claim
-        facts = {"digest": str(self._blob.digest), "destination": claim.destination, **fields}
-        self._means.emit(Event(kind, datetime.now(UTC), claim.job_id, claim.delivery_id, facts))
+        about = {"digest": str(self._blob.digest), "destination": claim.destination, "registry": claim.registry}
+        facts = {**about, **fields}
+        trace = trace_id(claim.traceparent)
+        self._means.emit(Event(kind, datetime.now(UTC), claim.job_id, claim.delivery_id, facts, trace=trace))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -17,12 +19,12 @@ import aiohttp
 from pushd.registry.addresses import Nearness, nearness
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
 
     from aiohttp.abc import AbstractResolver
 
     from pushd.registry.addresses import Rule
+    from pushd.registry.expiring import Expiring
     from pushd.registry.proxies import Proxy
 
 
@@ -69,12 +71,20 @@ class Connector(aiohttp.TCPConnector):
     Args:
         trust: gives the TLS context for proxies.
         resolver: of names, or None for the system's.
+        expiring: is told until when the certificates of servers are good, or None.
     """
 
-    def __init__(self, *, trust: Callable[[], ssl.SSLContext], resolver: AbstractResolver | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        trust: Callable[[], ssl.SSLContext],
+        resolver: AbstractResolver | None = None,
+        expiring: Expiring | None = None,
+    ) -> None:
         # limit=0: how much runs at once is decided where it is known what runs, not in a queue nobody sees.
         super().__init__(limit=0, ttl_dns_cache=30, socket_factory=_socket, resolver=resolver)
         self._trust = trust
+        self._expiring = expiring
 
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
         """Give a connection, new or used before, whose other end is one that the trip may go to."""
@@ -84,11 +94,13 @@ class Connector(aiohttp.TCPConnector):
             connection = await super().connect(*args, **kwargs)
             transport = connection.transport
             peer = None if transport is None else transport.get_extra_info("peername")
-            if peer is None:
+            if transport is None or peer is None:
                 connection.close()
                 raise aiohttp.ServerDisconnectedError
             if trip.tried:
                 await _heard(connection)
+                if self._expiring is not None and args[0].is_ssl():
+                    _look(self._expiring, trip.host, transport)
             elif not trip.may_go(peer[0]):
                 connection.close()  # one of the pool, which has one fewer now
                 continue
@@ -126,6 +138,13 @@ async def _heard(connection: Any) -> None:
         raise
     connection.close()
     raise aiohttp.ServerDisconnectedError from getattr(closed.exception(), "__cause__", None)
+
+
+def _look(expiring: Expiring, host: str, transport: asyncio.BaseTransport) -> None:
+    """Tell until when the certificate of a server is good; one that was not looked at tells nothing."""
+    until = (transport.get_extra_info("peercert") or {}).get("notAfter")
+    if until is not None:
+        expiring.server(host, datetime.fromtimestamp(ssl.cert_time_to_seconds(until), UTC))
 
 
 def _socket(info: tuple[Any, ...]) -> socket.socket:

@@ -23,6 +23,7 @@ from pushd.registry.connector import UNDER_WAY, Connector, Trip
 from pushd.registry.endpoint import address
 from pushd.registry.faults import NETWORK, no_url, refused_address, refused_by_proxy, translated
 from pushd.registry.proxies import Proxies
+from pushd.telemetry.trace import passed_on
 
 if TYPE_CHECKING:
     import ssl
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from pushd.registry.addresses import Rule
+    from pushd.registry.expiring import Expiring
     from pushd.registry.settings import Timeouts
 
     class Body(Protocol):
@@ -84,6 +86,7 @@ class Wire:
         proxies: what requests go through.
         certificates: what TLS is spoken with; None trusts whom the system trusts.
         resolver: of names; None for the system's.
+        expiring: is told until when the certificates of servers are good, or None.
     """
 
     def __init__(
@@ -93,19 +96,25 @@ class Wire:
         proxies: Proxies | None = None,
         certificates: Certificates | None = None,
         resolver: AbstractResolver | None = None,
+        expiring: Expiring | None = None,
     ) -> None:
-        self.proxies = proxies or Proxies()
-        self.certificates = certificates or Certificates()
-        self._timeouts = timeouts
+        self.expiring = expiring
+        self.configure(timeouts, proxies=proxies or Proxies(), certificates=certificates or Certificates())
         self._session = aiohttp.ClientSession(
-            connector=Connector(trust=self.certificates.system, resolver=resolver),
-            # connect, not sock_connect: that one does not cover a resolver that never answers.
-            timeout=aiohttp.ClientTimeout(total=None, connect=timeouts.connect),
+            connector=Connector(trust=self._system, resolver=resolver, expiring=expiring),
             # Content is hashed and error bodies are read as they are sent, so nobody is to pack them on the way.
             headers={"User-Agent": f"pushd/{__version__}", "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
+
+    def configure(self, timeouts: Timeouts, *, proxies: Proxies, certificates: Certificates) -> None:
+        """Go so from now on; connections that are kept stay."""
+        self.proxies = proxies
+        self.certificates = certificates
+        self._timeouts = timeouts
+        # connect, not sock_connect: that one does not cover a resolver that never answers.
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=timeouts.connect)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -140,6 +149,7 @@ class Wire:
                 `.interrupted`, `.stalled`, `.malformed`.
             Exception: whatever `body` raised while it was pulled.
         """
+        headers = {**headers, **passed_on()}
         timeouts = self._timeouts
         patience = timeouts.commit if commits else timeouts.request
         # Not the bytes themselves: above a megabyte the HTTP library warns that they hold up the loop.
@@ -179,6 +189,9 @@ class Wire:
             detail = f"the registry did not answer within {patience if paced is None else timeouts.commit:g} s"
         raise RegistryError(Code.REGISTRY_STALLED, subject, detail, hint=NETWORK)
 
+    def _system(self) -> ssl.SSLContext:
+        return self.certificates.system()  # those of now
+
     def _trip(self, target: URL, rule: Rule | None, subject: str) -> Trip:
         """Say where a request goes. An address in the URL is judged here where a proxy is to go there for us."""
         trip = Trip(target.host_port_subcomponent or "", self.proxies.for_url(target), rule)
@@ -191,7 +204,8 @@ class Wire:
         """Give the library's arguments that say with what and through what a request goes."""
         secure = target.scheme == "https"
         # One context for all that needs none: it is a part of what a connection is found by in the pool.
-        how: dict[str, Any] = {"headers": headers, "ssl": (trust or self.certificates.system()) if secure else True}
+        context = (trust or self.certificates.system()) if secure else True
+        how: dict[str, Any] = {"headers": headers, "ssl": context, "timeout": self._timeout}
         if trip.proxy is not None:
             how["proxy"] = trip.proxy.url
             if trip.proxy.authorization is not None:

@@ -28,8 +28,15 @@ def doors(config: Config, addresses: Mapping[str, str | bytes]) -> Doors:
         own_uid=os.geteuid(),
         administrators=group_ids(config.access.administrators),
         submitters=group_ids(config.access.submitters),
-        caps={addresses[name]: Cap(it.role, it.paths) for name, it in config.sockets.items()},
+        caps={addresses[name]: Cap(it.role, it.paths) for name, it in config.sockets.items() if name in addresses},
     )
+
+
+def admit(now: Doors, config: Config, addresses: Mapping[str, str | bytes]) -> None:
+    """Have `now` admit whom a configuration that was read again says. A socket that is served keeps a cap always."""
+    fresh = doors(config, addresses)
+    now.administrators, now.submitters = fresh.administrators, fresh.submitters
+    now.caps = {**now.caps, **fresh.caps}
 
 
 def grants(config: Config) -> Grants:

@@ -6,7 +6,9 @@ import argparse
 import asyncio
 import os
 import sys
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +17,12 @@ from pushd.config import Overrides, load
 from pushd.errors import PushdError
 from pushd.service.daemon import serve
 from pushd.service.listener import listening
-from pushd.telemetry.logging import EventLog, hear_libraries
+from pushd.telemetry.logging import hear_libraries, open_log
+from pushd.telemetry.metrics import Meter
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pushd.config import Config
 
@@ -38,11 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     overrides = Overrides(config=arguments.config, socket=arguments.socket, state_dir=arguments.state_dir)
     try:
-        config = load(overrides, os.environ, _read_text, uid=os.geteuid())
+        reread = partial(load, overrides, os.environ, _read_text, uid=os.geteuid())
+        config = reread()
         if arguments.check_config:
             print(_shown(f"{config.file or 'no configuration file, defaults'}: good"))  # noqa: T201 (a person asked)
             return 0
-        _run(config)
+        _run(config, reread)
     except PushdError as error:
         print(_shown(f"pushd: {error}"), file=sys.stderr)  # noqa: T201 (there may be no log yet)
         return _FAILED
@@ -51,13 +55,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(config: Config) -> None:
-    # Unbuffered: what a full disk did not take must not be tried again at the end, and turn a good exit code into 120.
-    emit = EventLog(config.daemon.log_level, open(2, "wb", buffering=0, closefd=False))  # noqa: SIM115 (never closed)
-    hear_libraries(emit)
+def _run(config: Config, reread: Callable[[], Config]) -> None:
     others = {name: it.path for name, it in config.sockets.items()}
-    with listening(config.daemon.socket, others, os.environ) as listeners:
-        asyncio.run(serve(_serving(config, listeners.main), listeners, emit=emit, environ=os.environ))
+    with (
+        closing(open_log(config.daemon.log_level, os.environ)) as log,
+        listening(config.daemon.socket, others, os.environ) as listeners,
+    ):
+        meter = Meter(config.registries)
+        emit = meter.beside(log)
+        hear_libraries(emit)
+        main_socket = listeners.main
+        asyncio.run(
+            serve(
+                _serving(config, main_socket),
+                listeners,
+                emit=emit,
+                meter=meter,
+                environ=os.environ,
+                reread=lambda: _serving(reread(), main_socket),
+                relevel=partial(setattr, log, "level"),
+            )
+        )
 
 
 def _serving(config: Config, main: socket.socket) -> Config:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from pushd import __version__
 from pushd.push.budget import Budget
 from pushd.push.delivery import Deliverer
 from pushd.push.engine import Engine
 from pushd.push.feed import Feed
 from pushd.push.gate import Gates
+from pushd.push.gauges import Gauges
 from pushd.push.housekeeping import Housekeeping
 from pushd.push.hub import Hub
 from pushd.push.intake import Intake
@@ -35,8 +35,10 @@ from pushd.push.run import Means
 from pushd.push.scheduler import Scheduler
 from pushd.push.status import Overview
 from pushd.push.turns import Turns
+from pushd.push.waiting import Waiting
 from pushd.registry.profiles import PROFILES
 from pushd.service.disk import Gauge
+from pushd.service.facts import facts, retention
 from pushd.service.memory import give_back
 from pushd.service.outward import make_registries, make_wire
 from pushd.source import open_source
@@ -44,8 +46,10 @@ from pushd.source.spooled import SpooledSource
 from pushd.spool import open_spool
 from pushd.store import open_store
 from pushd.store.moment import utc_now
+from pushd.telemetry.exposition import Metrics
+from pushd.telemetry.faults import tell_if_slow
+from pushd.telemetry.metrics import Meter
 from pushd.vault import Keyring, Seal, load_key
-from pushd.work import Retention
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
     from pushd.config import Config
     from pushd.oci.descriptor import Descriptor
     from pushd.push.ports.emit import Emit
+    from pushd.registry import Registries, Wire
     from pushd.registry.profiles import Profile
     from pushd.spool import Spool
     from pushd.store import Store
@@ -64,7 +69,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 """An environment in which nothing is set."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class House:
     """A daemon without its front door: what is served, what is run, and what is underneath."""
 
@@ -75,17 +80,30 @@ class House:
     housekeeping: Housekeeping
     board: Board
     store: Store
+    wire: Wire
+    registries: Registries
+    places: Places
+    budget: Budget
+    destinations: Destinations
+    meter: Meter
+    metrics: Metrics
 
 
 @asynccontextmanager
 async def compose(
-    config: Config, *, emit: Emit, environ: Mapping[str, str] = _NOTHING, profiles: Sequence[Profile] = PROFILES
+    config: Config,
+    *,
+    emit: Emit,
+    meter: Meter | None = None,
+    environ: Mapping[str, str] = _NOTHING,
+    profiles: Sequence[Profile] = PROFILES,
 ) -> AsyncIterator[House]:
     """Build everything, and take it down in the opposite order.
 
     Args:
         config: what is configured.
         emit: hears every event.
+        meter: has counted them; None where nobody reads the metrics.
         environ: tells the usual places of credentials, and proxies.
         profiles: the kinds of registries there are; tests give them with smaller sizes and shorter pauses.
 
@@ -95,13 +113,16 @@ async def compose(
     """
     async with AsyncExitStack() as stack:
         limits = config.limits
+        meter = Meter(config.registries) if meter is None else meter
         board = Board()
         hub = Hub(emit)
-        store = await open_store(config.daemon.state_dir, publish=hub.publish)
+        store = await open_store(
+            config.daemon.state_dir, publish=hub.publish, committed=partial(_committed, meter, emit)
+        )
         stack.push_async_callback(store.close)
         keyring = Keyring(store, _seal(config, environ), utc_now)
         threads = stack.enter_context(ThreadPoolExecutor((os.cpu_count() or 1) + 2, "blobs"))
-        wire = make_wire(config, environ)
+        wire = make_wire(config, environ, emit)
         stack.push_async_callback(wire.close)
         registries = make_registries(config, environ, wire, keyring, profiles=profiles, emit=emit)
         places = Places(
@@ -110,7 +131,7 @@ async def compose(
             memory=limits.memory,
             per_registry={name: it.max_uploads for name, it in config.registries.items() if it.max_uploads},
         )
-        gates = Gates(random.random)
+        gates = Gates(random.random, emit)
         directory = config.spool.directory or config.daemon.state_dir / "spool"
         # The spool asks the budget what fits, and the budget the spool how much there is.
         budget = Budget(
@@ -156,6 +177,7 @@ async def compose(
             policy=Policy(attempts=limits.attempts),
             rng=random.random,
         )
+        feed = Feed(store=store, hub=hub, board=board, moving=lambda: places.running > 0)
         destinations = Destinations(allow=config.destinations.allow, deny=config.destinations.deny)
         engine = Engine(
             store=store,
@@ -180,7 +202,7 @@ async def compose(
             policy=destinations,
             board=board,
             hub=hub,
-            feed=Feed(store=store, hub=hub, board=board, moving=lambda: places.running > 0),
+            feed=feed,
             overview=Overview(
                 store=store,
                 spool=spool,
@@ -188,7 +210,7 @@ async def compose(
                 gates=gates,
                 board=board,
                 budget=budget,
-                facts=_facts(config),
+                facts=facts(config),
                 started=anyio.current_time(),
             ),
         )
@@ -199,7 +221,8 @@ async def compose(
             hub=hub,
             budget=budget,
             emit=emit,
-            retention=_retention(config),
+            retention=retention(config),
+            waiting=Waiting(store=store, emit=emit, limit=config.daemon.queue_warning),
             give_back=give_back,
         )
         logins = Logins(
@@ -210,7 +233,28 @@ async def compose(
             scheduler=scheduler,
             ttl=config.credentials.login_ttl,
         )
-        yield House(engine, spool, logins, scheduler, housekeeping, board, store)
+        gauges = Gauges(store=store, spool=spool, places=places, gates=gates, board=board, budget=budget, feed=feed)
+        yield House(
+            engine=engine,
+            spool=spool,
+            logins=logins,
+            scheduler=scheduler,
+            housekeeping=housekeeping,
+            board=board,
+            store=store,
+            wire=wire,
+            registries=registries,
+            places=places,
+            budget=budget,
+            destinations=destinations,
+            meter=meter,
+            metrics=Metrics(meter, gauges.read),
+        )
+
+
+def _committed(meter: Meter, emit: Emit, seconds: float) -> None:
+    meter.committed(seconds)
+    tell_if_slow(emit, seconds)
 
 
 def _open_spooled(directory: Path, entry: str, *, root: Descriptor | None = None) -> SpooledSource:
@@ -220,24 +264,3 @@ def _open_spooled(directory: Path, entry: str, *, root: Descriptor | None = None
 def _seal(config: Config, environ: Mapping[str, str]) -> Seal:
     handed = environ.get("CREDENTIALS_DIRECTORY", "")
     return Seal(partial(load_key, config.daemon.state_dir, Path(handed) if handed else None))
-
-
-def _retention(config: Config) -> Retention:
-    it = config.retention
-    return Retention(job_age=it.jobs, job_count=it.job_count, event_age=it.events, event_count=it.event_count)
-
-
-def _facts(config: Config) -> dict[str, object]:
-    limits = config.limits
-    return {
-        "version": __version__,
-        "pid": os.getpid(),
-        "socket": str(config.daemon.socket),
-        "state_dir": str(config.daemon.state_dir),
-        "limits": {
-            "deliveries": limits.deliveries,
-            "uploads_per_registry": limits.uploads_per_registry,
-            "small_uploads_per_registry": limits.small_uploads_per_registry,
-            "memory": limits.memory,
-        },
-    }

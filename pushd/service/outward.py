@@ -11,6 +11,7 @@ from pushd.config import Registry
 from pushd.credentials.places import daemons_places
 from pushd.registry import Registries, Settings, Timeouts, Wire
 from pushd.registry.certificates import Certificates
+from pushd.registry.expiring import Expiring
 from pushd.registry.own import OwnCredentials
 from pushd.registry.profiles import profile_for, profile_named
 from pushd.registry.proxies import read_proxies
@@ -28,18 +29,25 @@ if TYPE_CHECKING:
     from pushd.registry.registries import Keyring
 
 
-def make_wire(config: Config, environ: Mapping[str, str]) -> Wire:
-    """Build the HTTP of the daemon.
+def make_wire(config: Config, environ: Mapping[str, str], emit: Emit) -> Wire:
+    """Build the HTTP of the daemon; certificates that expire soon are told of.
 
     Raises:
         DaemonError: `daemon.config`, a proxy in the environment cannot be used.
     """
-    own = {name: _tls(registry) for name, registry in config.registries.items()}
+    expiring = Expiring(emit)
     return Wire(
         _timeouts(config),
         proxies=_proxies(config, environ),
-        certificates=Certificates(config.tls.certs_d, own),
+        certificates=_certificates(config, expiring),
+        expiring=expiring,
     )
+
+
+def configure_wire(wire: Wire, config: Config, environ: Mapping[str, str]) -> None:
+    """Configure it anew; likewise."""
+    certificates = _certificates(config, wire.expiring)
+    wire.configure(_timeouts(config), proxies=_proxies(config, environ), certificates=certificates)
 
 
 def make_registries(
@@ -52,9 +60,7 @@ def make_registries(
     emit: Emit,
 ) -> Registries:
     """Build what gives registries to whoever delivers; tell of those that are not verified."""
-    for name, registry in config.registries.items():
-        if registry.insecure_skip_verify:
-            emit(Event(REGISTRY_INSECURE, datetime.now(UTC), fields={"registry": name}))
+    _tell_of_insecure(config, emit)
     return Registries(
         wire,
         settings=partial(settings_of, config, profiles),
@@ -62,6 +68,29 @@ def make_registries(
         grants=grants(config),
         keyring=keyring,
     )
+
+
+def configure_registries(
+    registries: Registries, config: Config, environ: Mapping[str, str], *, profiles: Sequence[Profile], emit: Emit
+) -> None:
+    """Configure it anew; likewise."""
+    _tell_of_insecure(config, emit)
+    registries.configure(
+        settings=partial(settings_of, config, profiles),
+        own=_own_credentials(config, environ, emit),
+        grants=grants(config),
+    )
+
+
+def _tell_of_insecure(config: Config, emit: Emit) -> None:
+    for name, registry in config.registries.items():
+        if registry.insecure_skip_verify:
+            emit(Event(REGISTRY_INSECURE, datetime.now(UTC), fields={"registry": name}))
+
+
+def _certificates(config: Config, expiring: Expiring | None) -> Certificates:
+    own = {name: _tls(registry) for name, registry in config.registries.items()}
+    return Certificates(config.tls.certs_d, own, expiring=expiring)
 
 
 def _own_credentials(config: Config, environ: Mapping[str, str], emit: Emit) -> OwnCredentials:

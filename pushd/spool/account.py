@@ -40,11 +40,12 @@ class Accounts:
         admit: refuses bytes for which the daemon has no room, with StoreError `store.budget`.
 
     Attributes:
+        per_user: as it was given; may be changed.
         size: bytes reserved, by all together.
     """
 
     def __init__(self, *, per_user: int, admit: Callable[[int], None]) -> None:
-        self._per_user = per_user
+        self.per_user = per_user
         self._admit = admit
         self._by_uid: dict[int, Account] = {}
         self.size = 0
@@ -60,12 +61,12 @@ class Accounts:
             RequestError: `request.limit`, the user has not so many left.
             StoreError: `store.budget`, the daemon has not.
         """
-        left = max(self._per_user - self.of(uid).size, 0)
+        left = max(self.per_user - self.of(uid).size, 0)
         if size > left:
             raise RequestError(
                 Code.REQUEST_LIMIT,
                 "spool",
-                f"uid {uid} has {left} of {self._per_user} bytes left, and {size} are needed",
+                f"uid {uid} has {left} of {self.per_user} bytes left, and {size} are needed",
                 hint="what jobs need is freed when they end; the administrator sets the quota (per_user in [spool])",
             )
         self._admit(size)

@@ -114,6 +114,11 @@ class Spool:
         self._damaged: dict[str, int] = {}
         self._left: list[str] = []
 
+    def configure(self, *, per_user: int, ttl: float) -> None:
+        """Let each user have these bytes, and what is brought wait these seconds, from now on."""
+        self._accounts.per_user = per_user
+        self._ttl = ttl
+
     def take_in(self, found: Iterable[Found], left: Iterable[str]) -> None:
         """Know what is on the disk already, and what a crash left over there."""
         self._left += left

@@ -70,7 +70,7 @@ _STAND = """
 """
 _TAKEN = """
     SELECT deliveries.*, jobs.id AS job_id, jobs.source, jobs.gids, jobs.administrator, jobs.spool, jobs.verify,
-        jobs.if_tag, jobs.credential,
+        jobs.if_tag, jobs.credential, jobs.traceparent,
         (SELECT max(created_at) FROM credentials WHERE credentials.job = deliveries.job) AS handed_at
     FROM deliveries JOIN jobs ON jobs.number = deliveries.job WHERE deliveries.id = ?
 """
@@ -165,6 +165,7 @@ def _take(transaction: Transaction, delivery: int, epoch: int, now: datetime) ->
         now,
         about(row),
         destination=row["destination"],
+        registry=row["registry"],
         attempt=row["attempt"],
     )
     return Claim(
@@ -185,4 +186,5 @@ def _take(transaction: Transaction, delivery: int, epoch: int, now: datetime) ->
         if_tag=row["if_tag"],
         credential=row["credential"],
         handed_at=moment_or_none(row["handed_at"]),
+        traceparent=row["traceparent"],
     )

@@ -13,6 +13,7 @@ from pushd.store.moment import seconds
 from pushd.store.submitters import begin
 from pushd.store.transaction import About
 from pushd.telemetry.events import JOB_PAUSED, JOB_RESUMED, JOB_RETRIED
+from pushd.telemetry.trace import trace_id
 from pushd.work import Outcome
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def pause(transaction: Transaction, job_id: str, now: datetime, *, by: int) -> S
     waiting, running = _open(transaction, job["number"])
     if job["paused_at"] is None:
         transaction.execute("UPDATE jobs SET paused_at = ? WHERE number = ?", (seconds(now), job["number"]))
-        transaction.tell(JOB_PAUSED, now, About(job["uid"], job_id), by=by)
+        transaction.tell(JOB_PAUSED, now, About(job["uid"], job_id, trace=trace_id(job["traceparent"])), by=by)
         for delivery in waiting:
             place(transaction, delivery, now)
         settle(transaction, job["number"], now)
@@ -85,7 +86,7 @@ def resume(transaction: Transaction, job_id: str, now: datetime, *, by: int) -> 
     pause = max(0.0, seconds(now) - job["paused_at"])  # none where the clock was set back
     transaction.execute(_GO_ON, (pause, job["number"]))
     transaction.execute(_DUE, (job["number"],))
-    transaction.tell(JOB_RESUMED, now, About(job["uid"], job_id), by=by)
+    transaction.tell(JOB_RESUMED, now, About(job["uid"], job_id, trace=trace_id(job["traceparent"])), by=by)
     for delivery in transaction.execute(_PAUSED, (job["number"],)).fetchall():
         place(transaction, delivery["id"], now)
     settle(transaction, job["number"], now)
@@ -140,7 +141,9 @@ def _begin_anew(
     transaction.execute(_BEGIN_ANEW, (seconds(now), job["number"]))
     transaction.execute(_FORGIVE, (job["number"],))
     transaction.execute(_DUE, (job["number"],))
-    transaction.tell(JOB_RETRIED, now, About(job["uid"], job["id"]), deliveries=len(lost), by=by)
+    transaction.tell(
+        JOB_RETRIED, now, About(job["uid"], job["id"], trace=trace_id(job["traceparent"])), deliveries=len(lost), by=by
+    )
     for delivery in lost:
         place(transaction, delivery["id"], now)
     settle(transaction, job["number"], now)

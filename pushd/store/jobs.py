@@ -10,7 +10,8 @@ from pushd.errors import Code, RequestError
 from pushd.job import Delivery, DeliveryState, Failure, Job, JobState, Retain, Transfer, TransferState
 from pushd.store import listing
 from pushd.store.history import histories
-from pushd.store.moment import moment, moment_or_none
+from pushd.store.moment import moment, moment_or_none, seconds
+from pushd.work import Late
 
 if TYPE_CHECKING:
     import sqlite3
@@ -35,7 +36,7 @@ _TRANSFERS = """
     ORDER BY waiters.delivery, waiters.position
 """
 _OPEN = """
-    SELECT registry, state, count(*) AS number FROM deliveries
+    SELECT registry, state, count(*) AS number FROM deliveries INDEXED BY deliveries_open
     WHERE state IN ('queued', 'running', 'held', 'paused') GROUP BY registry, state
 """
 _OPEN_OF_USER = """
@@ -44,6 +45,11 @@ _OPEN_OF_USER = """
 """
 _OLDEST = "SELECT created_at FROM jobs WHERE finished_at IS NULL ORDER BY number LIMIT 1"
 _OLDEST_OF_USER = "SELECT created_at FROM jobs WHERE uid = ? AND state = ? ORDER BY number LIMIT 1"
+_LATE = """
+    SELECT id, max(created_at, coalesce(not_before, created_at)) AS since, count(*) OVER () AS jobs
+    FROM jobs WHERE state IN ('queued', 'running', 'held') AND paused_at IS NULL AND since <= ?
+    ORDER BY since, number LIMIT 1
+"""
 _UNNEEDED = """
     SELECT DISTINCT spool FROM jobs WHERE spool IN (SELECT value FROM json_each(?)) AND NOT EXISTS (
         SELECT 1 FROM jobs AS living
@@ -123,6 +129,12 @@ def oldest(connection: sqlite3.Connection, uid: int | None) -> datetime | None:
         states = [state for state in JobState if not state.terminal]
         found = [row for state in states for row in connection.execute(_OLDEST_OF_USER, (uid, state))]
     return min((moment(row["created_at"]) for row in found), default=None)
+
+
+def late(connection: sqlite3.Connection, before: datetime) -> Late | None:
+    """Read the jobs that might have begun before then and have not ended, but for those that are paused."""
+    row = connection.execute(_LATE, (seconds(before),)).fetchone()
+    return None if row is None else Late(oldest=row["id"], since=moment(row["since"]), jobs=row["jobs"])
 
 
 def spooled(connection: sqlite3.Connection) -> frozenset[str]:

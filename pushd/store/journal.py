@@ -32,13 +32,14 @@ _decode_fields = msgspec.json.Decoder(dict[str, str | int | float | bool | None]
 def record(connection: sqlite3.Connection, event: Event) -> Event:
     """Write a durable event in the transaction under way and give it with its number."""
     cursor = connection.execute(
-        "INSERT INTO events (at, name, uid, job, delivery, fields) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO events (at, name, uid, job, delivery, trace, fields) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             seconds(event.at),
             event.kind.name,
             event.uid,
             event.job,
             event.delivery,
+            event.trace,
             msgspec.json.encode(event.fields).decode(),
         ),
     )
@@ -79,7 +80,16 @@ def told(connection: sqlite3.Connection) -> tuple[int, int]:
 def _event(row: sqlite3.Row) -> Event:
     fields = _decode_fields(row["fields"])
     kind = _kind(row["name"], fields)
-    return Event(kind, moment(row["at"]), row["job"], row["delivery"], fields, seq=row["seq"], uid=row["uid"])
+    return Event(
+        kind,
+        moment(row["at"]),
+        row["job"],
+        row["delivery"],
+        fields,
+        seq=row["seq"],
+        uid=row["uid"],
+        trace=row["trace"],
+    )
 
 
 def _kind(name: str, fields: Mapping[str, Value]) -> Kind:

@@ -122,7 +122,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             hint="put the state directory on a local filesystem",
         )
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA secure_delete = ON")  # a credential that is gone leaves nothing in the file
+    connection.execute("PRAGMA secure_delete = ON")  # a credential that is gone leaves nothing there
     connection.execute("PRAGMA foreign_keys = OFF")  # on by default in some builds
     if schema.version(connection) < len(steps):
         schema.migrate(connection, steps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING, TypeVar
 
 from pushd.errors import StoreError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.digest import Digest
     from pushd.oci.upload import Checkpoint
+    from pushd.store.answer import Answer
     from pushd.store.opening import Opened
     from pushd.store.transaction import Transaction
     from pushd.telemetry.events import Event
@@ -43,6 +45,7 @@ async def open_store(
     *,
     publish: Callable[[Sequence[Event]], None],
     clock: Callable[[], datetime] = utc_now,
+    committed: Callable[[float], None] = lambda _: None,
 ) -> Store:
     """Open, or create, the store in a state directory. One process may have it open.
 
@@ -54,6 +57,7 @@ async def open_store(
         publish: is given, on the event loop and in order, the durable events of each commit, before any caller
             whose change they tell goes on. It neither blocks nor fails.
         clock: gives the time, for the changes that are told without one.
+        committed: is given the seconds each commit took, on the thread that writes. It neither blocks nor fails.
 
     Raises:
         StoreError: `store.unavailable`, another daemon has it or the files cannot be used; `store.damaged`;
@@ -65,7 +69,7 @@ async def open_store(
     except asyncio.CancelledError:
         opening.add_done_callback(_close_unwanted)
         raise
-    return Store(opened, publish, clock)
+    return Store(opened, publish, clock, committed)
 
 
 def _close_unwanted(opening: asyncio.Future[Opened]) -> None:
@@ -88,17 +92,23 @@ class Store(Keeping):
     """
 
     def __init__(
-        self, opened: Opened, publish: Callable[[Sequence[Event]], None], clock: Callable[[], datetime]
+        self,
+        opened: Opened,
+        publish: Callable[[Sequence[Event]], None],
+        clock: Callable[[], datetime],
+        committed: Callable[[float], None],
     ) -> None:
         """Start the threads; `open_store` calls this."""
         self._opened = opened
         self._clock = clock
-        writes: Worker[Transaction] = Worker(
-            "store-writer",
-            opened.writer,
-            lambda operations: commit(opened.writer, operations, opened.path),
-            publish,
-        )
+
+        def write(operations: Sequence[Callable[[Transaction], object]]) -> Sequence[Answer]:
+            start = time.monotonic()
+            answers = commit(opened.writer, operations, opened.path)
+            committed(time.monotonic() - start)
+            return answers
+
+        writes: Worker[Transaction] = Worker("store-writer", opened.writer, write, publish)
         reads: Worker[sqlite3.Connection] = Worker(
             "store-reader",
             opened.reader,
@@ -128,6 +138,10 @@ class Store(Keeping):
     def requeued(self) -> int:
         """How many deliveries an earlier life left running that are back in the queue."""
         return sum(event.kind is DELIVERY_REQUEUED for event in self._opened.told)
+
+    async def answers(self) -> None:
+        """Return once both threads have answered, after what they were asked before."""
+        await asyncio.gather(self._reads.send(lambda _: None), self._writes.send(lambda _: None))
 
     async def close(self) -> None:
         """Finish what was asked for, end both threads, let the state directory go. Idempotent."""

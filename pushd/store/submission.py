@@ -13,6 +13,7 @@ from pushd.store.deliveries import resting
 from pushd.store.moment import moment, moment_or_none, seconds
 from pushd.store.transaction import About
 from pushd.telemetry.events import JOB_SUBMITTED
+from pushd.telemetry.trace import trace_id
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,8 +29,8 @@ _REPEATED = """
 _JOB = """
     INSERT INTO jobs
     (id, uid, gids, administrator, source, spool, retain, priority, labels, state, digest, media_type, size, verify,
-     if_tag, credential, created_at, not_before, deadline_at, lifetime)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+     if_tag, credential, created_at, not_before, deadline_at, lifetime, traceparent)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     RETURNING number
 """
 _DELIVERY = """
@@ -113,6 +114,7 @@ def _store(transaction: Transaction, submission: Submission) -> Job:
             begins_at,
             deadline_at,
             max(0.0, deadline_at - max(created_at, begins_at or 0.0)),
+            submission.traceparent,
         ),
     ).fetchall()
     deliveries: list[Delivery] = []
@@ -131,12 +133,13 @@ def _store(transaction: Transaction, submission: Submission) -> Job:
     transaction.tell(
         JOB_SUBMITTED,
         submission.created_at,
-        About(submission.uid, submission.job_id),
+        About(submission.uid, submission.job_id, trace=trace_id(submission.traceparent)),
         source=spec.source,
         destinations=len(spec.destinations),
         size=size,
         digest=digest,
         uid=submission.uid,
+        request_id=submission.request_id,
     )
     return Job(
         id=submission.job_id,

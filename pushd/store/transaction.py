@@ -24,11 +24,13 @@ class About:
         uid: whose job it is; None for the daemon's own affairs.
         job: the job's id.
         delivery: the delivery's id.
+        trace: the id of the job's trace.
     """
 
     uid: int | None = None
     job: str | None = None
     delivery: int | None = None
+    trace: str | None = None
 
 
 class Transaction:
@@ -51,5 +53,5 @@ class Transaction:
 
     def tell(self, kind: Kind, at: datetime, about: About, /, **fields: Value) -> None:
         """Write a durable event."""
-        event = Event(kind, at, about.job, about.delivery, fields, uid=about.uid)
+        event = Event(kind, at, about.job, about.delivery, fields, uid=about.uid, trace=about.trace)
         self.told.append(journal.record(self.connection, event))

@@ -10,6 +10,7 @@ from pushd.store import known_blobs, registries
 from pushd.store.moment import seconds
 from pushd.store.transaction import About
 from pushd.telemetry.events import DELIVERY_PLANNED, TRANSFER_FINISHED
+from pushd.telemetry.trace import trace_id
 from pushd.work import TransferKey
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def plan(
         now,
         _about(claim),
         destination=claim.destination,
+        registry=claim.registry,
         blobs=len(blobs),
         size=sum(blob.size for blob in blobs),
         manifests=manifests,
@@ -135,6 +137,7 @@ def land(transaction: Transaction, claim: Claim, blob: Descriptor, result: Trans
         _about(claim),
         digest=str(blob.digest),
         destination=claim.destination,
+        registry=claim.registry,
         media_type=blob.media_type,
         size=blob.size,
         state=result.state.value,
@@ -143,6 +146,9 @@ def land(transaction: Transaction, claim: Claim, blob: Descriptor, result: Trans
         resumed=result.resumed,
         interruptions=result.interruptions,
         form=result.form,
+        attempt=claim.attempt,
+        uid=claim.uid,
+        credential=claim.credential,
     )
 
 
@@ -187,7 +193,7 @@ def _forget(transaction: Transaction, transfer: int) -> None:
 
 
 def _about(claim: Claim) -> About:
-    return About(claim.uid, claim.job_id, claim.delivery_id)
+    return About(claim.uid, claim.job_id, claim.delivery_id, trace_id(claim.traceparent))
 
 
 def _columns(key: TransferKey) -> tuple[str, str, str, str, int]:

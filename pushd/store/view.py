@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushd.store import (
+    backlog,
     claims,
     credentials,
     image,
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from pushd.oci.upload import Checkpoint
     from pushd.store.worker import Worker
     from pushd.telemetry.events import Event
-    from pushd.work import FileIdentity, JobQuery, Login, Sealed, TransferKey
+    from pushd.telemetry.standing import Backlog
+    from pushd.work import FileIdentity, JobQuery, Late, Login, Sealed, TransferKey
 
 
 class View:
@@ -133,3 +135,14 @@ class View:
     async def oldest(self, uid: int | None = None) -> datetime | None:
         """Give when the oldest job that has not ended was submitted."""
         return await self._reads.send(lambda connection: jobs.oldest(connection, uid))
+
+    async def late(self, before: datetime) -> Late | None:
+        """Give the jobs that might have begun before then and have not ended; None when there are none.
+
+        One that is paused, or asked for a later time, waits as it should.
+        """
+        return await self._reads.send(lambda connection: jobs.late(connection, before))
+
+    async def backlog(self) -> Mapping[str, Backlog]:
+        """Give what has not ended of all deliveries, by registry; one that is paused is there whatever waits for it."""
+        return await self._reads.send(backlog.backlog)

@@ -39,6 +39,9 @@ class Kind:
         message: the sentence for a person, a `str.format` template over the fields and `job`.
         fields: the names of all the fields the event may carry; those in `message` are required.
         durable: whether it is stored and numbered.
+        canonical: whether it is the one line that sums up what has ended, with all its facts: a log that must leave
+            something out keeps such lines, and errors, to the last.
+        notable: whether somebody who watches for misuse looks for it although nothing is wrong.
     """
 
     name: str
@@ -46,6 +49,8 @@ class Kind:
     message: str
     fields: frozenset[str]
     durable: bool = False
+    canonical: bool = False
+    notable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ class Event:
         fields: the facts, under names the catalogue allows.
         seq: its number in the stream, once stored; None for what is not durable.
         uid: whose job it is about; None for the daemon's own affairs, which only administrators are told of.
+        trace: the id of the trace the job belongs to, where its submitter named one.
 
     Raises:
         ValueError: a field is not in the catalogue (a defect of ours, found by any test that emits it).
@@ -72,6 +78,7 @@ class Event:
     fields: Mapping[str, Value] = field(default_factory=dict)
     seq: int | None = None
     uid: int | None = field(default=None, compare=False)
+    trace: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         unknown = self.fields.keys() - self.kind.fields
@@ -88,8 +95,16 @@ CATALOGUE: dict[str, Kind] = {}
 """All kinds by name."""
 
 
-def _kind(name: str, level: Level, message: str, *fields: str, durable: bool = False) -> Kind:
-    kind = CATALOGUE[name] = Kind(name, level, message, frozenset(fields), durable)
+def _kind(
+    name: str,
+    level: Level,
+    message: str,
+    *fields: str,
+    durable: bool = False,
+    canonical: bool = False,
+    notable: bool = False,
+) -> Kind:
+    kind = CATALOGUE[name] = Kind(name, level, message, frozenset(fields), durable, canonical, notable)
     return kind
 
 
@@ -99,6 +114,13 @@ DAEMON_STARTED = _kind(
 )  # fmt: skip
 DAEMON_STOPPING = _kind("daemon.stopping", Level.INFO, "stopping: {reason}", "reason", "running")
 DAEMON_STOPPED = _kind("daemon.stopped", Level.INFO, "stopped after {seconds} s", "seconds")
+DAEMON_RELOADED = _kind(
+    "daemon.reloaded", Level.INFO, "the configuration was read again; changed: {changed}", "changed", "restart"
+)
+DAEMON_RELOAD_REFUSED = _kind(
+    "daemon.reload_refused", Level.ERROR, "the configuration as it is now is not taken, the old one stays: {error}",
+    "error",
+)  # fmt: skip
 DAEMON_FAULT = _kind(
     "daemon.fault", Level.ERROR, "a defect in pushd, please report it: {error}", "error", "where", "traceback"
 )
@@ -106,15 +128,25 @@ DAEMON_FAULT = _kind(
 LIBRARY_MESSAGE = _kind("library.message", Level.WARNING, "{logger}: {text}", "logger", "text", "traceback")
 LIBRARY_FAILURE = _kind("library.failure", Level.ERROR, "{logger}: {text}", "logger", "text", "traceback")
 
+LOG_SUPPRESSED = _kind(
+    "log.suppressed", Level.WARNING, "{lines} lines were held back, so many came at once: {kinds}",
+    "lines", "kinds",
+)  # fmt: skip
+LOG_LOST = _kind("log.lost", Level.WARNING, "{lines} lines are lost: nobody took them in time", "lines")
+
 STORE_FAILED = _kind("store.failed", Level.ERROR, "{where}: {error}; trying again", "where", "code", "error")
+STORE_SLOW = _kind(
+    "store.slow", Level.WARNING, "the disk took {seconds} s to keep what happened: everything waits for it", "seconds"
+)
 
 JOB_SUBMITTED = _kind(
     "job.submitted", Level.INFO, "job {job}: {source} to {destinations} destinations, {size} bytes",
-    "source", "destinations", "size", "digest", "uid", durable=True,
+    "source", "destinations", "size", "digest", "uid", "request_id", durable=True,
 )  # fmt: skip
 JOB_FINISHED = _kind(
     "job.finished", Level.INFO, "job {job} {state} in {seconds} s",
-    "state", "seconds", "succeeded", "superseded", "failed", "cancelled", "size", "digest", "uid", durable=True,
+    "state", "seconds", "succeeded", "superseded", "failed", "cancelled", "size", "digest", "uid", "source",
+    "sent", "resumed", "retries", "interruptions", "uploaded", "mounted", "present", durable=True, canonical=True,
 )  # fmt: skip
 
 JOB_PROGRESS = _kind(
@@ -130,6 +162,11 @@ JOBS_PRUNED = _kind(
     "jobs.pruned", Level.INFO, "{jobs} finished jobs and {events} events are past their time and gone", "jobs", "events"
 )
 
+QUEUE_OLD = _kind(
+    "queue.old", Level.WARNING, "{jobs} jobs wait for more than {limit} s, the oldest is {job}, for {seconds} s",
+    "jobs", "limit", "seconds",
+)  # fmt: skip
+
 CREDENTIALS_EXPOSED = _kind(
     "credentials.exposed", Level.WARNING,
     "{file} holds secrets and is open to everybody on this machine (mode {mode}): chmod o= it", "file", "mode",
@@ -138,18 +175,32 @@ CREDENTIALS_EXPOSED = _kind(
 REGISTRY_PAUSED = _kind(
     "registry.paused", Level.WARNING, "nothing goes to {registry} until it is resumed", "registry", "by", durable=True
 )
-REGISTRY_RESUMED = _kind("registry.resumed", Level.INFO, "{registry} is served again", "registry", "by", durable=True)
+REGISTRY_RESUMED = _kind(
+    "registry.resumed", Level.INFO, "{registry} is served again", "registry", "by", durable=True, notable=True
+)
+REGISTRY_THROTTLED = _kind(
+    "registry.throttled", Level.WARNING, "{registry} refuses requests as too many: nothing goes there for {seconds} s",
+    "registry", "seconds", "asked",
+)  # fmt: skip
+REGISTRY_SLOW = _kind(
+    "registry.slow", Level.WARNING, "{registry} took {seconds} s to store {digest}",
+    "registry", "destination", "digest", "size", "seconds",
+)  # fmt: skip
+CERTIFICATE_EXPIRING = _kind(
+    "certificate.expiring", Level.WARNING, "the {whose} certificate at {registry} expires in {days} days, at {until}",
+    "registry", "whose", "file", "days", "until",
+)  # fmt: skip
 REGISTRY_INSECURE = _kind(
     "registry.insecure", Level.WARNING, "the certificate of {registry} is not looked at", "registry"
 )
 
 CREDENTIAL_STORED = _kind(
     "credential.stored", Level.INFO, "uid {uid} stored the login {name} for {registry}",
-    "uid", "name", "registry", durable=True,
+    "uid", "name", "registry", durable=True, notable=True,
 )  # fmt: skip
 CREDENTIAL_REMOVED = _kind(
     "credential.removed", Level.INFO, "uid {uid} removed the login {name} for {registry}",
-    "uid", "name", "registry", durable=True,
+    "uid", "name", "registry", durable=True, notable=True,
 )  # fmt: skip
 CREDENTIAL_SPENT = _kind(
     "credential.spent", Level.WARNING, "a credential of uid {uid} for {registry} {reason}, and is forgotten",
@@ -165,68 +216,82 @@ DISK_RELIEVED = _kind("disk.relieved", Level.INFO, "enough disk again: everythin
 
 STREAM_BOOKMARK = _kind("stream.bookmark", Level.DEBUG, "everything up to here was told", "stream")
 
+_ENDED = (
+    "destination", "registry", "attempt", "retries", "seconds", "size", "sent", "resumed", "interruptions",
+    "uploaded", "mounted", "present", "uid", "credential",
+)  # fmt: skip
+"""What is told of every delivery that has ended."""
+
 DELIVERY_STARTED = _kind(
-    "delivery.started", Level.INFO, "to {destination}, attempt {attempt}", "destination", "attempt", durable=True
-)
+    "delivery.started", Level.INFO, "to {destination}, attempt {attempt}",
+    "destination", "registry", "attempt", durable=True,
+)  # fmt: skip
 DELIVERY_PLANNED = _kind(
     "delivery.planned", Level.DEBUG, "to {destination}: {blobs} blobs of {size} bytes, {manifests} manifests",
-    "destination", "blobs", "size", "manifests", durable=True,
+    "destination", "registry", "blobs", "size", "manifests", durable=True,
 )  # fmt: skip
 DELIVERY_HELD = _kind(
     "delivery.held", Level.WARNING, "to {destination} waits until {until}: {reason}",
-    "destination", "attempt", "until", "code", "reason", durable=True,
+    "destination", "registry", "attempt", "until", "code", "reason", durable=True,
 )  # fmt: skip
 DELIVERY_HEALING = _kind(
     "delivery.healing", Level.WARNING, "{destination} lacks what it said it has; {blobs} blobs are sent for real",
-    "destination", "blobs",
+    "destination", "registry", "blobs",
 )  # fmt: skip
 DELIVERY_REQUEUED = _kind(
-    "delivery.requeued", Level.INFO, "to {destination} is back in the queue", "destination", "attempt", durable=True
-)
+    "delivery.requeued", Level.INFO, "to {destination} is back in the queue",
+    "destination", "registry", "attempt", durable=True,
+)  # fmt: skip
 DELIVERY_PAUSED = _kind(
-    "delivery.paused", Level.INFO, "to {destination} is paused", "destination", "attempt", durable=True
-)
+    "delivery.paused", Level.INFO, "to {destination} is paused",
+    "destination", "registry", "attempt", durable=True,
+)  # fmt: skip
 DELIVERY_SUCCEEDED = _kind(
     "delivery.succeeded", Level.INFO, "{destination} is {digest}, {sent} bytes sent in {seconds} s",
-    "destination", "digest", "attempt", "seconds", "sent", "uploaded", "mounted", "present", durable=True,
+    *_ENDED, "digest", durable=True, canonical=True,
 )  # fmt: skip
 DELIVERY_SUPERSEDED = _kind(
     "delivery.superseded", Level.INFO, "{destination} superseded: a newer job tagged it first, nothing was overwritten",
-    "destination", "attempt", "seconds", "sent", durable=True,
+    *_ENDED, durable=True, canonical=True,
 )  # fmt: skip
 DELIVERY_FAILED = _kind(
     "delivery.failed", Level.ERROR, "to {destination} failed: {reason}",
-    "destination", "attempt", "seconds", "sent", "code", "reason", durable=True,
+    *_ENDED, "code", "reason", durable=True, canonical=True,
 )  # fmt: skip
 DELIVERY_CANCELLED = _kind(
-    "delivery.cancelled", Level.INFO, "to {destination} cancelled", "destination", "attempt", "seconds", "sent",
-    durable=True,
-)  # fmt: skip
+    "delivery.cancelled", Level.INFO, "to {destination} cancelled", *_ENDED, durable=True, canonical=True
+)
 
 TRANSFER_STARTED = _kind(
-    "transfer.started", Level.DEBUG, "{digest} to {destination}", "digest", "destination", "size", "resumed"
-)
+    "transfer.started", Level.DEBUG, "{digest} to {destination}",
+    "digest", "destination", "registry", "size", "resumed",
+)  # fmt: skip
 TRANSFER_FINISHED = _kind(
     "transfer.finished", Level.INFO, "{digest} {state} at {destination}, {sent} of {size} bytes sent in {seconds} s",
-    "digest", "destination", "media_type", "size", "state", "sent", "seconds", "resumed", "interruptions", "form",
-    durable=True,
+    "digest", "destination", "registry", "media_type", "size", "state", "sent", "seconds", "resumed", "interruptions",
+    "form", "attempt", "uid", "credential", durable=True, canonical=True,
 )  # fmt: skip
 TRANSFER_PROGRESS = _kind(
     "transfer.progress", Level.DEBUG, "{digest}: {done} of {size} bytes",
-    "digest", "destination", "size", "done", "sent", "state",
+    "digest", "destination", "registry", "size", "done", "sent", "state",
 )  # fmt: skip
 UPLOAD_INTERRUPTED = _kind(
     "blob.upload.interrupted", Level.WARNING, "{digest} to {destination} interrupted: {reason}; asking where it stands",
-    "digest", "destination", "code", "reason", "offset",
+    "digest", "destination", "registry", "code", "reason", "offset",
 )  # fmt: skip
 UPLOAD_RESTARTED = _kind(
     "blob.upload.restarted", Level.WARNING, "{digest} to {destination} starts over: {reason}",
-    "digest", "destination", "reason", "offset", "form", "advice",
+    "digest", "destination", "registry", "reason", "offset", "form", "advice",
 )  # fmt: skip
 UPLOAD_CHUNK = _kind(
     "blob.upload.chunk", Level.DEBUG, "{digest} bytes {start} to {stop}",
-    "digest", "destination", "start", "stop", "seconds",
+    "digest", "destination", "registry", "start", "stop", "seconds",
+)  # fmt: skip
+UPLOAD_COMMITTED = _kind(
+    "blob.upload.committed", Level.DEBUG, "{digest} is stored at {destination}, {seconds} s after its last byte",
+    "digest", "destination", "registry", "seconds",
 )  # fmt: skip
 MANIFEST_PUT = _kind(
-    "manifest.put", Level.INFO, "{digest} put to {destination}", "digest", "destination", "media_type", "size", "tag"
-)
+    "manifest.put", Level.INFO, "{digest} put to {destination}",
+    "digest", "destination", "registry", "media_type", "size", "tag",
+)  # fmt: skip

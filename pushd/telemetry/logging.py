@@ -1,25 +1,35 @@
-"""The log: every event as one line on a stream, for machines as JSON, on a terminal for people."""
+"""The log: every event once, where whoever runs the daemon looks for it, and never at the cost of its work."""
 
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
+import os
+import threading
+import time
+from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import structlog
 
-from pushd.oci.text import printable
-from pushd.telemetry.events import LIBRARY_FAILURE, LIBRARY_MESSAGE, Event, Level
+from pushd.telemetry.events import LIBRARY_FAILURE, LIBRARY_MESSAGE, LOG_LOST, LOG_SUPPRESSED, Event, Level
+from pushd.telemetry.journald import Journal, as_datagram, is_journal
+from pushd.telemetry.lines import as_json, as_words
+from pushd.telemetry.outlet import Outlet, Stream
+from pushd.telemetry.rates import JOURNAL, Rates, listed
 from pushd.telemetry.redaction import redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
+    from collections.abc import Callable, Mapping, MutableMapping
 
     from structlog.typing import FilteringBoundLogger, WrappedLogger
 
-    from pushd.telemetry.events import Value
+    from pushd.telemetry.events import Kind, Value
+    from pushd.telemetry.outlet import Drain
+    from pushd.telemetry.rates import Allowance
+
+    Render = Callable[[WrappedLogger, str, MutableMapping[str, Any]], bytes]
+    """Gives a line as bytes: the last of structlog's processors."""
 
 _NUMBERS: Final = {
     Level.DEBUG: logging.DEBUG,
@@ -27,36 +37,121 @@ _NUMBERS: Final = {
     Level.WARNING: logging.WARNING,
     Level.ERROR: logging.ERROR,
 }
-_ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
-_SHOWN: Final = 4000
-"""Characters of one value on a terminal: enough for a traceback."""
+_TELLING: Final = 30.0
+"""Seconds between two lines about what was held back, or lost."""
+_LAST_WORD: Final = 2.0
+"""Seconds the last lines get to be written."""
+
+
+def open_log(level: Level, environ: Mapping[str, str], *, descriptor: int = 2) -> EventLog:
+    """Open the log: fields to the journal where standard error leads there, readable lines on a terminal, else JSON.
+
+    Args:
+        level: what is told is at least as loud.
+        environ: has `JOURNAL_STREAM` where a service manager set it.
+        descriptor: standard error.
+    """
+    if is_journal(environ, descriptor):
+        return EventLog(level, Journal(), as_datagram, allowance=JOURNAL)
+    return EventLog(level, Stream(descriptor), as_words if os.isatty(descriptor) else as_json)
 
 
 class EventLog:
-    """Writes events as lines: to be called with each, and never failing.
+    """Writes events: to be called with each, from any thread; it neither fails nor waits.
 
-    A line is `{"ts", "level", "event", "message", "job", "delivery", ...}`, the fields of the catalogue flat;
-    `job` and `delivery` only where there is one. Standard-library logging is not in its path: structlog to bytes is
-    several times as fast.
+    Standard-library logging is not in its path: structlog to bytes is several times as fast.
+
+    Args:
+        level: see below.
+        drain: takes the lines.
+        render: makes them.
+        allowance: how many may come at once; None for any number.
+        telling: seconds between two lines about what did not get through.
+
+    Attributes:
+        level: what is told is at least as loud; may be changed at any time.
     """
 
-    def __init__(self, level: Level, stream: BinaryIO) -> None:
-        """Write to `stream` what is told at `level` or louder."""
+    def __init__(
+        self,
+        level: Level,
+        drain: Drain,
+        render: Render,
+        *,
+        allowance: Allowance | None = None,
+        telling: float = _TELLING,
+    ) -> None:
+        self.level = level
+        self._telling = telling
+        self._rates = None if allowance is None else Rates(allowance, time.monotonic())
+        self._held_back: Counter[str] = Counter()
+        self._held_since = 0.0
+        self._lost_told_at = time.monotonic() - telling
+        self._lock = threading.Lock()
+        self._outlet = Outlet(drain, self._remind)
         self._logger: FilteringBoundLogger = structlog.wrap_logger(
-            structlog.BytesLogger(stream),
-            processors=[_redact, _line if stream.isatty() else _json],
-            wrapper_class=structlog.make_filtering_bound_logger(_NUMBERS[level]),
+            self._outlet,
+            processors=[_redact, render],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
             cache_logger_on_first_use=True,
         )
 
     def __call__(self, event: Event) -> None:
-        """Write one event."""
-        number = _NUMBERS[event.kind.level]
-        if not self._logger.is_enabled_for(number):
+        """Write one event, unless there are too many of its kind."""
+        kind = event.kind
+        if _NUMBERS[kind.level] < _NUMBERS[self.level]:
             return
-        # A stream that is closed or full cannot be told about it; the work goes on.
-        with suppress(OSError, ValueError):
-            self._logger.log(number, event.kind.name, **_fields(event))
+        if self._rates is not None and not self._admit(self._rates, kind):
+            return
+        if self._outlet.crowded and not (kind.canonical or kind.level is Level.ERROR):
+            self._outlet.miss()
+            return
+        self._write(event)
+
+    def close(self) -> None:
+        """Say what was held back, and write what waits, for a moment. Idempotent."""
+        self._tell_missing()
+        self._outlet.close(_LAST_WORD)
+
+    def _admit(self, rates: Rates, kind: Kind) -> bool:
+        now = time.monotonic()
+        with self._lock:
+            if rates.admit(kind, now):
+                return True
+            begins = not self._held_back
+            self._held_back[kind.name] += 1
+            if begins:
+                self._held_since = now
+        if begins:
+            self._outlet.call()
+        return False
+
+    def _remind(self) -> float | None:
+        """Say what did not get through, where it is time for that; give after how many seconds it is."""
+        now = time.monotonic()
+        waits = []
+        if self._held_back:
+            waits.append(self._held_since + self._telling - now)
+        if self._outlet.lost and not self._outlet.failing:
+            waits.append(self._lost_told_at + self._telling - now)
+        if waits and min(waits) <= 0:
+            self._tell_missing()
+            return None
+        return min(waits, default=None)
+
+    def _tell_missing(self) -> None:
+        with self._lock:
+            held_back, self._held_back = self._held_back, Counter()
+        lost = self._outlet.take_lost()
+        now = datetime.now(UTC)
+        if held_back:
+            self._write(Event(LOG_SUPPRESSED, now, fields={"lines": held_back.total(), "kinds": listed(held_back)}))
+        if lost:
+            self._lost_told_at = time.monotonic()
+            self._write(Event(LOG_LOST, now, fields={"lines": lost}))
+
+    def _write(self, event: Event) -> None:
+        self._logger.log(_NUMBERS[event.kind.level], event.kind.name, **_fields(event))
 
 
 class LibraryHandler(logging.Handler):
@@ -91,6 +186,8 @@ def _fields(event: Event) -> dict[str, object]:
         fields["job"] = event.job
     if event.delivery is not None:
         fields["delivery"] = event.delivery
+    if event.trace is not None:
+        fields["trace_id"] = event.trace
     return fields | dict(event.fields)
 
 
@@ -108,20 +205,3 @@ def _redact(_logger: WrappedLogger, _method: str, line: MutableMapping[str, Any]
         if isinstance(value, str):
             line[name] = redacted(value) if value.isascii() else redacted(value.encode(errors="replace").decode())
     return line
-
-
-def _json(_logger: WrappedLogger, level: str, line: MutableMapping[str, Any]) -> bytes:
-    head = {"ts": line.pop("ts"), "level": level, "event": line.pop("event")}
-    return _ENCODER.encode(head | dict(line))
-
-
-def _line(_logger: WrappedLogger, level: str, line: MutableMapping[str, Any]) -> bytes:
-    at, name, message = (line.pop(key) for key in ("ts", "event", "message"))
-    facts = " ".join(f"{key}={_shown(value)}" for key, value in line.items())
-    told = f"{at.astimezone():%H:%M:%S} {level.upper():7} {printable(message, _SHOWN)}  [{name}] {facts}"
-    return told.rstrip().encode()
-
-
-def _shown(value: object) -> str:
-    text = printable(str(value), _SHOWN)
-    return f'"{text}"' if " " in text or not text else text

@@ -120,7 +120,7 @@ PARAMETERS: Final = (
 HEADERS: Final = (
     ("Content-Type", ("application/json", "text/plain", "application/json; charset=latin-1", "", ";", "a/b/c", "\x80")),
     ("Content-Encoding", ("gzip", "deflate", "br", "zstd", "identity", "x")),
-    ("Accept", ("text/event-stream", "*/*;q=0", ";;;,,,", "text/event-stream;q=1e9", "a" * 3000)),
+    ("Accept", ("text/event-stream", "*/*;q=0", ";;;,,,", "application/openmetrics-text;q=1e9", "a" * 3000)),
     ("Last-Event-ID", ("0", "-1", "x", "99999999999999999999")),
     ("Idempotency-Key", ("fuzz", "", "k" * 256, "\x80")),
     ("Prefer", ("wait=0", "wait=99999999999", "wait=-1", ",,;=", "wait=" + "1" * 300)),

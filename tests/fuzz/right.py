@@ -87,6 +87,8 @@ def right(places: Places) -> list[Request]:
         Request("GET", "/v1/jobs", query=(("state", "queued"), ("label", "build=4711"), ("limit", "5"))),
         Request("GET", "/v1/status"),
         Request("GET", "/v1/openapi.yaml"),
+        Request("GET", "/v1/metrics"),
+        Request("GET", "/v1/metrics", headers=(("Accept", "application/openmetrics-text; version=1.0.0, */*;q=0.1"),)),
         Request("GET", "/v1/events", query=(("follow", "0"),)),
         Request("GET", "/v1/events", query=(("follow", "0"),), headers=(("Accept", "text/event-stream"),)),
         Request("POST", "/v1/registries/127.0.0.1:1/pause", body={}),

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from pushd.oci.image import Image
     from pushd.oci.upload import Checkpoint
     from pushd.telemetry.events import Event
+    from pushd.telemetry.standing import Backlog
     from pushd.work import (
         Claim,
         FileIdentity,
         JobQuery,
+        Late,
         Login,
         Outcome,
         Pruned,
@@ -243,6 +245,15 @@ class JobStore(Protocol):
 
     async def oldest(self, uid: int | None = None) -> datetime | None:
         """Give when the oldest job that has not ended was submitted."""
+
+    async def late(self, before: datetime) -> Late | None:
+        """Give the jobs that might have begun before then and have not ended; None when there are none.
+
+        One that is paused, or asked for a later time, waits as it should.
+        """
+
+    async def backlog(self) -> Mapping[str, Backlog]:
+        """Give what has not ended of all deliveries, by registry; one that is paused is there whatever waits for it."""
 
     @property
     def size(self) -> int:

@@ -13,6 +13,7 @@ from pushd.api.access import Doors
 from pushd.api.patience import Patience
 from tests.fakes.jobs import FakeJobs
 from tests.fakes.logins import FakeLogins
+from tests.fakes.metrics import FakeMetrics
 from tests.fakes.serving import serving
 from tests.fakes.spool import FakeSpool
 
@@ -39,6 +40,11 @@ def logins() -> FakeLogins:
 
 
 @pytest.fixture
+def metrics() -> FakeMetrics:
+    return FakeMetrics()
+
+
+@pytest.fixture
 def told() -> list[Event]:
     """What the API told the daemon's listeners: nothing, as long as there is no defect."""
     return []
@@ -53,12 +59,13 @@ def path() -> Iterator[Path]:
 
 
 @pytest.fixture
-def app(jobs: FakeJobs, logins: FakeLogins, told: list[Event]) -> web.Application:
+def app(jobs: FakeJobs, logins: FakeLogins, metrics: FakeMetrics, told: list[Event]) -> web.Application:
     doors = Doors(os.getuid(), administrators=frozenset(), submitters=frozenset(), caps={})
     return make_app(
         jobs,
         FakeSpool(),
         logins,
+        metrics,
         emit=told.append,
         doors=doors,
         streams_per_user=STREAMS,

@@ -71,6 +71,13 @@ def test_a_token_may_be_in_their_place(fields: dict[str, str], credential: Crede
     assert read(**fields).credential == credential
 
 
+@pytest.mark.parametrize("line", ["\n", "\r\n"])
+def test_a_password_may_be_a_key_file_of_several_lines(line: str) -> None:
+    # `docker login -u _json_key --password-stdin < key.json`, as Google has it, keeps all but the last line break.
+    key = line.join(["{", '  "type": "service_account",', '  "private_key": "-----BEGIN PRIVATE KEY-----"', "}"])
+    assert read(username="_json_key", password=key).credential.password == key
+
+
 def test_what_it_is_for_is_normalised_as_references_are() -> None:
     assert read(registry="Index.Docker.IO/team", registry_token="t").scope == "docker.io/team"
 
@@ -119,9 +126,9 @@ def test_a_credential_has_one_form(fields: dict[str, str]) -> None:
         ({"username": "u\n", "password": "p"}, "username", "must be 1 to 255 characters"),
         ({"username": "u:v", "password": "p"}, "username", "must have no colon"),
         ({"username": "u", "password": ""}, "password", "must not be empty"),
-        ({"username": "u", "password": "p\n"}, "password", "must have no line break and no NUL"),
-        ({"username": "u", "password": "p\rq"}, "password", "must have no line break and no NUL"),
-        ({"username": "u", "password": "\x00"}, "password", "must have no line break and no NUL"),
+        ({"username": "u", "password": "p\n"}, "password", "must not end with a line break, and have no NUL"),
+        ({"username": "u", "password": "p\r\n"}, "password", "must not end with a line break, and have no NUL"),
+        ({"username": "u", "password": "\x00"}, "password", "must not end with a line break, and have no NUL"),
         ({"username": "u", "password": "ü" * 8193}, "password", "must be at most 16384 bytes"),
         ({"identity_token": ""}, "identity_token", "must not be empty"),
         ({"identity_token": "t" * 16385}, "identity_token", "must be at most 16384 bytes"),

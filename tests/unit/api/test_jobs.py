@@ -15,6 +15,7 @@ from pushd.api.access import Doors
 from pushd.errors import Code, SourceError, StoreError
 from pushd.job import JobSpec, JobState
 from tests.fakes.logins import FakeLogins
+from tests.fakes.metrics import FakeMetrics
 from tests.fakes.serving import serving
 from tests.fakes.spool import FakeSpool
 
@@ -397,6 +398,7 @@ async def test_a_label_of_ten_megabytes_is_named_where_such_a_body_is_taken(
         jobs,
         FakeSpool(),
         FakeLogins(),
+        FakeMetrics(),
         emit=told.append,
         doors=doors,
         streams_per_user=1,

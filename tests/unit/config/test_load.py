@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,13 @@ from pushd.config import (
     Disk,
     Grant,
     Limits,
+    Metrics,
     Overrides,
     Registry,
     Retention,
     Socket,
     Spool,
+    TcpAddress,
     Timeouts,
     load,
 )
@@ -41,6 +44,7 @@ EVERYTHING = """
 socket = "/srv/s"
 state_dir = "/srv/state"
 log_level = "debug"
+queue_warning = "2h"
 
 [limits]
 deliveries = 1
@@ -95,6 +99,10 @@ job_count = 1000
 events = "1d"
 event_count = 5000
 
+[metrics]
+listen = "[::]:9469"
+allow_remote = true
+
 [sockets.containers]
 path = "/run/pushd/containers.sock"
 
@@ -118,7 +126,7 @@ plain_http = false
 
 NAMED = ["registries", "sockets"]
 KNOWN = ", ".join(
-    ["daemon, limits, timeouts, credentials, tls, proxy, access, destinations, spool, disk, retention", *NAMED]
+    ["daemon, limits, timeouts, credentials, tls, proxy, access, destinations, spool, disk, retention, metrics", *NAMED]
 )
 
 
@@ -154,7 +162,7 @@ def test_without_a_file_everything_has_its_default() -> None:
     config = loaded(HOME="/root")
 
     assert (config.daemon.socket, config.daemon.state_dir) == (Path("/run/pushd/pushd.sock"), Path("/var/lib/pushd"))
-    assert config.daemon.log_level is Level.INFO
+    assert (config.daemon.log_level, config.daemon.queue_warning) == (Level.INFO, 3600.0)
     assert config.limits == Limits(
         deliveries=16,
         uploads_per_registry=8,
@@ -177,7 +185,7 @@ def test_every_key_is_read() -> None:
     config = loaded(EVERYTHING)
 
     assert (config.daemon.socket, config.daemon.state_dir) == (Path("/srv/s"), Path("/srv/state"))
-    assert config.daemon.log_level is Level.DEBUG
+    assert (config.daemon.log_level, config.daemon.queue_warning) == (Level.DEBUG, 7200.0)
     assert config.limits == Limits(
         deliveries=1,
         uploads_per_registry=2,
@@ -209,6 +217,7 @@ def test_every_key_is_read() -> None:
     assert config.spool == Spool(directory=Path("/srv/spool"), ttl=7200.0, per_user=8 << 30)
     assert config.disk == Disk(budget=1 << 40, reserve=0)
     assert config.retention == Retention(jobs=7 * 86_400.0, job_count=1000, events=86_400.0, event_count=5000)
+    assert config.metrics == Metrics(listen=TcpAddress(ip_address("::"), 9469), allow_remote=True)
     assert dict(config.sockets) == {
         "containers": Socket(path=Path("/run/pushd/containers.sock"), role=Role.SUBMITTER, paths=False),
         "ci-2": Socket(path=Path("/run/ci.sock"), role=Role.ADMINISTRATOR, paths=True),
@@ -282,7 +291,7 @@ def test_the_file_itself_is_named_by_command_line_environment_or_place() -> None
         ("[[limits]]", "limits: must be a table: [limits]"),
         ("registries = 3", 'registries: must be tables: [registries."host:port"]'),
         ("[limits]\ndeliverys = 3", "limits.deliverys: is not known; did you mean deliveries?"),
-        ("[daemon]\nzzz = 3", "daemon.zzz: is not known; known are socket, state_dir, log_level"),
+        ("[daemon]\nzzz = 3", "daemon.zzz: is not known; known are socket, state_dir, log_level, queue_warning"),
         ("[limits]\ndeliveries = 0", "limits.deliveries: must be from 1 to 1000 at a time; it is 0"),
         ("[limits]\ndeliveries = true", "limits.deliveries: must be a whole number; it is true"),
         ("[limits]\ndeliveries = 1.5", "limits.deliveries: must be a whole number; it is 1.5"),
@@ -368,6 +377,11 @@ def test_the_file_itself_is_named_by_command_line_environment_or_place() -> None
         ("[disk]\nreserve = -1", 'disk.reserve: must be a size like 1048576 or "4MiB"; it is -1'),
         ("[retention]\nevent_count = 0", "retention.event_count: must be from 1 to 1000000000 events; it is 0"),
         ("[retention]\njob = 1", "retention.job: is not known; did you mean jobs?"),
+        (
+            "[metrics]\nlisten = 9469",
+            'metrics.listen: must be an address and a port like "127.0.0.1:9469" or "[::1]:9469"; it is 9469',
+        ),
+        ("[metrics]\nlistn = '127.0.0.1:9469'", "metrics.listn: is not known; did you mean listen?"),
         ("access = ['x']", "access: must be a table: [access]"),
         ("[access]\nsubmitters = 'pushd'", "access.submitters: must be an array of groups; it is 'pushd'"),
         (
@@ -572,3 +586,35 @@ def test_a_place_nobody_tells_is_asked_for() -> None:
         load(Overrides(), {"HOME": "/home/ada"}, files({}), uid=1000)
     with pytest.raises(DaemonError, match=r"daemon\.state_dir: is not set.*give --state-dir PATH"):
         load(Overrides(socket=Path("/s")), {}, files({}), uid=1000)
+
+
+# ------------------------------------------------------------------------------------------------- the metrics' port
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:9469", "127.8.9.10:1", "[::1]:65535"])
+def test_metrics_are_served_on_loopback_without_more_words(text: str) -> None:
+    listen = loaded(f"[metrics]\nlisten = '{text}'").metrics.listen
+
+    assert str(listen) == text
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0:9469", "192.0.2.1:80", "[::]:9469", "[2001:db8::1]:9469", "[fe80::1]:1"])
+def test_metrics_are_served_to_other_machines_only_where_that_is_said(text: str) -> None:
+    told = mistakes(f"[metrics]\nlisten = '{text}'")
+
+    assert [line.partition(" ")[0] for line in told] == ["metrics.listen:"]
+    assert f"other machines may get to {text}" in told[0]
+    assert str(loaded(f"[metrics]\nlisten = '{text}'\nallow_remote = true").metrics.listen) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("9469", ":9469", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.256:1", "127.1:80"),
+        *("::1:9469", "[::1]", "[127.0.0.1]:1", "127.0.0.1:1x", "[::g]:1", "localhost:1", "http://127.0.0.1:1", ""),
+    ],
+)
+def test_where_metrics_are_served_is_an_address_and_a_port(text: str) -> None:
+    (told,) = mistakes(f"[metrics]\nlisten = '{text}'")
+
+    assert told.startswith("metrics.listen: must be an address and a port")

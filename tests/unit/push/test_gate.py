@@ -10,6 +10,7 @@ from pushd.errors import Code, RegistryError
 from pushd.oci.reply import Reply
 from pushd.oci.upload import Limits, Open
 from pushd.push.gate import Gate, Gated, Gates
+from pushd.telemetry.events import REGISTRY_THROTTLED
 from pushd.work import Check
 
 if TYPE_CHECKING:
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
 
     from pushd.oci.digest import Digest
     from pushd.oci.upload import Request
+    from pushd.push.ports.emit import Emit
     from pushd.push.ports.registry import Body
+    from pushd.telemetry.events import Event
 
 
-def gate(luck: float = 1.0) -> Gate:
-    return Gate("registry.example.com", rng=lambda: luck)
+def gate(luck: float = 1.0, emit: Emit = lambda _: None) -> Gate:
+    return Gate("registry.example.com", rng=lambda: luck, emit=emit)
 
 
 async def shut(it: Gate) -> bool:
@@ -128,8 +131,21 @@ async def test_who_waits_before_a_narrow_door_goes_in_when_another_leaves() -> N
     assert sorted(order) == ["a", "b", "c"]
 
 
+async def test_a_door_that_shuts_is_told_once_with_for_how_long() -> None:
+    told: list[Event] = []
+    it = gate(emit=told.append)
+    it.refused(0.05)
+    it.refused(0.03)  # was under way
+    (event,) = told
+    assert event.kind is REGISTRY_THROTTLED
+    assert event.fields == {"registry": "registry.example.com", "seconds": 0.05, "asked": True}
+    await anyio.sleep(0.06)
+    it.refused(None)
+    assert [event.fields["asked"] for event in told] == [True, False], "it shut once more"
+
+
 async def test_doors_are_each_their_own() -> None:
-    gates = Gates(lambda: 1.0)
+    gates = Gates(lambda: 1.0, lambda _: None)
     gates.of("a").refused(10)
     assert await shut(gates.of("a"))
     assert not await shut(gates.of("b"))
@@ -186,7 +202,7 @@ async def test_a_reply_shuts_the_door_when_it_asks_for_patience(reply: Reply, se
 
 
 async def test_doors_that_tell_nothing_are_not_kept_for_ever() -> None:
-    gates = Gates(lambda: 0.5)
+    gates = Gates(lambda: 0.5, lambda _: None)
     gates.of("shut.example").refused(60)
     async with gates.of("busy.example").passage():
         busy = gates.of("busy.example")

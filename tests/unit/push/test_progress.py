@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
@@ -9,6 +10,8 @@ from pushd.push.progress import Board, Meter, Progress, report
 from pushd.telemetry.events import JOB_PROGRESS
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
     from pushd.telemetry.events import Event
 
 
@@ -43,30 +46,63 @@ def test_a_delivery_that_ended_leaves_the_board() -> None:
     assert board.since(0) == [other]
 
 
+@asynccontextmanager
+async def reported(board: Board, *, interval: float) -> AsyncIterator[Callable[[int], Awaitable[list[Event]]]]:
+    """Report, and give what waits until so many events were told and gives them."""
+    told: list[Event] = []
+
+    async def at_least(count: int) -> list[Event]:
+        with anyio.fail_after(5):
+            while len(told) < count:  # noqa: ASYNC110 (what is looked at is no event)
+                await anyio.sleep(0.001)
+        return told
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(report, board, told.append, interval, 0.005)
+        yield at_least
+        group.cancel_scope.cancel()
+
+
 async def test_each_job_that_moves_is_reported_once_an_interval() -> None:
     board = Board()
-    told: list[Event] = []
     moving = board.enter(entry(job="a", digest="d1"))
     board.enter(entry(job="a", digest="d2", delivery=2))
     other = board.enter(entry(job="b", delivery=3))
-    moving.done, moving.sent, moving.state = 60, 70, TransferState.RUNNING
-    async with anyio.create_task_group() as group:
-        group.start_soon(report, board, told.append, 0.02)
-        with anyio.fail_after(5):
-            while len(told) < 4:  # noqa: ASYNC110 (what is looked at is no event)
-                await anyio.sleep(0.001)
-        group.cancel_scope.cancel()
+    moving.done, moving.sent, moving.state = 1, 70, TransferState.RUNNING
+    async with reported(board, interval=0.02) as at_least:
+        told = await at_least(4)
     assert [event.job for event in told[:4]] == ["a", "b", "a", "b"]
     assert {event.kind for event in told} == {JOB_PROGRESS}
-    assert told[0].fields == {"done": 60, "size": 200, "sent": 70, "rate": 3500}
+    assert (told[0].fields["done"], told[0].fields["size"], told[0].fields["sent"]) == (1, 200, 70)
+    assert told[0].fields["rate"] != 0
     assert told[2].fields["rate"] == 0, "nothing was sent in the second interval"
     assert told[1].fields["size"] == other.size
+
+
+async def test_each_tenth_of_a_job_is_reported_once_whatever_the_time() -> None:
+    board = Board()
+    moving = board.enter(entry(job="a"))
+    async with reported(board, interval=3600) as at_least:
+        for number, done in enumerate((9, 10, 19, 35, 34, 39, 100), start=1):
+            moving.done = done
+            await at_least({2: 1, 4: 2, 7: 3}.get(number, 0))
+            await anyio.wait_all_tasks_blocked()
+        told = list(await at_least(3))
+    assert [event.fields["done"] for event in told] == [10, 35, 100]
+
+
+async def test_a_job_of_nothing_is_no_reason_to_divide_by_it() -> None:
+    board = Board()
+    board.enter(entry(job="a", size=0))
+    async with reported(board, interval=0.01) as at_least:
+        (first, *_) = await at_least(1)
+    assert first.fields["size"] == 0
 
 
 async def test_where_nothing_moves_nothing_is_said() -> None:
     told: list[Event] = []
     with anyio.move_on_after(0.05):
-        await report(Board(), told.append, 0.01)
+        await report(Board(), told.append, 0.01, 0.005)
     assert told == []
 
 

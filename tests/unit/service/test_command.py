@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,15 @@ import pytest
 
 from pushd import __version__
 from pushd.service.command import main
+from pushd.telemetry.events import LIBRARY_FAILURE, Event
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from pushd.config import Config
     from pushd.push.ports.emit import Emit
+    from pushd.telemetry.metrics import Meter
 
 
 @pytest.fixture(autouse=True)
@@ -157,7 +160,7 @@ def test_a_wrong_command_line_is_a_usage_error(arguments: list[str], capsys: pyt
 def test_interrupted_before_it_serves_it_ends_as_a_shell_expects_and_without_a_traceback(
     place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    async def interrupted(config: Config, listener: socket.socket, *, emit: Emit, environ: Mapping[str, str]) -> None:
+    async def interrupted(config: Config, listener: socket.socket, **_: object) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr("pushd.service.command.serve", interrupted)
@@ -165,3 +168,21 @@ def test_interrupted_before_it_serves_it_ends_as_a_shell_expects_and_without_a_t
     assert main(["--socket", str(place / "s"), "--state-dir", str(place / "state")]) == 130
     assert capfd.readouterr() == ("", "")
     assert not (place / "s").exists()
+
+
+def test_what_libraries_complain_of_is_counted_among_the_events(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    heard: list[Emit] = []
+    counted: list[float | None] = []
+
+    async def complaining(config: Config, listener: socket.socket, *, meter: Meter, **_: object) -> None:
+        (hear,) = heard
+        hear(Event(LIBRARY_FAILURE, datetime.now(UTC), fields={"logger": "asyncio", "text": "a complaint"}))
+        counted.append(meter.collectors.get_sample_value("pushd_log_events_total", {"level": "error"}))
+
+    monkeypatch.setattr("pushd.service.command.serve", complaining)
+    monkeypatch.setattr("pushd.service.command.hear_libraries", heard.append)
+    assert main(["--socket", str(place / "s"), "--state-dir", str(place / "state")]) == 0
+    assert counted == [1]
+    assert capfd.readouterr().err.count('"event":"library.failure"') == 1

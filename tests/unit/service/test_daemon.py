@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import os
 import re
 import signal
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,9 +26,11 @@ from pushd.service.daemon import serve
 from pushd.service.listener import listening
 from pushd.store import open_store
 from pushd.telemetry.events import Level
+from pushd.telemetry.lines import as_json
 from pushd.telemetry.logging import EventLog
 from tests.fakes.faults import Stall
 from tests.fakes.images import ImageSpec, build_layout
+from tests.fakes.lines import Lines
 from tests.fakes.traffic import Kind
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Service:
     config: Config
     manager: socket.socket
     task: asyncio.Task[None]
-    stream: io.BytesIO
+    lines: Lines
 
     async def heard(self, seconds: float = 5) -> str:
         """Give the next datagram the manager hears."""
@@ -74,7 +75,7 @@ class Service:
             yield session
 
     def log(self, event: str | None = None) -> list[dict[str, Any]]:
-        lines = [json.loads(line) for line in self.stream.getvalue().splitlines()]
+        lines = [json.loads(line) for line in self.lines.taken]
         return [line for line in lines if event in (None, line["event"])]
 
 
@@ -98,13 +99,12 @@ async def service(config: Config, place: Path) -> AsyncIterator[Service]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(place / "notify"))
         manager.setblocking(False)
-        stream = io.BytesIO()
-        emit = EventLog(Level.INFO, stream)
-        with listening(config.daemon.socket, {}, {}) as listener:
+        lines = Lines()
+        with closing(EventLog(Level.INFO, lines, as_json)) as emit, listening(config.daemon.socket, {}, {}) as listener:
             task = asyncio.create_task(
                 serve(config, listener, emit=emit, environ={"NOTIFY_SOCKET": str(place / "notify")})
             )
-            yield Service(config, manager, task, stream)
+            yield Service(config, manager, task, lines)
             if not task.done():
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -318,14 +318,14 @@ async def test_the_socket_a_manager_passed_outlives_the_daemon(
 ) -> None:
     """The server of Python 3.13 would delete it (python/cpython#133354)."""
     theirs = place / "theirs.sock"
-    with socket.socket(socket.AF_UNIX) as kept, io.BytesIO() as stream:
+    with socket.socket(socket.AF_UNIX) as kept, closing(EventLog(Level.INFO, Lines(), as_json)) as emit:
         kept.bind(str(theirs))
         kept.listen()
         descriptor = os.dup(kept.fileno())
         monkeypatch.setattr("pushd.service.inherited._FIRST", descriptor)
         environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
         with listening(config.daemon.socket, {}, environ) as listener:
-            task = asyncio.create_task(serve(config, listener, emit=EventLog(Level.INFO, stream), environ={}))
+            task = asyncio.create_task(serve(config, listener, emit=emit, environ={}))
             connector = aiohttp.UnixConnector(str(theirs))
             async with aiohttp.ClientSession(connector=connector) as http, http.get("http://pushd/v1/status") as answer:
                 assert answer.status == 200
@@ -339,12 +339,12 @@ async def test_the_socket_a_manager_passed_outlives_the_daemon(
 
 
 async def test_it_serves_whoever_knows_nothing_of_a_manager(config: Config) -> None:
-    stream = io.BytesIO()
-    with listening(config.daemon.socket, {}, {}) as listener:
-        task = asyncio.create_task(serve(config, listener, emit=EventLog(Level.INFO, stream), environ={}))
+    lines = Lines()
+    with closing(EventLog(Level.INFO, lines, as_json)) as emit, listening(config.daemon.socket, {}, {}) as listener:
+        task = asyncio.create_task(serve(config, listener, emit=emit, environ={}))
         connector = aiohttp.UnixConnector(str(config.daemon.socket))
         async with aiohttp.ClientSession(connector=connector) as http, http.get("http://pushd/v1/jobs") as answer:
             assert (await answer.json()) == {"jobs": [], "next": None}
         os.kill(os.getpid(), signal.SIGTERM)
         await task
-    assert b"daemon.stopped" in stream.getvalue()
+    assert b"daemon.stopped" in lines.taken[-1]

@@ -63,7 +63,7 @@ async def test_a_claimed_delivery_runs_and_is_not_claimed_again(store: Store, pu
     started = published[-1]
     assert (started.kind, started.job, started.delivery) == (DELIVERY_STARTED, "job1", claim.delivery_id)
     assert started.at == after(5)
-    assert started.fields == {"destination": claim.destination, "attempt": 1}
+    assert started.fields == {"destination": claim.destination, "registry": "registry.test", "attempt": 1}
 
 
 async def test_larger_priority_goes_first_then_the_older(store: Store) -> None:
@@ -174,7 +174,7 @@ async def test_a_released_delivery_is_queued_again_at_once(store: Store, publish
     assert (job.state, job.deliveries[0].state) == (JobState.QUEUED, DeliveryState.QUEUED)
     assert (job.deliveries[0].failure, job.deliveries[0].history) == (None, ())
     assert (published[-1].kind, published[-1].delivery) == (DELIVERY_REQUEUED, claim.delivery_id)
-    assert published[-1].fields == {"destination": claim.destination, "attempt": 1}
+    assert published[-1].fields == {"destination": claim.destination, "registry": "registry.test", "attempt": 1}
 
 
 async def test_a_release_uses_up_no_try_and_no_two_claims_are_the_same(store: Store) -> None:

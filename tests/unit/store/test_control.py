@@ -102,7 +102,7 @@ async def test_a_paused_job_waits_and_names_what_still_runs(store: Store, publis
     first, second, third = published[told:]
     assert (first.kind, first.job, first.uid, first.fields) == (JOB_PAUSED, "job1", 1000, {"by": 7})
     assert [event.kind for event in (second, third)] == [DELIVERY_PAUSED, DELIVERY_PAUSED]
-    assert second.fields == {"destination": THREE[0], "attempt": 1}
+    assert second.fields == {"destination": THREE[0], "registry": "registry.test", "attempt": 1}
     assert await store.claim(after(100), free={}, default=9) is None
     assert await store.due(NOON) is None
 

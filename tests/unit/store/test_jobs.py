@@ -8,7 +8,7 @@ from pushd.errors import Code, RequestError
 from pushd.job import JobState, TransferState
 from pushd.store import jobs
 from pushd.store.jobs import transfer_state
-from pushd.work import JobQuery
+from pushd.work import JobQuery, Late
 from tests.unit.store.samples import FAILED, NOON, PLENTY, THROTTLED, after, image, submission, succeeded
 
 if TYPE_CHECKING:
@@ -160,3 +160,38 @@ def test_a_transfer_runs_when_its_upload_has_begun_and_its_delivery_runs(
     stored: TransferState, begun: bool, delivering: bool, shown: TransferState
 ) -> None:
     assert transfer_state(stored, begun=begun, delivering=delivering) is shown
+
+
+# -------------------------------------------------------------------------------------------------- what waits for long
+
+
+async def test_where_no_job_waits_for_long_there_is_none(store: Store) -> None:
+    assert await store.late(NOON) is None
+    await store.submit(submission("job1"), limit=PLENTY)
+    assert await store.late(after(-1)) is None
+
+
+async def test_the_job_that_waits_longest_is_given_with_how_many_wait(store: Store) -> None:
+    for number in (3, 1, 2):
+        await store.submit(submission(f"job{number}", at=after(number)), limit=PLENTY)
+    assert await store.late(after(2)) == Late(oldest="job1", since=after(1), jobs=2)
+    assert await store.late(after(9)) == Late(oldest="job1", since=after(1), jobs=3)
+
+
+async def test_a_job_that_was_asked_to_wait_or_has_ended_does_not_wait_for_long(store: Store) -> None:
+    await store.submit(submission("later", not_before=after(50)), limit=PLENTY)
+    await store.submit(submission("paused"), limit=PLENTY)
+    await store.pause("paused", NOON, by=0)
+    await store.submit(submission("ended"), limit=PLENTY)
+    await store.cancel("ended", NOON)
+    assert await store.late(after(49)) is None
+    assert await store.late(after(51)) == Late(oldest="later", since=after(50), jobs=1)
+    await store.resume("paused", after(60), by=0)
+    assert await store.late(after(60)) == Late(oldest="paused", since=NOON, jobs=2)
+
+
+async def test_what_waits_is_found_by_an_index(store: Store) -> None:
+    plan = await store._reads.send(
+        lambda connection: [row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {jobs._LATE}", (0,))]
+    )
+    assert any("SEARCH jobs USING INDEX jobs_by_state" in step for step in plan)

@@ -127,7 +127,7 @@ async def test_what_ran_when_the_daemon_died_goes_on_in_its_next_life(
     assert [(event.kind, event.delivery, event.at) for event in published] == [
         (DELIVERY_REQUEUED, claim.delivery_id, after(30)) for claim in lost
     ]
-    assert published[0].fields == {"destination": "registry.test/a:1", "attempt": 1}
+    assert published[0].fields == {"destination": "registry.test/a:1", "registry": "registry.test", "attempt": 1}
     job = await second.get("job1")
     assert job is not None
     assert job.state is JobState.QUEUED
@@ -367,3 +367,15 @@ async def test_no_secret_of_an_upload_is_in_the_database_outside_its_place(store
         dump = [line for line in connection.iterdump() if "canary" in line]
     assert len(dump) == 1
     assert dump[0].startswith('INSERT INTO "upload_sessions"')
+
+
+async def test_each_commit_is_timed_and_what_only_reads_is_not(tmp_path: Path) -> None:
+    committed: list[float] = []
+    store = await open_store(tmp_path, publish=lambda _: None, committed=committed.append)
+    before = len(committed)
+    await store.submit(submission("job1"), limit=PLENTY)
+    await store.get("job1")
+    await store.close()
+
+    assert len(committed) == before + 1
+    assert 0 < committed[-1] < 60

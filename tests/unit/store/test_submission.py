@@ -105,6 +105,7 @@ async def test_a_submission_is_told_once_with_its_facts(store: Store, published:
         "size": image().size,
         "digest": str(image().root.descriptor.digest),
         "uid": 1000,
+        "request_id": None,
     }
 
 

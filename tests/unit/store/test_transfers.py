@@ -43,7 +43,13 @@ async def test_a_plan_lists_what_is_needed_in_order_all_pending(store: Store, pu
     )
     event = published[-1]
     assert (event.kind, event.job, event.delivery) == (DELIVERY_PLANNED, "job1", claim.delivery_id)
-    assert event.fields == {"destination": claim.destination, "blobs": 2, "size": 1050, "manifests": 1}
+    assert event.fields == {
+        "destination": claim.destination,
+        "registry": "registry.test",
+        "blobs": 2,
+        "size": 1050,
+        "manifests": 1,
+    }
 
 
 async def test_a_new_plan_takes_the_place_of_the_old(store: Store) -> None:
@@ -72,6 +78,7 @@ async def test_a_landed_blob_is_done_and_told_with_its_facts(
     assert event.fields == {
         "digest": str(A.digest),
         "destination": claim.destination,
+        "registry": "registry.test",
         "media_type": LAYER,
         "size": 1000,
         "state": "uploaded",
@@ -80,6 +87,9 @@ async def test_a_landed_blob_is_done_and_told_with_its_facts(
         "resumed": 200,
         "interruptions": 2,
         "form": "chunked",
+        "attempt": 1,
+        "uid": 1000,
+        "credential": "auto",
     }
 
 

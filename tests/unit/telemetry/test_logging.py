@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import io
 import json
 import logging
-import threading
+import time
 import warnings
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -22,21 +21,19 @@ from pushd.telemetry.events import (
     Event,
     Level,
 )
+from pushd.telemetry.journald import as_datagram
+from pushd.telemetry.lines import as_json, as_words
 from pushd.telemetry.logging import EventLog, LibraryHandler, hear_libraries
+from pushd.telemetry.rates import Allowance, Pace
+from tests.fakes.lines import Broken, Lines, Shut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pushd.telemetry.events import Kind
+    from pushd.telemetry.logging import Render
 
 NOON = datetime(2026, 7, 1, 12, 0, 0, 250_000, tzinfo=UTC)
-
-
-class Terminal(io.BytesIO):
-    """A stream a person looks at."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 def failed(reason: str, destination: str = "r.example/app:1") -> Event:
@@ -51,28 +48,28 @@ def progress(job: str, second: float) -> Event:
 
 
 def written(*events: Event, level: Level = Level.DEBUG) -> list[dict[str, Any]]:
-    stream = io.BytesIO()
-    log = EventLog(level, stream)
-    for event in events:
-        log(event)
-    return [json.loads(line) for line in stream.getvalue().splitlines()]
+    return [json.loads(line) for line in lines(as_json, *events, level=level)]
 
 
 def shown(*events: Event) -> list[str]:
-    stream = Terminal()
-    log = EventLog(Level.DEBUG, stream)
+    return [line.decode().rstrip("\n") for line in lines(as_words, *events)]
+
+
+def lines(render: Render, *events: Event, level: Level = Level.DEBUG) -> list[bytes]:
+    drain = Lines()
+    log = EventLog(level, drain, render)
     for event in events:
         log(event)
-    return stream.getvalue().decode().splitlines()
+    log.close()
+    return drain.taken
 
 
 def test_an_event_is_one_json_object_on_one_line() -> None:
-    stream = io.BytesIO()
+    (told,) = lines(as_json, failed("the registry said: \n no"))
 
-    EventLog(Level.INFO, stream)(failed("the registry said: \n no"))
-
-    assert stream.getvalue().count(b"\n") == 1
-    line = json.loads(stream.getvalue())
+    assert told.count(b"\n") == 1
+    assert told.endswith(b"}\n")
+    line = json.loads(told)
     assert line == {
         "ts": "2026-07-01T12:00:00.250000Z",
         "level": "error",
@@ -150,37 +147,15 @@ def test_no_field_of_the_catalogue_hides_a_common_one(kind: Kind) -> None:
     assert not {"ts", "level", "event", "message", "job", "delivery"} & kind.fields
 
 
-def test_a_log_that_cannot_be_written_stops_nothing() -> None:
-    class Full(io.BytesIO):
-        def write(self, _: object, /) -> int:
-            raise OSError(28, "No space left on device")
-
-    closed = io.BytesIO()
-    log = EventLog(Level.INFO, closed)
-    closed.close()
-
-    log(failed("no"))
-    EventLog(Level.INFO, Full())(failed("no"))
-
-    assert closed.closed
-
-
-def test_lines_of_several_threads_do_not_mix() -> None:
-    stream = io.BytesIO()
-    log = EventLog(Level.INFO, stream)
-
-    def tell(text: str) -> None:
-        for _ in range(200):
-            log(failed(text))
-
-    threads = [threading.Thread(target=tell, args=(str(number) * 50,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    reasons = [json.loads(line)["reason"] for line in stream.getvalue().splitlines()]
-    assert sorted(reasons) == sorted(str(number) * 50 for number in range(4) for _ in range(200))
+def test_the_level_may_be_changed_while_it_is_written() -> None:
+    drain = Lines()
+    log = EventLog(Level.ERROR, drain, as_json)
+    put = Event(MANIFEST_PUT, NOON, fields={"digest": "d", "destination": "r"})
+    log(put)
+    log.level = Level.INFO
+    log(put)
+    log.close()
+    assert len(drain.taken) == 1
 
 
 def test_on_a_terminal_an_event_is_one_readable_line() -> None:
@@ -206,24 +181,26 @@ def test_no_control_character_from_outside_reaches_a_terminal() -> None:
 
 
 @pytest.fixture
-def libraries() -> Iterator[io.BytesIO]:
+def libraries() -> Iterator[Lines]:
     """A log that hears the libraries, until the test is over."""
-    root, stream = logging.getLogger(), io.BytesIO()
+    root, drain = logging.getLogger(), Lines()
     level, handlers = root.level, root.handlers[:]
     root.handlers[:] = []
-    hear_libraries(EventLog(Level.INFO, stream))
-    yield stream
+    log = EventLog(Level.INFO, drain, as_json)
+    hear_libraries(log)
+    yield drain
     logging.captureWarnings(capture=False)
     root.handlers[:] = handlers
     root.setLevel(level)
+    log.close()
 
 
-def told(stream: io.BytesIO) -> list[tuple[str, str, str]]:
-    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
-    return [(line["event"], line["level"], line["message"]) for line in lines]
+def told(drain: Lines) -> list[tuple[str, str, str]]:
+    found = [json.loads(line) for line in drain.taken]
+    return [(line["event"], line["level"], line["message"]) for line in found]
 
 
-def test_what_libraries_log_is_told_from_warnings_up(libraries: io.BytesIO) -> None:
+def test_what_libraries_log_is_told_from_warnings_up(libraries: Lines) -> None:
     library = logging.getLogger("aiohttp.server")
     library.debug("quiet")
     library.info("quiet")
@@ -238,27 +215,29 @@ def test_what_libraries_log_is_told_from_warnings_up(libraries: io.BytesIO) -> N
     ]
 
 
-def test_a_librarys_exception_is_told_with_its_trace_on_the_same_line(libraries: io.BytesIO) -> None:
+def test_a_librarys_exception_is_told_with_its_trace_on_the_same_line(libraries: Lines) -> None:
     try:
         int("lost")
     except ValueError:
         logging.getLogger("asyncio").exception("Task failed")
 
-    (line,) = libraries.getvalue().splitlines()
+    (line,) = libraries.taken
     assert json.loads(line)["logger"] == "asyncio"
     assert json.loads(line)["traceback"].endswith("int() with base 10: 'lost'")
 
 
 def test_a_librarys_broken_record_is_told_as_it_is() -> None:
-    stream = io.BytesIO()
+    drain = Lines()
+    log = EventLog(Level.INFO, drain, as_json)
     record = logging.LogRecord("x", logging.WARNING, "", 0, "%d of %d", ("one",), None)
 
-    LibraryHandler(EventLog(Level.INFO, stream)).handle(record)
+    LibraryHandler(log).handle(record)
 
-    assert told(stream) == [("library.message", "warning", "x: %d of %d")]
+    log.close()
+    assert told(drain) == [("library.message", "warning", "x: %d of %d")]
 
 
-def test_pythons_own_warnings_are_told(libraries: io.BytesIO) -> None:
+def test_pythons_own_warnings_are_told(libraries: Lines) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         logging.captureWarnings(capture=True)
@@ -271,9 +250,77 @@ def test_pythons_own_warnings_are_told(libraries: io.BytesIO) -> None:
     assert "old ways" in message
 
 
-def test_an_event_costs_little() -> None:
+# ------------------------------------------------------------------------------------------------ what is too much
+
+
+TIGHT = Allowance(in_all=Pace(10, 0), of_a_kind=Pace(3, 0))
+
+
+def test_what_was_held_back_is_told_once_an_interval_with_its_kinds() -> None:
+    drain = Lines()
+    log = EventLog(Level.INFO, drain, as_json, allowance=TIGHT, telling=0.05)
+    put = Event(MANIFEST_PUT, NOON, fields={"digest": "d", "destination": "r"})
+    for _ in range(100):
+        log(put)
+    for _ in range(5):
+        log(failed("no"))
+    wait_until(lambda: len(drain.taken) == 7)
+    log.close()
+    assert [json.loads(line)["event"] for line in drain.taken[:6]] == ["manifest.put"] * 3 + ["delivery.failed"] * 3
+    line = json.loads(drain.taken[6])
+    assert (line["event"], line["level"], line["lines"]) == ("log.suppressed", "warning", 99)
+    assert line["kinds"] == "manifest.put 97, delivery.failed 2"
+
+
+def test_what_was_held_back_last_is_told_at_the_end() -> None:
+    drain = Lines()
+    log = EventLog(Level.INFO, drain, as_json, allowance=TIGHT)
+    for _ in range(4):
+        log(failed("no"))
+    log.close()
+    log.close()
+    assert [json.loads(line)["event"] for line in drain.taken][3:] == ["log.suppressed"]
+
+
+def test_a_log_nobody_reads_loses_what_tells_least_first_and_says_so_when_it_is_read_again() -> None:
+    drain = Shut()
+    log = EventLog(Level.INFO, drain, as_json, telling=0.05)
+    long = Event(MANIFEST_PUT, NOON, fields={"digest": "d" * 10_000, "destination": "r"})
+    for _ in range(1000):
+        log(long)
+    log(failed("this is what it is kept for"))
+    drain.open()
+    wait_until(lambda: b"log.lost" in b"".join(drain.taken[-1:]))
+    log.close()
+    *_, last, lost = [json.loads(line) for line in drain.taken]
+    assert last["reason"] == "this is what it is kept for"
+    assert lost["lines"] == 1000 - (len(drain.taken) - 2)
+
+
+def test_a_log_that_could_not_be_written_says_so_once_it_can() -> None:
+    drain = Broken()
+    log = EventLog(Level.INFO, drain, as_json, telling=0.05)
+    log(failed("nobody knows"))
+    assert drain.refused.wait(10)
+    drain.mended = True
+    log(failed("somebody does"))
+    wait_until(lambda: len(drain.taken) == 2)
+    log.close()
+    known, lost = [json.loads(line) for line in drain.taken]
+    assert (known["reason"], lost["event"], lost["lines"]) == ("somebody does", "log.lost", 1)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("render", [as_json, as_datagram])
+def test_an_event_costs_little(render: Render) -> None:
     """Events come by the thousand in a busy second; the bound is some twenty times what one takes."""
-    log = EventLog(Level.INFO, io.BytesIO())
+    log = EventLog(Level.INFO, Lines(), render)
     event = Event(
         JOB_SUBMITTED, NOON, job="a", fields={"source": "oci:/srv/app:1", "destinations": 2, "size": 10, "uid": 0}
     )
@@ -282,3 +329,4 @@ def test_an_event_costs_little() -> None:
         log(event)
 
     assert datetime.now(UTC) - start < timedelta(seconds=0.5)
+    log.close()

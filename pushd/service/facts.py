@@ -1,0 +1,35 @@
+"""Parts of the configuration in the words of the rooms that go by them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pushd import __version__
+from pushd.work import Retention
+
+if TYPE_CHECKING:
+    from pushd.config import Config
+
+
+def facts(config: Config) -> dict[str, object]:
+    """Give what `GET /v1/status` tells that does not move, in JSON's types."""
+    limits = config.limits
+    return {
+        "version": __version__,
+        "pid": os.getpid(),
+        "socket": str(config.daemon.socket),
+        "state_dir": str(config.daemon.state_dir),
+        "limits": {
+            "deliveries": limits.deliveries,
+            "uploads_per_registry": limits.uploads_per_registry,
+            "small_uploads_per_registry": limits.small_uploads_per_registry,
+            "memory": limits.memory,
+        },
+    }
+
+
+def retention(config: Config) -> Retention:
+    """Give how long what has ended is kept."""
+    it = config.retention
+    return Retention(job_age=it.jobs, job_count=it.job_count, event_age=it.events, event_count=it.event_count)
