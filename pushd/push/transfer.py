@@ -141,7 +141,7 @@ class _Transfer:
         self._session = session = UploadSession(
             self._blob.digest,
             self._blob.size,
-            subject=f"{self._blob.digest} to {self._run.claim.destination}",
+            subject=self._subject,
             limits=self._run.registry.limits,
             rng=self._means.rng,
             checkpoint=checkpoint,
@@ -219,12 +219,17 @@ class _Transfer:
                 case Rehash(offset):
                     await self._rehash(offset)
                 case Wait(seconds, error):
-                    self._tell(UPLOAD_INTERRUPTED, code=str(error.code), reason=str(error), offset=self._session.offset)
+                    self._tell(
+                        UPLOAD_INTERRUPTED,
+                        code=str(error.code),
+                        reason=self._reason(error),
+                        offset=self._session.offset,
+                    )
                     await anyio.sleep(seconds)
                 case Restart(form, error, advice):
                     self._tell(
                         UPLOAD_RESTARTED,
-                        reason=str(error),
+                        reason=self._reason(error),
                         form=str(form),
                         offset=self._session.offset,
                         advice=advice or None,
@@ -338,6 +343,14 @@ class _Transfer:
         if done is not None:
             self._progress.done = done
         self._means.board.touch(self._progress)
+
+    @property
+    def _subject(self) -> str:
+        return f"{self._blob.digest} to {self._run.claim.destination}"
+
+    def _reason(self, error: PushdError) -> str:
+        """Say what went wrong, for sentences that begin with the blob and its destination."""
+        return str(error).removeprefix(f"{self._subject}: ")
 
     def _tell(self, kind: Kind, **fields: Value) -> None:
         claim = self._run.claim

@@ -306,40 +306,6 @@ def test_systemd_starts_it_on_the_first_request_and_keeps_the_socket(idle: Daemo
     assert not idle.socket.exists()
 
 
-_PASS_ON = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
-os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
-"""
-
-
-def test_a_restart_refuses_nobody_while_the_manager_keeps_the_socket(idle: Daemon) -> None:
-    theirs = idle.socket.with_name("theirs.sock")
-    with socket.socket(socket.AF_UNIX) as kept, idle.log.open("ab") as log:
-        kept.bind(str(theirs))
-        kept.listen()
-        lives = []
-        for _ in range(2):
-            with caller(theirs) as early:  # before there is a daemon
-                early.sendall(get("/v1/status"))
-                life = subprocess.Popen(
-                    [sys.executable, "-c", _PASS_ON, str(kept.fileno()), *command(idle)[1:]],
-                    env=idle.environment,
-                    pass_fds=(kept.fileno(),),
-                    stdin=subprocess.DEVNULL,
-                    stderr=log,
-                )
-                try:
-                    lives.append(json.loads(body_of(said(early))))
-                    life.terminate()
-                    assert life.wait(10) == 0
-                finally:
-                    life.kill()
-                    life.wait(10)
-    assert [life["epoch"] for life in lives] == [1, 2]
-
-
 # ------------------------------------------------------------------------------------------------ operator's errors
 
 

@@ -15,6 +15,7 @@ from pushd.telemetry.events import (
     REGISTRY_SLOW,
     REGISTRY_THROTTLED,
     TRANSFER_FINISHED,
+    UPLOAD_INTERRUPTED,
 )
 from tests.fakes.faults import Answer, Stall
 from tests.fakes.images import ImageSpec, build_layout
@@ -56,6 +57,19 @@ async def test_one_line_at_the_end_of_each_says_everything(
         assert event.fields["uid"] == job.uid
     assert finished.fields["sent"] == delivered.fields["sent"] == sum(int(it.fields["sent"] or 0) for it in transfers)
     assert finished.fields["uploaded"] == delivered.fields["uploaded"] == len(transfers) == 3
+
+
+async def test_an_interruption_names_its_blob_and_its_destination_once(
+    house: Builder, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    layout = build_layout(tmp_path / "image")
+    registry.misbehave(Answer(status=429, headers={"Retry-After": "0"}), kind=Kind.OPEN)
+    async with house.run() as pushd:
+        await pushd.push(source_of(layout), f"{registry.address}/team/app:1.4")
+        (told,) = pushd.events(UPLOAD_INTERRUPTED)
+    assert told.message.count(str(told.fields["digest"])) == 1
+    assert told.message.count(str(told.fields["destination"])) == 1
+    assert "429" in told.message
 
 
 async def test_a_registry_that_takes_long_to_store_a_blob_is_warned_of(
