@@ -106,3 +106,10 @@ find_nginx() {
     # It stands on libraries that nearly everything stands on, but an image of Debian without anything may lack them.
     "$nginx" -v 2>/dev/null || install_packages libcrypt1 libpcre2-8-0 libssl3 zlib1g
 }
+
+# find_promtool DIRECTORY: set `promtool` to the one that is installed, or to one unpacked there.
+find_promtool() {
+    promtool=$(command -v promtool) && return
+    promtool=$1/usr/bin/promtool
+    [ -x "$promtool" ] || unpack_package "$1" prometheus
+}

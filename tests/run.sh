@@ -13,8 +13,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # Real peers that are built from source. Optional: the tests of what is missing are skipped.
 distribution=v3.1.2
 crane=v0.22.1
+compose=v2.16.2
 
-scripts=(tests/run.sh .ci/run deploy/provision.sh deploy/quickstart.sh)
+scripts=(tests/run.sh .ci/run deploy/provision.sh deploy/quickstart.sh deploy/install.sh deploy/release.sh deploy/databases.sh)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pushd-tests
 
 heading() {
@@ -32,6 +33,8 @@ go_install() {
             tail -n 5 "$cache/$name.log"
             return 0
         }
+        # A program is named after the last part of its package.
+        [ -x "$built/$name" ] || mv "$built/${package##*/}" "$built/$name"
     fi
     ln -sfn "../$name-$version/$name" "$cache/bin/$name"
 }
@@ -44,6 +47,8 @@ prepare() {
     command -v zsh >/dev/null || needed+=(zsh)
     command -v fish >/dev/null || needed+=(fish)
     command -v shellcheck >/dev/null || needed+=(shellcheck)
+    command -v lnav >/dev/null || needed+=(lnav)
+    command -v jq >/dev/null || needed+=(jq)
     command -v systemd-analyze >/dev/null || needed+=(systemd)
     [ -e /etc/ssl/certs/ca-certificates.crt ] || needed+=(ca-certificates)
     [ ${#needed[@]} = 0 ] || install_packages "${needed[@]}"
@@ -56,11 +61,13 @@ prepare() {
 
     find_docker_registry "$cache/docker-registry"
     find_nginx "$cache/nginx"
+    find_promtool "$cache/prometheus"
     if command -v go >/dev/null; then
         go_install registry "$distribution" github.com/distribution/distribution/v3/cmd/registry
         go_install crane "$crane" github.com/google/go-containerregistry/cmd/crane
+        go_install compose-spec "$compose" github.com/compose-spec/compose-go/v2/cmd
     else
-        printf 'go is not there: distribution 3 and crane are not built, and their tests are skipped\n'
+        printf 'go is not there: distribution 3, crane and the loader of compose files are not built, and their tests are skipped\n'
     fi
 }
 
@@ -78,8 +85,10 @@ export PATH=$environment/bin:$registry_directory:$PATH
 export PYTHONPATH=$PWD
 export PUSHD_TEST_REQUIRE=1
 export PUSHD_TEST_NGINX=$nginx
+export PUSHD_TEST_PROMTOOL=$promtool
 [ ! -x "$cache/bin/registry" ] || export PUSHD_TEST_REGISTRY3=$cache/bin/registry
 [ ! -x "$cache/bin/crane" ] || export PUSHD_TEST_CRANE=$cache/bin/crane
+[ ! -x "$cache/bin/compose-spec" ] || export PUSHD_TEST_COMPOSE=$cache/bin/compose-spec
 
 # Every check is made even when one before it failed: a run tells all there is to mend.
 failed=()

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pushd.telemetry.journald import message_id
-from tests.fakes.faults import Answer
+from tests.fakes.faults import Answer, SlowBody
 from tests.fakes.images import ImageSpec, build_layout
 from tests.fakes.traffic import Kind
-from tests.integration.daemon import Daemon
+from tests.integration.daemon import REPOSITORY, Daemon
 from tests.integration.parts import run, wait_until
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from tests.fakes.registry import FakeRegistry
 
+GUIDE = REPOSITORY / "deploy/OPERATIONS.md"
 JOURNALD = Path("/usr/lib/systemd/systemd-journald")
 # With a /run of its own, so that nothing of this machine's is touched, nor of its kernel.
 BEGIN = """
@@ -79,7 +80,7 @@ class Journaled(Daemon):
 
 
 @pytest.fixture
-def journaled(tmp_path: Path) -> Iterator[Journaled]:
+def journaled(served: FakeRegistry, tmp_path: Path) -> Iterator[Journaled]:
     if not JOURNALD.exists():
         if os.environ.get("PUSHD_TEST_REQUIRE") == "1":
             pytest.fail("journald is not installed, and PUSHD_TEST_REQUIRE=1 says that it must be")
@@ -91,7 +92,7 @@ def journaled(tmp_path: Path) -> Iterator[Journaled]:
     directory.mkdir()
     daemon = Journaled(directory)
     try:
-        daemon.start()
+        daemon.start(f'[registries."{served.address}"]\nupload = "chunked"\nchunk_size = "1MiB"\n')
         yield daemon
         daemon.close()
     finally:
@@ -148,3 +149,65 @@ def test_a_journald_that_dies_and_comes_back_costs_no_line_and_no_job(
     names = [entry["PUSHD_EVENT"] for entry in journaled.journalctl(f"PUSHD_JOB={job}")]
     assert names[0] == "job.submitted"
     assert names[-1] == "job.finished"
+
+
+def questions(guide: Path) -> Iterator[str]:
+    """Give what the guide types at a prompt to ask the journal, each with the lines it goes on in."""
+    text = guide.read_text().replace("\\\n", "")
+    for line in text.splitlines():
+        if line.startswith("    $ journalctl "):
+            yield line.removeprefix("    $ ")
+
+
+def ask(daemon: Journaled, command: str) -> str:
+    """Type a command where the daemon's journal is, and give what it shows."""
+    here = 'journalctl() { command journalctl --directory=/run/log/journal --quiet "$@"; }\n'
+    shell = [
+        "nsenter",
+        f"--mount=/proc/{daemon.pid}/ns/mnt",
+        "env",
+        "SYSTEMD_PAGER=cat",
+        "COLUMNS=200",
+        "bash",
+        "-o",
+        "pipefail",
+    ]
+    done = run(*shell, "-c", here + command)
+    assert (done.returncode, done.stderr) == (0, ""), (command, done.stderr)
+    return done.stdout
+
+
+def test_the_guide_asks_the_journal_what_it_can_answer(
+    journaled: Journaled, served: FakeRegistry, tmp_path: Path
+) -> None:
+    large = build_layout(tmp_path / "app", [ImageSpec(tag="1", layers=[16 << 20])])
+    small = build_layout(tmp_path / "tool", [ImageSpec(tag="1", layers=[3000])])
+    served.misbehave(SlowBody(rate=16 << 20), method="PATCH", times=None)
+    resumed = journaled.submit(f"oci:{large.path}:1", f"{served.address}/team/app:1.4")
+    wait_until(lambda: served.received > 4 << 20, "some of it has arrived")
+    journaled.request("POST", f"/v1/jobs/{resumed}/pause")
+    wait_until(lambda: journaled.job(resumed)["deliveries"][0]["state"] == "paused", "it is paused")
+    journaled.request("POST", f"/v1/jobs/{resumed}/resume")
+    assert journaled.wait(resumed)["state"] == "succeeded"
+    there = journaled.submit(f"oci:{large.path}:1", f"{served.address}/team/app:latest")
+    assert journaled.wait(there)["state"] == "succeeded"
+    served.misbehave(Answer(status=403), kind=Kind.OPEN)
+    failed = journaled.submit(f"oci:{small.path}:1", f"{served.address}/tools/tool:2")
+    assert journaled.wait(failed)["state"] == "failed"
+    served.misbehave(Answer(status=429, headers={"Retry-After": "600"}), kind=Kind.OPEN)
+    journaled.submit(f"oci:{small.path}:1", f"{served.address}/team/tool:2")
+    wait_until(lambda: bool(journaled.journalctl("PUSHD_EVENT=delivery.held")), "it waits")
+    asked = list(questions(GUIDE))
+    assert len(asked) >= 10
+    names = {"7q2m6zvkx3dt": resumed, "registry.example.com": served.address, "--since today": "--since -1h"}
+    for command in asked:
+        typed = command
+        for name, here in names.items():
+            typed = typed.replace(name, here)
+        assert ask(journaled, typed).strip(), command
+    # What the answers are about, where it can be said beforehand.
+    (story, failures, *_) = (ask(journaled, command.replace("7q2m6zvkx3dt", resumed)) for command in asked)
+    assert story.splitlines()[0].startswith(f"job {resumed}: oci:{large.path}:1 to 1 destinations, ")
+    assert story.splitlines()[-1].startswith(f"job {resumed} succeeded in ")
+    assert failures.count("\n") == 1
+    assert f"to {served.address}/tools/tool:2 failed: " in failures
