@@ -38,6 +38,9 @@ _DRAIN = 20.0
 _SHUTDOWN = 5.0
 """Seconds requests under way get to end when the daemon stops."""
 
+_LINE_SIZE = 1 << 20
+"""Bytes a request line may have: the longest question of the contract, 64 labels percent-encoded, has 0.8 MiB."""
+
 
 async def serve(
     config: Config,
@@ -81,7 +84,12 @@ async def serve(
             request_size=config.limits.request_size,
         )
         runner = web.AppRunner(
-            app, access_log=None, logger=server_logger(), shutdown_timeout=_SHUTDOWN, handle_signals=False
+            app,
+            access_log=None,
+            logger=server_logger(),
+            shutdown_timeout=_SHUTDOWN,
+            handle_signals=False,
+            max_line_size=_LINE_SIZE,
         )
         reloader = Reloader(
             config=config,

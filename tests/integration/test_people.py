@@ -79,11 +79,14 @@ def running(directory: Path, config: str = CONFIG) -> Iterator[Service]:
     place = directory / "daemon"
     place.mkdir()
     daemon = Service(place)
-    for path in (place, daemon.socket.parent, daemon.socket.parent.parent):
-        if path != Path(tempfile.gettempdir()):
-            path.chmod(0o755)
-    for path in (place, place / "home", daemon.socket.parent):
+    # As /run/pushd is: the daemon's own, in a directory that nobody but root writes to.
+    runtime = daemon.socket.parent / "run"
+    runtime.mkdir()
+    for path in (place, runtime, runtime.parent):
+        path.chmod(0o755)
+    for path in (place, place / "home", runtime):
         os.chown(path, DAEMON.uid, DAEMON.uid)
+    daemon.socket = runtime / "pushd.sock"
     try:
         daemon.start(config)
         daemon.socket.chmod(0o666)  # who is served is decided by who they are, not by the file

@@ -59,7 +59,7 @@ def test_a_login_may_have_another_name(path: Path, client: Client) -> None:
     ("registry", "name"),
     [
         ("ghcr.io", "ghcr.io"),
-        ("GHCR.io/Team/app/", "ghcr.io.team.app"),
+        ("GHCR.io/Team/app/", "ghcr.io::team:app"),
         ("localhost:5000", "localhost:5000"),
         ("[::1]:5000", "1:5000"),
     ],
