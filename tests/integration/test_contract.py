@@ -89,8 +89,8 @@ def test_whatever_is_asked_is_answered_as_the_contract_says(furnished: Furnished
             known = {name: furnished.places[room] for name in names if f"{{{name}}}" in path}
             customer.exercise(method, path, known=known, bodies=furnished.bodies, examples=EXAMPLES)
 
-    # Those that come by dozens. Of the others (202, 204, 410, 422, 429) there are a few, or none: what is made up depends
-    # on which modules have been imported before, whose constants are tried as well.
+    # Those that come by dozens. Of the others (202, 204, 410, 422, 429) there are a few, or none: what is made up
+    # depends on which modules have been imported before, whose constants are tried as well.
     assert {200, 201, 400, 403, 404, 409} <= customer.answered.keys()
     assert daemon.request("GET", "/v1/status").status == 200
     assert [
