@@ -67,6 +67,7 @@ class Daemon:
         self._home = directory / "home"
         self._home.mkdir()
         self._process: subprocess.Popen[bytes] | None = None
+        self._passed: Sequence[int] = ()
 
     # ------------------------------------------------------------------------------------------ life cycle
 
@@ -90,6 +91,7 @@ class Daemon:
                 stderr=log,
                 env=self.environment,
                 cwd=self._short,
+                pass_fds=self._passed,
             )
 
     def _started(self, arguments: Sequence[str | Path]) -> Sequence[str | Path]:

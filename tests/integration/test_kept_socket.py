@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import socket
-import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -47,19 +46,7 @@ class Kept(Daemon):
         self._kept = socket.socket(socket.AF_UNIX)
         self._kept.bind(os.fsencode(self.socket))
         self._kept.listen(1024)
-
-    def launch(self, config: str = "") -> None:
-        self._config.write_text(config)
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._started(["--config", self._config, "--state-dir", self.state]),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self.environment,
-                cwd=self._short,
-                pass_fds=(self._kept.fileno(),),
-            )
+        self._passed = (self._kept.fileno(),)
 
     def _started(self, arguments: Sequence[str | Path]) -> Sequence[str | Path]:
         return [sys.executable, "-c", PASS_ON, str(self._kept.fileno()), "-m", "pushd", *arguments]
