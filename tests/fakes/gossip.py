@@ -15,13 +15,9 @@ import re
 import socket
 import struct
 import threading
-from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote
 
 from tests.fakes.threaded import Handler, ThreadedServer
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 STAGES = ("token", "head", "open", "patch", "put", "manifest")
 FAULTS = ("refused", "unauthorized", "denied", "page", "hangs-up", "resets", "garbled", "elsewhere", "nowhere")
@@ -31,7 +27,7 @@ _NAME = re.compile(rf"(?P<stage>{'|'.join((*STAGES, STORAGE))}|never)-(?P<fault>
 _STATUS = {"refused": 400, "unauthorized": 401, "denied": 403, "page": 500}
 
 
-class Gossip:
+class Gossip(ThreadedServer):
     """The registry.
 
     Args:
@@ -48,17 +44,7 @@ class Gossip:
         self.secrets = (self.token, self.realm, self.state, self.signature)
         self._heard: list[str] = []
         self._lock = threading.Lock()
-        self._server = ThreadedServer(_Answers, self)
-
-    @property
-    def address(self) -> str:
-        """`host:port`, as in references."""
-        return self._server.address
-
-    @property
-    def url(self) -> str:
-        """The base of its URLs, without a slash."""
-        return self._server.url
+        super().__init__(_Answers, self)
 
     def hear(self, text: str) -> None:
         """Write a request down."""
@@ -69,15 +55,6 @@ class Gossip:
         """Whether a secret ever came."""
         with self._lock:
             return any(secret in text for text in self._heard)
-
-    def __enter__(self) -> Self:
-        self._server.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.__exit__(kind, error, trace)
 
 
 class _Answers(Handler):

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum, auto
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.fakes.threaded import Handler, ThreadedServer
@@ -26,7 +26,6 @@ from tests.fakes.threaded import Handler, ThreadedServer
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
-    from types import TracebackType
 
     from tests.fakes.signer import Signer
 
@@ -78,7 +77,7 @@ class Asked:
         return [_repository(scope) for scope in self.scopes if scope.startswith("repository:")]
 
 
-class TokenServer:
+class TokenServer(ThreadedServer):
     """The token service.
 
     Args:
@@ -117,17 +116,12 @@ class TokenServer:
         self.requests: list[Asked] = []
         self.issued: Counter[str] = Counter()
         self.lock = threading.Lock()
-        self._server = ThreadedServer(_TokenHandler, self, tls)
-
-    @property
-    def address(self) -> str:
-        """Its `host:port`."""
-        return self._server.address
+        super().__init__(_TokenHandler, self, tls)
 
     @property
     def realm(self) -> str:
         """The URL registries are to name."""
-        return f"{self._server.url}/token"
+        return f"{self.url}/token"
 
     def asked(self, repository: str) -> list[Asked]:
         """Give the requests that were about a repository."""
@@ -163,15 +157,6 @@ class TokenServer:
         return self.signer.token(
             issuer=self.issuer, service=self.service, account=asked.account, life=self.life, granted=granted
         )
-
-    def __enter__(self) -> Self:
-        self._server.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.__exit__(kind, error, trace)
 
 
 class _TokenHandler(Handler):
