@@ -23,6 +23,7 @@ from pushd.oci.upload import (
     Landing,
     Mount,
     Open,
+    OpenIfAbsent,
     Patch,
     Put,
     Rehash,
@@ -49,7 +50,7 @@ from pushd.work import TransferKey, TransferResult
 
 if TYPE_CHECKING:
     from pushd.oci.descriptor import Descriptor
-    from pushd.oci.upload import Action, Outcome, Request, Send
+    from pushd.oci.upload import Action, Opening, Outcome, Request, Send
     from pushd.push.ports.registry import Body
     from pushd.push.ports.source import BlobReader
     from pushd.push.progress import Progress
@@ -241,7 +242,7 @@ class _Transfer:
                     return await self._ask(action)
                 case Patch() | Stream() | Single() | Put():
                     return await self._send(action)
-                case Open() | Mount():
+                case Open() | OpenIfAbsent() | Mount():
                     return await self._ask_to_open(action)
                 case Done() | Fail():
                     raise AssertionError(action)
@@ -264,7 +265,7 @@ class _Transfer:
                 self._tell(REGISTRY_SLOW, size=self._blob.size, seconds=seconds)
         return reply
 
-    async def _ask_to_open(self, request: Open | Mount) -> Outcome:
+    async def _ask_to_open(self, request: Opening) -> Outcome:
         """Ask for an upload session. Cancelled meanwhile, wait a moment for its Location: nobody else could end it."""
         outcome: Outcome = None
         asked = anyio.Event()

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from pushd.credentials.credential import ANONYMOUS
 from pushd.errors import Code, RegistryError, RequestError
 from pushd.oci import media_types
 from pushd.oci.digest import Digest
-from pushd.oci.ranges import content_range
 from pushd.oci.reply import refusal
 from pushd.oci.scope import to_push
-from pushd.oci.upload import Cancel, Head, Mount, Open, Patch, Put, Single, Status, Stream
 from pushd.registry.auth import Authorizer
+from pushd.registry.calls import Call, call_for
 from pushd.registry.diagnosis import diagnose
 from pushd.registry.replies import has_expired, to_reply
 from pushd.registry.way import Way
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pushd.credentials.credential import Credential
     from pushd.oci.reply import Reply
-    from pushd.oci.scope import Scopes
     from pushd.oci.upload import Limits, Request
     from pushd.registry.auth import Renew
     from pushd.registry.settings import Settings
@@ -38,23 +35,8 @@ _SAME_AGAIN = frozenset({307, 308})
 """What any request follows that can be sent again: its method and body stay (RFC 9110, 15.4.8, 15.4.9)."""
 _REFUSALS_MAX = 2
 """Times a request is sent again with another header: once what is wanted is known, and once what was sent had ended."""
-_OCTETS = "application/octet-stream"
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One request of the protocol, as HTTP.
-
-    Attributes:
-        scopes: what it needs a token for.
-        commits: the answer may take as long as the registry needs to store a blob.
-    """
-
-    method: str
-    url: str = field(repr=False)
-    headers: Mapping[str, str]
-    scopes: Scopes
-    commits: bool = False
+_DISTRIBUTION = "Docker-Distribution-Api-Version"
+"""The header in every answer of distribution, and of what is built upon it."""
 
 
 class RegistryClient:
@@ -81,6 +63,7 @@ class RegistryClient:
     ) -> None:
         self._name = name
         self._settings = settings
+        self._limits = settings.limits
         self._way = Way(name, settings, wire)
         self._base = self._way.base
         self._credential = credential
@@ -119,8 +102,8 @@ class RegistryClient:
 
     @property
     def limits(self) -> Limits:
-        """How uploads to it are done."""
-        return self._settings.limits
+        """How uploads to it are done, as far as is known by now."""
+        return self._limits
 
     async def diagnose(self, repository: str | None) -> Sequence[Check]:
         """Try how it is spoken to; with a repository, whether one may push there, and in which forms of upload."""
@@ -132,7 +115,7 @@ class RegistryClient:
         Raises:
             RegistryError: no answer came.
         """
-        return await self._exchange("", _Call("GET", f"{self._base}/v2/", {}, ()), None, None)
+        return await self._exchange("", Call("GET", f"{self._base}/v2/", {}, ()), None, None)
 
     async def verify(self) -> bool | None:
         """Ask whether the registry takes the credential; None when it lets everybody in, and says nothing of it.
@@ -140,7 +123,7 @@ class RegistryClient:
         Raises:
             RegistryError: no answer came, or one that tells nothing.
         """
-        call = _Call("GET", f"{self._base}/v2/", {}, ())
+        call = Call("GET", f"{self._base}/v2/", {}, ())
         self._authorizer.forget(())  # a token that is still good says nothing of what it was got with
         answer = await self._exchange("", call, None, None)
         if answer.status == 200:  # noqa: PLR2004 (spec end-1)
@@ -166,12 +149,12 @@ class RegistryClient:
         """
         url = self._manifest_url(repository, reference)
         headers, scopes = {"Accept": ", ".join(sorted(media_types.MANIFESTS))}, to_push(repository)
-        answer = await self._send(repository, _Call("HEAD", url, headers, scopes))
+        answer = await self._send(repository, Call("HEAD", url, headers, scopes))
         unsaid = answer.status == 200 and "Docker-Content-Digest" not in answer.headers  # noqa: PLR2004
         mute = answer.status == 403 and answer.status not in self._settings.limits.absent  # noqa: PLR2004 (forbidden)
         if unsaid or mute:
             # The header is not required of a registry, and a HEAD says nothing of why: the content tells.
-            answer = await self._send(repository, _Call("GET", url, headers, scopes))
+            answer = await self._send(repository, Call("GET", url, headers, scopes))
         if answer.status in self._settings.limits.absent:  # spec: 404
             return None
         if answer.status != 200:  # noqa: PLR2004
@@ -184,7 +167,7 @@ class RegistryClient:
         Raises:
             RegistryError: any other answer than 201, or none.
         """
-        call = _Call(
+        call = Call(
             "PUT",
             self._manifest_url(repository, reference),
             {"Content-Type": media_type},
@@ -217,42 +200,15 @@ class RegistryClient:
         Raises:
             RegistryError: no reply came, or a token could not be had.
         """
-        answer = await self._send(repository, self._call(repository, request), body)
+        answer = await self._send(repository, call_for(self._base, repository, request), body)
         reply = self._reply(answer)
         if reply.status in _REDIRECTS and reply.location is not None and self._sent_back(answer, reply.location):
             return replace(reply, location=None)
         return reply
 
-    def _call(self, repository: str, request: Request) -> _Call:  # noqa: PLR0911 (one line per request of the spec)
-        uploads, scopes = f"{self._base}/v2/{repository}/blobs/uploads/", to_push(repository)
-        match request:
-            case Head(digest):
-                return _Call("HEAD", f"{self._base}/v2/{repository}/blobs/{digest}", {}, scopes)
-            case Open():
-                return _Call("POST", uploads, {}, scopes)
-            case Mount(digest, source):
-                url = f"{uploads}?mount={digest}&from={quote(source, safe='/')}"
-                return _Call("POST", url, {}, to_push(repository, pulling=source))
-            case Patch(location, start, stop):
-                headers = {"Content-Type": _OCTETS, "Content-Range": content_range(start, stop)}
-                return _Call("PATCH", request.redirect or location, headers, scopes)
-            case Stream(location):
-                return _Call("PATCH", request.redirect or location, {"Content-Type": _OCTETS}, scopes)
-            case Single(location, digest):
-                url = request.redirect or _with_digest(location, digest)
-                return _Call("PUT", url, {"Content-Type": _OCTETS}, scopes, commits=True)
-            case Put(location, digest, start, stop):
-                url = request.redirect or _with_digest(location, digest)
-                headers = {"Content-Type": _OCTETS, "Content-Range": content_range(start, stop)} if stop else {}
-                return _Call("PUT", url, headers, scopes, commits=True)
-            case Status(location):
-                return _Call("GET", location, {}, scopes)
-            case Cancel(location):
-                return _Call("DELETE", location, {}, to_push(repository, deleting=True))
-
     # ---------------------------------------------------------------------------------------------- any request
 
-    async def _send(self, repository: str, call: _Call, body: Body | bytes | None = None) -> Answer:
+    async def _send(self, repository: str, call: Call, body: Body | bytes | None = None) -> Answer:
         """Send, authorised as the registry asks for; a 401 to a body that is gone is the caller's to recover."""
         authorization = await self._authorizer.header(call.scopes)
         answer = await self._exchange(repository, call, body, authorization)
@@ -274,7 +230,7 @@ class RegistryClient:
         return to_reply(answer, known=known, secrets=self._authorizer.secrets)
 
     async def _exchange(
-        self, repository: str, call: _Call, body: Body | bytes | None, authorization: str | None
+        self, repository: str, call: Call, body: Body | bytes | None, authorization: str | None
     ) -> Answer:
         url = call.url
         for _ in range(_REDIRECTS_MAX + 1):
@@ -292,11 +248,17 @@ class RegistryClient:
             )
             if has_expired(answer):
                 answer = replace(answer, status=401)
+            self._recognise(answer)
             followed = to_reply(answer).location
             if followed is None or not _followed(answer.status, call.method, body) or self._sent_back(answer, followed):
                 break
             url = followed
         return answer
+
+    def _recognise(self, answer: Answer) -> None:
+        """Learn from an answer of the registry's own what it is, where nobody has said that yet."""
+        if self._limits.joins is None and self._way.ours(answer.url) and _DISTRIBUTION in answer.headers:
+            self._limits = replace(self._limits, joins=True)
 
     def _sent_back(self, answer: Answer, location: str) -> bool:
         """Whether a stranger, to whom the registry led us, sends us where our authorisation goes.
@@ -321,8 +283,3 @@ def _followed(status: int, method: str, body: Body | bytes | None) -> bool:
     if method in ("GET", "HEAD"):
         return status in _REDIRECTS
     return status in _SAME_AGAIN and body is None
-
-
-def _with_digest(location: str, digest: Digest) -> str:
-    """Join `digest=` to a Location that may have a query of its own (spec end-6)."""
-    return f"{location}{'&' if '?' in location else '?'}digest={quote(str(digest), safe='')}"

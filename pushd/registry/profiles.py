@@ -44,6 +44,7 @@ _ECR: Final = Limits(
     chunk_max=10 * _MIB,
     last_in_put=True,
     ranges=Ranges.UNRELIABLE,
+    joins=False,
 )
 """Parts of 5 MiB at least and 10 MiB at most, here and there 20; an empty PUT, which has to close what was streamed,
 has been answered with 500; Range may stay at the first chunk (aws/containers-roadmap#2831)."""
@@ -51,12 +52,16 @@ has been answered with 500; Range may stay at the first chunk (aws/containers-ro
 PROFILES: Final = (
     STANDARD,
     # Foreign mounts are refused with 400 or 401, which any registry may do; 429 comes with Retry-After.
-    Profile(name="docker-hub", hosts=("docker.io", "index.docker.io", "registry-1.docker.io")),
+    Profile(
+        name="docker-hub",
+        hosts=("docker.io", "index.docker.io", "registry-1.docker.io"),
+        limits=Limits(joins=False),
+    ),
     # A PATCH over 4 MiB is answered with 416, a PUT of any size is taken.
     Profile(
         name="ghcr",
         hosts=("ghcr.io",),
-        limits=Limits(forms=(Form.CHUNKED, Form.MONOLITHIC), chunk_size=4 * _MIB, chunk_max=4 * _MIB),
+        limits=Limits(forms=(Form.CHUNKED, Form.MONOLITHIC), chunk_size=4 * _MIB, chunk_max=4 * _MIB, joins=False),
     ),
     Profile(
         name="ecr",
@@ -77,37 +82,39 @@ PROFILES: Final = (
     Profile(
         name="artifact-registry",
         hosts=("*-docker.pkg.dev", "gcr.io", "*.gcr.io"),
-        limits=Limits(forms=(Form.MONOLITHIC, Form.STREAMED)),
+        limits=Limits(forms=(Form.MONOLITHIC, Form.STREAMED), joins=False),
     ),
     # A chunk sent again is answered with 404; some tiers answer a PUT over 20 MB with 413.
     Profile(
         name="acr",
         hosts=("*.azurecr.io", "*.azurecr.cn", "*.azurecr.us"),
-        limits=Limits(resumable=False, put_max=20_000_000),
+        limits=Limits(resumable=False, put_max=20_000_000, joins=False),
     ),
     # Chunks of 5 MiB at least; a PUT over 20 GB is refused.
-    Profile(name="quay", hosts=("quay.io",), limits=Limits(put_max=20_000_000_000)),
+    Profile(name="quay", hosts=("quay.io",), limits=Limits(put_max=20_000_000_000, joins=False)),
     # distribution 2.8 inside.
-    Profile(name="harbor"),
-    Profile(name="gitlab", hosts=("registry.gitlab.com",)),
+    Profile(name="harbor", limits=Limits(joins=True)),
+    Profile(name="gitlab", hosts=("registry.gitlab.com",), limits=Limits(joins=True)),
     # Gitea and Forgejo: Range is wrong in some versions.
-    Profile(name="gitea", hosts=("gitea.com", "codeberg.org"), limits=Limits(ranges=Ranges.UNRELIABLE)),
+    Profile(name="gitea", hosts=("gitea.com", "codeberg.org"), limits=Limits(ranges=Ranges.UNRELIABLE, joins=False)),
     # A monolithic PUT has been answered with 404; what is not there is forbidden.
     Profile(
         name="artifactory",
         hosts=("*.jfrog.io",),
-        limits=Limits(forms=(Form.CHUNKED, Form.STREAMED), absent=frozenset({403, 404})),
+        limits=Limits(forms=(Form.CHUNKED, Form.STREAMED), absent=frozenset({403, 404}), joins=False),
     ),
-    Profile(name="nexus"),
+    Profile(name="nexus", limits=Limits(joins=False)),
     # zot and distribution 2.8 lose a session whose PATCH broke: whole chunks are all that can survive.
-    Profile(name="zot"),
-    Profile(name="distribution-2"),
+    Profile(name="zot", limits=Limits(joins=True)),
+    Profile(name="distribution-2", limits=Limits(joins=True)),
     # Every byte of a broken PATCH stays, so that chunks cost round trips and save nothing.
-    Profile(name="distribution-3", limits=Limits(chunk_size=_REST)),
+    Profile(name="distribution-3", limits=Limits(chunk_size=_REST, joins=True)),
     # In front of any registry: 413 over 100 MB, on larger plans over 200 or 500.
     Profile(name="cloudflare", limits=Limits(chunk_max=100_000_000, put_max=100_000_000)),
     # Range counts from the chunk's start (regclient#627).
-    Profile(name="aliyun", hosts=("*.aliyuncs.com", "*.aliyun.com"), limits=Limits(ranges=Ranges.OF_CHUNK)),
+    Profile(
+        name="aliyun", hosts=("*.aliyuncs.com", "*.aliyun.com"), limits=Limits(ranges=Ranges.OF_CHUNK, joins=False)
+    ),
 )
 """All of them. The first one whose pattern matches is meant."""
 

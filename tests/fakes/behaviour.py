@@ -90,6 +90,7 @@ class Behaviour:
         single_post: `POST ?digest=` with the blob answers 201; else 202, "use PUT".
         mounts: a mount of a blob that is there answers 201; else 202, an upload session.
         anonymous_mount: a mount without `from` looks in every repository.
+        names_itself: every answer carries `Docker-Distribution-Api-Version`.
         referrers: manifests with a subject are indexed, and the reply says so (`OCI-Subject`).
         discard_above: blobs of more bytes are hashed and counted but not kept.
         refused: kinds of requests this registry does not know; one of them fails the test.
@@ -121,6 +122,7 @@ class Behaviour:
     single_post: bool = True
     mounts: bool = True
     anonymous_mount: bool = False
+    names_itself: bool = False
     referrers: bool = True
     discard_above: int = 1 << 62
     refused: frozenset[Kind] = frozenset()
@@ -137,11 +139,18 @@ class Behaviour:
 
 
 DISTRIBUTION_2 = Behaviour(
-    broken=Broken.LOST, checks_range=False, mismatch_ends=False, single_post=False, referrers=False
+    broken=Broken.LOST,
+    checks_range=False,
+    mismatch_ends=False,
+    single_post=False,
+    names_itself=True,
+    referrers=False,
 )
 """distribution 2.8, as tests/integration/test_fidelity.py finds it."""
 
-DISTRIBUTION_3 = Behaviour(explains_416=False, mismatch_ends=False, single_post=False, referrers=False)
+DISTRIBUTION_3 = Behaviour(
+    explains_416=False, mismatch_ends=False, single_post=False, names_itself=True, referrers=False
+)
 """distribution 3.1, as tests/integration/test_fidelity.py finds it."""
 
 ZOT = Behaviour(broken=Broken.DELETED, relative_location=True, anonymous_mount=True)

@@ -244,7 +244,8 @@ class FakeRegistry:
             for action in actions:
                 await action.arrive(exchange)
             response = await self._answer(exchange)
-            response.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
+            if self.behaviour.names_itself:
+                response.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
             for action in actions:
                 await action.reply(exchange, response)
         except AnsweredError as answered:

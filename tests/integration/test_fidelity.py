@@ -36,6 +36,7 @@ class Said:
     code: str | None
     range: str | None
     digest: str | None
+    named: str | None
 
 
 class Talk:
@@ -57,7 +58,8 @@ class Talk:
         connection.close()
         self.location = reply.getheader("Location", "")
         refused = json.loads(content)["errors"][0]["code"] if reply.status >= 400 and content else None
-        said = Said(reply.status, refused, reply.getheader("Range"), reply.getheader("Docker-Content-Digest"))
+        range_, digest = reply.getheader("Range"), reply.getheader("Docker-Content-Digest")
+        said = Said(reply.status, refused, range_, digest, reply.getheader("Docker-Distribution-Api-Version"))
         self.said.append(said)
         return said
 

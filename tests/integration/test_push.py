@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fakes.behaviour import DISTRIBUTION_2, DISTRIBUTION_3
 from tests.fakes.images import ImageSpec, build_layout, pack
+from tests.fakes.registry import FakeRegistry
 from tests.fakes.traffic import Kind
 from tests.integration.parts import assert_identical, read_back, run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.fakes.behaviour import Behaviour
     from tests.fakes.images import Layout
-    from tests.fakes.registry import FakeRegistry
     from tests.fakes.traffic import Seen
     from tests.integration.daemon import Daemon
     from tests.integration.parts import RealRegistry
@@ -73,6 +75,31 @@ def test_a_cold_push_asks_opens_and_puts_each_blob_once(daemon: Daemon, served: 
     chunks = sum(seen.kind in (Kind.CHUNK, Kind.STREAM) for seen in requests)
     # Ask, open and put for each blob, the chunks, the manifest, and a HEAD before and after.
     assert len(requests) == 3 * len(layout.image.blobs) + chunks + 1 + 2, "\n".join(map(str, requests))
+
+
+@pytest.mark.parametrize("behaviour", [DISTRIBUTION_2, DISTRIBUTION_3], ids=["distribution 2", "distribution 3"])
+def test_a_cold_push_of_small_layers_costs_two_requests_a_blob_where_the_registry_allows_it(
+    daemon: Daemon, behaviour: Behaviour, tmp_path: Path
+) -> None:
+    layout = build_layout(tmp_path / "app", [ImageSpec(tag="1.4", layers=[70_000, 60_000, 1024])])
+    with FakeRegistry(behaviour).in_thread() as served:
+        requests = push(daemon, served, layout)
+    assert len(requests) == 2 * len(layout.image.blobs) + 1 + 2, "\n".join(map(str, requests))
+
+
+def test_what_somebody_else_pushed_there_is_not_sent_again(
+    daemon: Daemon, real_registry: RealRegistry, tmp_path: Path
+) -> None:
+    base = build_layout(tmp_path / "base", [ImageSpec(tag="1.4", layers=[5_000_000, 70_000])])
+    app = build_layout(tmp_path / "app", [ImageSpec(tag="1.4", layers=[5_000_000, 70_000, 1024])])
+    shared = {str(layer.digest) for layer in base.image.layers}
+    assert shared < {str(layer.digest) for layer in app.image.layers}
+    options = ("--dest-tls-verify=false", f"oci:{base.path}:1.4", f"docker://{real_registry.address}/team/app:base")
+    copied = run("skopeo", "copy", *options)
+    assert copied.returncode == 0, copied.stderr
+    job = daemon.wait(daemon.submit(f"oci:{app.path}:1.4", f"{real_registry.address}/team/app:1.4"))
+    states = {one["digest"]: one["state"] for one in job["deliveries"][0]["transfers"]}
+    assert {digest for digest, state in states.items() if state == "present"} == shared
 
 
 def test_an_image_that_does_not_fit_what_it_says_is_refused_at_once(

@@ -32,6 +32,16 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenIfAbsent:
+    """POST `mount=` and `from=` the very repository the blob goes to.
+
+    201 says that the blob is there, 202 opens an upload session: what `Head` and `Open` ask for, in one request.
+    """
+
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class Mount:
     """POST `mount=` and `from=`, to link the blob from another repository, or else open an upload session."""
 
@@ -101,7 +111,9 @@ class Cancel:
 
 Send = Patch | Stream | Single | Put
 """The requests that carry bytes of the blob; a `Put` may carry none."""
-Request = Head | Open | Mount | Send | Status | Cancel
+Opening = Open | OpenIfAbsent | Mount
+"""The requests that may open a session."""
+Request = Head | Opening | Send | Status | Cancel
 
 
 # ------------------------------------------------------------------------------------------ actions: at our end

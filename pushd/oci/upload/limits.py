@@ -44,6 +44,9 @@ class Limits:
         ranges: what `Range` counts. Unless it is the blob, what the registry acknowledged is all that is known.
         resumable: whether a session can be gone on with after a request broke; else the blob starts over.
         mounts: whether a mount may be asked for.
+        joins: whether a small blob is asked for and its session opened in one request, a mount from the repository to
+            itself; None where nobody knows: then a registry is asked so that names itself distribution, which is known
+            to answer 201 to that where the blob is there.
         absent: statuses that say that a blob or manifest is not there.
         retries: failures in a row without a byte of progress before the session gives up.
         restarts: how often a lost session may begin again from the first byte.
@@ -61,6 +64,7 @@ class Limits:
     ranges: Ranges = Ranges.OF_BLOB
     resumable: bool = True
     mounts: bool = True
+    joins: bool | None = None
     absent: frozenset[int] = frozenset({404})
     retries: int = 5
     restarts: int = 3

@@ -28,6 +28,7 @@ from pushd.oci.upload.actions import (
     Landing,
     Mount,
     Open,
+    OpenIfAbsent,
     Patch,
     Put,
     Rehash,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from pushd.oci.digest import Digest
     from pushd.oci.upload.actions import (
         Action,
+        Opening,
         Outcome,
         Request,
     )
@@ -128,6 +130,8 @@ class UploadSession:
         self._checkpoint = checkpoint
         self._mount_from = mount_from if limits.mounts else None
         self._insist = insist
+        # Of a large one it is a request among many, and a registry that ignores mounts would be sent it all again.
+        self._joining = bool(limits.joins) and size <= limits.single_max and not (insist or checkpoint or mount_from)
         self._ladder = limits.ladder(size)
         self._location = checkpoint.location if checkpoint is not None else ""
         self._saved = checkpoint is not None
@@ -180,7 +184,7 @@ class UploadSession:
 
     def _upload(self) -> Generator[Action, Outcome, Landing]:
         # Asked for first, always: after a restart it may have landed, and nothing is sent that is there already.
-        if not self._insist and (yield from self._present()):
+        if not (self._insist or self._joining) and (yield from self._present()):
             yield from self._clean_up()  # an earlier life's session, if there is one, is of no use any more
             return Landing.PRESENT
         if self._checkpoint is not None and not self._limits.resumable:
@@ -190,8 +194,8 @@ class UploadSession:
             try:
                 if self._checkpoint is not None:
                     yield from self._take_up(self._checkpoint)
-                elif (yield from self._open()):
-                    return Landing.MOUNTED
+                elif landing := (yield from self._open()):
+                    return landing
                 yield from self._send()
             except _Lost as lost:
                 # Whoever goes on, we or the next attempt, has no use for it.
@@ -234,24 +238,32 @@ class UploadSession:
                     return False
             yield from self._pause(self._failed(outcome, "whether it has the blob"))
 
-    def _open(self) -> Generator[Action, Outcome, bool]:
-        """Open a session (spec end-4a), through a mount (end-11) when one is likely; True: it was mounted."""
+    def _open(self) -> Generator[Action, Outcome, Landing | None]:
+        """Open a session (spec end-4a), through a mount (end-11) when one is likely; or give how it landed by that."""
         while True:
-            mounting = self._mount_from is not None
-            request = Open() if self._mount_from is None else Mount(self._digest, self._mount_from)
+            request = self._opening()
+            mounting = not isinstance(request, Open)
             outcome = yield from self._ask(request)
             if isinstance(outcome, Reply):
                 if mounting and outcome.status == 201:  # noqa: PLR2004 (spec: 201, the blob is mounted)
-                    return True
+                    return Landing.PRESENT if self._joining else Landing.MOUNTED
                 if outcome.status == 202 and outcome.location:  # noqa: PLR2004 (spec: 202, a session is open)
+                    self._joining = False
                     yield from self._opened(outcome)
-                    return False
+                    return None
                 # A mount is only a hope. Docker Hub and others answer a `from` they do not like with 400, 401, 403,
                 # 404 or 405, and some fail inside: whatever it is, it says nothing about an upload.
                 if mounting and (outcome.status == 500 or not outcome.transient):  # noqa: PLR2004
-                    self._mount_from = None
+                    if self._joining and (yield from self._present()):
+                        return Landing.PRESENT
+                    self._mount_from, self._joining = None, False
                     continue
             yield from self._pause(self._failed(outcome, "to open an upload"))
+
+    def _opening(self) -> Opening:
+        if self._joining:
+            return OpenIfAbsent(self._digest)
+        return Open() if self._mount_from is None else Mount(self._digest, self._mount_from)
 
     def _opened(self, reply: Reply) -> Generator[Action, Outcome, None]:
         self._location = reply.location or ""

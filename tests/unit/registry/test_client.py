@@ -9,11 +9,12 @@ import pytest
 from pushd.credentials.credential import Credential
 from pushd.errors import Code, RegistryError
 from pushd.oci.digest import Digest
-from pushd.oci.upload import Cancel, Head, Limits, Mount, Open, Patch, Put, Single, Status, Stream
+from pushd.oci.upload import Cancel, Head, Limits, Mount, Open, OpenIfAbsent, Patch, Put, Single, Status, Stream
 from pushd.registry import Settings
 from pushd.registry.client import RegistryClient
-from tests.fakes.behaviour import Basic, Behaviour
+from tests.fakes.behaviour import DISTRIBUTION_3, Basic, Behaviour
 from tests.fakes.faults import Answer, Header, When, error_body, page, redirect, throttle
+from tests.fakes.registry import FakeRegistry
 from tests.fakes.traffic import Kind
 from tests.unit.registry.bodies import Pieces
 from tests.unit.registry.peers import answering, listening
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from pushd.oci.upload import Request
     from pushd.registry import Wire
-    from tests.fakes.registry import FakeRegistry
     from tests.unit.registry.conftest import Connect
     from tests.unit.registry.peers import Line
 
@@ -206,6 +206,32 @@ async def test_a_throttled_put_says_for_how_long(registry: FakeRegistry, connect
     assert (error.code, error.retry_after) == (Code.REGISTRY_THROTTLED, 17)
 
 
+# ------------------------------------------------------------------------------------- what a registry shows it is
+
+
+async def test_a_registry_that_names_itself_distribution_is_asked_for_a_blob_and_an_upload_in_one_request(
+    connect: Connect,
+) -> None:
+    async with FakeRegistry(DISTRIBUTION_3) as registry:
+        client = connect(registry.address)
+        assert client.limits.joins is None
+        await client.head_manifest("team/app", "1.4")
+        assert client.limits.joins is True
+
+
+async def test_any_other_is_asked_one_by_one(registry: FakeRegistry, connect: Connect) -> None:
+    client = connect(registry.address)
+    await client.head_manifest("team/app", "1.4")
+    assert client.limits.joins is None
+
+
+async def test_what_is_known_of_a_registry_goes_before_what_it_names_itself(wire: Wire) -> None:
+    async with FakeRegistry(DISTRIBUTION_3) as registry:
+        client = RegistryClient(registry.address, Settings(limits=Limits(joins=False)), None, wire)
+        await client.head_manifest("team/app", "1.4")
+        assert client.limits.joins is False
+
+
 # ------------------------------------------------------------------------------------------------------- uploads
 
 LOCATION = "/v2/app/blobs/uploads/1?_state=a%2Fb%2b"
@@ -216,6 +242,11 @@ LOCATION = "/v2/app/blobs/uploads/1?_state=a%2Fb%2b"
     [
         (lambda url: Head(DIGEST), f"HEAD /v2/team/app/blobs/{DIGEST}", {"Content-Length": None}),
         (lambda url: Open(), "POST /v2/team/app/blobs/uploads/", {"Content-Length": "0"}),
+        (
+            lambda url: OpenIfAbsent(DIGEST),
+            f"POST /v2/team/app/blobs/uploads/?mount={DIGEST}&from=team/app",
+            {"Content-Length": "0"},
+        ),
         (
             lambda url: Mount(DIGEST, "other/app"),
             f"POST /v2/team/app/blobs/uploads/?mount={DIGEST}&from=other/app",

@@ -17,6 +17,7 @@ from pushd.oci.upload import (
     Landing,
     Mount,
     Open,
+    OpenIfAbsent,
     Patch,
     Put,
     Rehash,
@@ -190,6 +191,68 @@ def test_an_empty_blob_that_is_there_is_not_sent() -> None:
 @pytest.mark.parametrize("length", [1, 24, 26])
 def test_a_blob_of_another_length_is_not_ours_and_is_sent(length: int) -> None:
     play(upload(25), (Head(DIGEST), Reply(200, length=length)), (Open(), opened(1)), (Save(checkpoint(1, 0)), None))
+
+
+# ------------------------------------------------------------------------- asked for and opened in one request
+
+JOINED = replace(MONOLITHIC, joins=True, single_max=25)
+
+
+def test_a_small_blob_costs_two_requests_where_a_mount_from_the_repository_itself_tells_whether_it_is_there() -> None:
+    play(
+        upload(25, JOINED),
+        (OpenIfAbsent(DIGEST), opened(1)),
+        (Single(at(1), DIGEST, 25), CREATED),
+        Done(Landing.UPLOADED),
+    )
+
+
+def test_a_small_blob_that_is_there_costs_one() -> None:
+    play(upload(25, JOINED), (OpenIfAbsent(DIGEST), Reply(201, digest=str(DIGEST))), Done(Landing.PRESENT))
+
+
+def test_a_large_blob_is_asked_for_by_itself() -> None:
+    play(upload(26, JOINED), (Head(DIGEST), MISSING), (Open(), opened(1)))
+
+
+@pytest.mark.parametrize("joins", [None, False])
+def test_a_registry_that_is_not_known_to_answer_so_is_asked_by_itself(joins: bool | None) -> None:
+    play(upload(25, replace(JOINED, joins=joins)), (Head(DIGEST), MISSING), (Open(), opened(1)))
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 500, 501])
+def test_a_registry_that_refuses_it_is_asked_in_two_requests(status: int) -> None:
+    session = upload(25, JOINED)
+    play(session, (OpenIfAbsent(DIGEST), Reply(status)), (Head(DIGEST), MISSING), (Open(), opened(1)))
+
+
+def test_a_registry_that_refuses_it_and_has_the_blob_is_sent_nothing() -> None:
+    play(upload(25, JOINED), (OpenIfAbsent(DIGEST), Reply(405)), (Head(DIGEST), THERE), Done(Landing.PRESENT))
+
+
+@pytest.mark.parametrize("outcome", [broken(), refused(429), refused(503)], ids=["broken", "429", "503"])
+def test_one_that_could_not_be_answered_now_is_asked_again(outcome: Reply) -> None:
+    session = play(upload(25, JOINED), (OpenIfAbsent(DIGEST), outcome))
+    session.feed(None)  # the wait
+    play(session, (OpenIfAbsent(DIGEST), Reply(201)), Done(Landing.PRESENT))
+
+
+def test_a_blob_that_may_be_mounted_from_elsewhere_is_asked_for_first() -> None:
+    session = upload(25, JOINED, mount_from="team/base")
+    play(session, (Head(DIGEST), MISSING), (Mount(DIGEST, "team/base"), Reply(201)), Done(Landing.MOUNTED))
+
+
+def test_a_blob_that_starts_over_is_only_opened() -> None:
+    play(
+        upload(25, replace(JOINED, forms=(Form.CHUNKED,), single_max=25)),
+        (OpenIfAbsent(DIGEST), opened(1)),
+        (Save(checkpoint(1, 0)), None),
+        (Patch(at(1), 0, 10), GONE),
+        (Save(None), None),
+        (Restarts(Form.CHUNKED, Code.REGISTRY_UPLOAD_LOST), None),
+        (Rehash(0), None),
+        (Open(), opened(2)),
+    )
 
 
 # -------------------------------------------------------------------------------------------------------------- mounts
