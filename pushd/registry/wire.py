@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import anyio
 
 from pushd import __version__
 from pushd.errors import Code, RegistryError
@@ -23,6 +22,7 @@ from pushd.registry.connector import UNDER_WAY, Connector, Trip
 from pushd.registry.endpoint import address
 from pushd.registry.faults import NETWORK, no_url, refused_address, refused_by_proxy, translated
 from pushd.registry.proxies import Proxies
+from pushd.registry.watch import Watch
 from pushd.telemetry.trace import passed_on
 
 if TYPE_CHECKING:
@@ -155,9 +155,9 @@ class Wire:
         # Not the bytes themselves: above a megabyte the HTTP library warns that they hold up the loop.
         data: Any = io.BytesIO(body) if isinstance(body, bytes) else None
         paced: _Paced | None = None
-        scope = anyio.CancelScope(deadline=anyio.current_time() + timeouts.connect + patience)
+        watch = Watch(timeouts.connect + patience, least=min(timeouts.stall, timeouts.commit))
         if body is not None and not isinstance(body, bytes):
-            paced = data = _Paced(body, scope, stall=timeouts.stall, commit=timeouts.commit)
+            paced = data = _Paced(body, watch, stall=timeouts.stall, commit=timeouts.commit)
             headers = {**headers, "Content-Length": str(body.length)}
         target = address(url)
         if target is None:
@@ -166,7 +166,7 @@ class Wire:
         under_way = UNDER_WAY.set(trip)
         broken: Exception | None = None
         try:
-            with scope:
+            with watch:
                 async with self._session.request(
                     method, target, data=data, allow_redirects=False, **self._how(target, trip, headers, trust)
                 ) as response:
@@ -222,9 +222,9 @@ class _Paced:
     anybody should wait for a sign of life.
     """
 
-    def __init__(self, body: Body, scope: anyio.CancelScope, *, stall: float, commit: float) -> None:
+    def __init__(self, body: Body, watch: Watch, *, stall: float, commit: float) -> None:
         self._pieces = aiter(body)
-        self._scope = scope
+        self._watch = watch
         self._stall = stall
         self._commit = commit
         self._rest = memoryview(b"")
@@ -245,18 +245,18 @@ class _Paced:
         if not self._rest:
             self._rest = memoryview(await self._pull())
         following, self._rest = self._rest[:_SLICE], self._rest[_SLICE:]
-        self._scope.deadline = anyio.current_time() + self._stall
+        self._watch.move(self._stall)
         return following
 
     async def _pull(self) -> bytes:
         # The registry has taken what went before; how long our own disk needs is not its fault.
-        self._scope.deadline = float("inf")
+        self._watch.pause()
         self._pulling = True
         try:
             return await anext(self._pieces)
         except StopAsyncIteration:
             self.finished = True
-            self._scope.deadline = anyio.current_time() + self._commit
+            self._watch.move(self._commit)
             raise
         except Exception as error:
             self.error = error
