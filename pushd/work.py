@@ -52,6 +52,10 @@ class Sealed:
     number: int = 0
 
 
+_SETTLED_NS = 2_000_000_000
+"""Nanoseconds after which a further change shows in a file's times: the coarsest, FAT's, count in two seconds."""
+
+
 def covers(scope: str, registry: str, repository: str) -> bool:
     """Whether a credential's scope takes in a repository: that of the host, or below the path, component by component.
 
@@ -281,6 +285,14 @@ class FileIdentity:
     ctime_ns: int
     offset: int
     length: int
+
+    def settled(self, now: datetime) -> bool:
+        """Whether the file's last change is so long ago that another one would show.
+
+        A change within the clock's granularity of the last would not. Times in the future are not to be relied on
+        either.
+        """
+        return max(self.mtime_ns, self.ctime_ns) <= int(now.timestamp() * 1e9) - _SETTLED_NS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

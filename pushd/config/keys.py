@@ -65,6 +65,7 @@ _UP_TO_TEN_YEARS: Final = between(duration, 1, 10 * _YEAR, "seconds")
 _PLACES: Final = between(whole, 1, 1000, "at a time")
 _CHUNK: Final = between(size, 1, _TIB, "bytes")
 _SPACE: Final = between(size, _MIB, _PIB, "bytes")
+_BANDWIDTH: Final = between(size, 1 << 10, _TIB, "bytes a second")
 
 _GRANT: Final[Keys] = {
     "registry": registry_pattern,
@@ -80,6 +81,7 @@ TABLES: Final[Mapping[str, Keys]] = {
         "uploads_per_registry": _PLACES,
         "small_uploads_per_registry": _PLACES,
         "memory": between(size, _MIB, _TIB, "bytes"),
+        "bandwidth": _BANDWIDTH,
         "deadline": _UP_TO_A_YEAR,
         "attempts": between(whole, 1, 1000, "times"),
         "jobs_per_user": between(whole, 1, 10_000_000, "jobs"),
@@ -116,6 +118,7 @@ REGISTRY: Final[Keys] = {
     "upload": one_of(Form, "auto"),
     "chunk_size": _CHUNK,
     "max_uploads": _PLACES,
+    "bandwidth": _BANDWIDTH,
     "ca": path,
     "client_cert": path,
     "client_key": path,

@@ -42,6 +42,7 @@ class Limits:
         uploads_per_registry: uploads to one registry at the same time.
         small_uploads_per_registry: the same in the lane of small blobs, beside the other.
         memory: bytes of all piece buffers together.
+        bandwidth: bytes of blobs that leave in a second, to all registries together; None for as many as there are.
         deadline: seconds a job that names none has before what is unfinished fails.
         attempts: how often a registry that this daemon has never reached is tried; any other until the deadline.
         jobs_per_user: jobs of one user that have not ended.
@@ -53,6 +54,7 @@ class Limits:
     uploads_per_registry: int = 8
     small_uploads_per_registry: int = 16
     memory: int = 64 << 20
+    bandwidth: int | None = None
     deadline: float = 86_400.0
     attempts: int = 5
     jobs_per_user: int = 20_000
@@ -261,6 +263,7 @@ class Registry:
         upload: the form uploads take; None, in the file `"auto"`.
         chunk_size: bytes per PATCH.
         max_uploads: uploads at the same time, in place of `Limits.uploads_per_registry`.
+        bandwidth: bytes of blobs that leave for it in a second, within `Limits.bandwidth`.
         ca: a PEM file of certificate authorities trusted beside the system's.
         client_cert: a PEM file with the certificate this daemon shows to it.
         client_key: a PEM file with its key; None when that is in the same file.
@@ -275,6 +278,7 @@ class Registry:
     upload: Form | None = None
     chunk_size: int | None = None
     max_uploads: int | None = None
+    bandwidth: int | None = None
     ca: Path | None = None
     client_cert: Path | None = None
     client_key: Path | None = None

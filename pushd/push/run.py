@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pushd.push.hashing import Hashings
 from pushd.push.locks import KeyedLocks
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     import anyio
 
+    from pushd.push.bandwidth import Bandwidth
     from pushd.push.places import Places
     from pushd.push.ports.emit import Emit
     from pushd.push.ports.registry import Registry
@@ -68,13 +70,16 @@ class Means:
             hundred of them would only keep each other, and those that could send, from the disk.
         alone: two deliveries with the same need go one after the other: the second finds the blob there, or takes
             up the session where the first left it, with its own reader and on its own account.
+        hashings: what the bytes of blobs go through: those that several deliveries read are hashed once.
     """
 
     store: JobStore
     places: Places
+    bandwidth: Bandwidth
     board: Board
     threads: Executor
     emit: Emit
     rng: Callable[[], float]
     rehashing: anyio.CapacityLimiter
     alone: KeyedLocks[TransferKey] = field(default_factory=KeyedLocks)
+    hashings: Hashings = field(default_factory=Hashings)

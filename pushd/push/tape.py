@@ -15,11 +15,11 @@ import anyio
 from pushd.errors import Code, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from concurrent.futures import Executor, Future
 
     from pushd.oci.descriptor import Descriptor
-    from pushd.oci.digest import Hasher
+    from pushd.push.hashing import Hashing
     from pushd.push.ports.source import BlobReader
 
 
@@ -31,12 +31,10 @@ class Tape:
         reader: gives its bytes; closed by whoever opened it, after `settle`.
         piece_size: bytes read, hashed and sent at once.
         threads: where reading and hashing happens.
-        validated: its bytes went through the hash before, and the file has not changed since: they are not hashed
-            again. The registry still compares them with the digest.
-        sent: told the bytes of each piece when the wire takes it.
+        hashing: what its bytes go through.
 
     Attributes:
-        position: bytes that have gone through the hash, or need not.
+        position: bytes that have gone through the hash.
     """
 
     def __init__(
@@ -46,17 +44,13 @@ class Tape:
         *,
         piece_size: int,
         threads: Executor,
-        sent: Callable[[int], None],
-        validated: bool = False,
+        hashing: Hashing,
     ) -> None:
         self._blob = blob
         self._reader = reader
         self._piece_size = piece_size
         self._threads = threads
-        self._sent = sent
-        self._validated = validated
-        self._hasher: Hasher = blob.digest.hasher()
-        self._snapshot: tuple[int, Hasher] = (0, blob.digest.hasher())
+        self._hashing = hashing
         self._ahead: Future[bytes] | None = None
         self.position = 0
 
@@ -68,26 +62,17 @@ class Tape:
         """
         if start != self.position:
             raise ValueError(f"the hash stands at {self.position}, the body starts at {start}")
-        # A copy costs less than a microsecond, and saves reading the blob from its start when this request breaks.
-        self._snapshot = (start, self._hasher.copy())
+        self._hashing.mark(start)
         return TapeBody(self, start, stop)
 
     async def rehash(self, offset: int) -> None:
-        """Bring the hash to exactly the first `offset` bytes, from the nearest snapshot below.
+        """Bring the hash to exactly the first `offset` bytes, from the nearest place it can go back to.
 
         Raises:
             SourceError: the source cannot be read, or changed.
         """
         await self.settle()
-        if self._validated:
-            self.position = offset
-            return
-        at, snapshot = self._snapshot
-        if offset < at:
-            at, snapshot = 0, self._blob.digest.hasher()
-            self._snapshot = (0, snapshot)
-        self._hasher = snapshot.copy()
-        self.position = at
+        self.position = self._hashing.rewind(offset)
         while self.position < offset:
             await asyncio.wrap_future(self._read(min(self._piece_size, offset - self.position)))
             await self.settle()
@@ -100,9 +85,7 @@ class Tape:
         """
         if self.position != self._blob.size:
             raise ValueError(f"only {self.position} of {self._blob.size} bytes went through the hash")
-        if self._validated:
-            return
-        found = self._hasher.hexdigest()
+        found = self._hashing.found()
         if found != self._blob.digest.encoded:
             raise SourceError(
                 Code.SOURCE_BLOB_DIGEST,
@@ -129,7 +112,6 @@ class Tape:
             if offset == self._blob.size:
                 self.check()
             following = self._next(stop)
-            self._sent(len(piece))
             yield piece
 
     def _next(self, stop: int) -> Future[bytes] | None:
@@ -137,12 +119,11 @@ class Tape:
         return self._read(length) if length else None
 
     def _read(self, length: int) -> Future[bytes]:
-        offset, hasher, reader, validated = self.position, self._hasher, self._reader, self._validated
+        offset, hashing, reader = self.position, self._hashing, self._reader
 
         def read() -> bytes:
             piece = reader.read(offset, length)
-            if not validated:
-                hasher.update(piece)
+            hashing.take(offset, piece)
             return piece
 
         self.position += length

@@ -34,6 +34,8 @@ from pushd.oci.upload import (
     UploadSession,
     Wait,
 )
+from pushd.push.bandwidth import Paced
+from pushd.push.places import SMALL_MAX
 from pushd.push.run import DrainedError
 from pushd.push.tape import Tape
 from pushd.telemetry.events import (
@@ -51,11 +53,13 @@ from pushd.work import TransferKey, TransferResult
 if TYPE_CHECKING:
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.upload import Action, Opening, Outcome, Request, Send
+    from pushd.push.hashing import Hashing
     from pushd.push.ports.registry import Body
     from pushd.push.ports.source import BlobReader
     from pushd.push.progress import Progress
     from pushd.push.run import Means, Run
     from pushd.telemetry.events import Kind, Value
+    from pushd.work import FileIdentity
 
 _CLEAN_UP = 10.0
 """Seconds a cancelled transfer may take to delete its session at the registry."""
@@ -129,6 +133,7 @@ class _Transfer:
         self._progress = progress
         self._piece_size = piece_size
         self._reader: BlobReader | None = None
+        self._unknown: FileIdentity | None = None  # of the file, where its digest is not known yet
         self._tape: Tape | None = None
         self._started = self._moved = 0.0
         self._session: UploadSession
@@ -166,8 +171,8 @@ class _Transfer:
             with anyio.CancelScope(shield=True):
                 await self._close()
         self._advance(state=_STATES[landing], done=self._blob.size)
-        if landing is Landing.UPLOADED and self._reader is not None:
-            await store.validate(self._reader.identity, self._blob.digest, datetime.now(UTC))
+        if landing is Landing.UPLOADED and self._unknown is not None:
+            await store.validate(self._unknown, self._blob.digest, datetime.now(UTC))
         return self.result(_STATES[landing])
 
     def result(self, state: TransferState) -> TransferResult:
@@ -297,7 +302,9 @@ class _Transfer:
         if request.start == self._blob.size:
             tape.check()  # an empty blob has no last piece to withhold
         self._advance(state=TransferState.RUNNING, done=request.start)
-        outcome = await self._ask(request, tape.body(request.start, request.stop))
+        body = tape.body(request.start, request.stop)
+        paced = Paced(body, self._means.bandwidth, self._run.registry.name, sent=self._sent)
+        outcome = await self._ask(request, paced)
         self._tell(
             UPLOAD_CHUNK, start=request.start, stop=request.stop, seconds=round(anyio.current_time() - started, 3)
         )
@@ -318,16 +325,21 @@ class _Transfer:
         """Open the blob when it is first needed: one that is there already is never read."""
         if self._tape is None:
             self._reader = await anyio.to_thread.run_sync(self._run.source.open, self._blob)
-            known = await self._means.store.validated(self._reader.identity)
             self._tape = Tape(
                 self._blob,
                 self._reader,
                 piece_size=self._piece_size,
                 threads=self._means.threads,
-                sent=self._sent,
-                validated=known == self._blob.digest,
+                hashing=await self._hashing(self._reader.identity),
             )
         return self._tape
+
+    async def _hashing(self, identity: FileIdentity) -> Hashing:
+        digest, known = self._blob.digest, None
+        if self._blob.size > SMALL_MAX:  # what is small is hashed sooner than looked up
+            known = await self._means.store.validated(identity)
+            self._unknown = identity if known != digest else None
+        return self._means.hashings.of(identity, digest, known=known, now=datetime.now(UTC))
 
     async def _close(self) -> None:
         if self._tape is not None:

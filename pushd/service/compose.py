@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from pushd.push.bandwidth import Bandwidth
 from pushd.push.budget import Budget
 from pushd.push.delivery import Deliverer
 from pushd.push.engine import Engine
@@ -38,7 +39,7 @@ from pushd.push.turns import Turns
 from pushd.push.waiting import Waiting
 from pushd.registry.profiles import PROFILES
 from pushd.service.disk import Gauge
-from pushd.service.facts import facts, retention
+from pushd.service.facts import bandwidths, facts, retention
 from pushd.service.memory import give_back
 from pushd.service.outward import make_registries, make_wire
 from pushd.source import open_source
@@ -83,6 +84,7 @@ class House:
     wire: Wire
     registries: Registries
     places: Places
+    bandwidth: Bandwidth
     budget: Budget
     destinations: Destinations
     meter: Meter
@@ -131,6 +133,7 @@ async def compose(
             memory=limits.memory,
             per_registry={name: it.max_uploads for name, it in config.registries.items() if it.max_uploads},
         )
+        bandwidth = Bandwidth(total=limits.bandwidth, per_registry=bandwidths(config))
         gates = Gates(random.random, emit)
         directory = config.spool.directory or config.daemon.state_dir / "spool"
         # The spool asks the budget what fits, and the budget the spool how much there is.
@@ -157,6 +160,7 @@ async def compose(
             means=Means(
                 store=store,
                 places=places,
+                bandwidth=bandwidth,
                 board=board,
                 threads=threads,
                 emit=emit,
@@ -245,6 +249,7 @@ async def compose(
             wire=wire,
             registries=registries,
             places=places,
+            bandwidth=bandwidth,
             budget=budget,
             destinations=destinations,
             meter=meter,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def facts(config: Config) -> dict[str, object]:
     """Give what `GET /v1/status` tells that does not move, in JSON's types."""
     limits = config.limits
+    bandwidth = {} if limits.bandwidth is None else {"bandwidth": limits.bandwidth}
     return {
         "version": __version__,
         "pid": os.getpid(),
@@ -25,8 +26,14 @@ def facts(config: Config) -> dict[str, object]:
             "uploads_per_registry": limits.uploads_per_registry,
             "small_uploads_per_registry": limits.small_uploads_per_registry,
             "memory": limits.memory,
+            **bandwidth,
         },
     }
+
+
+def bandwidths(config: Config) -> dict[str, int]:
+    """Give the bytes a second of the registries that have a limit of their own."""
+    return {name: it.bandwidth for name, it in config.registries.items() if it.bandwidth}
 
 
 def retention(config: Config) -> Retention:

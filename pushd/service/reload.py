@@ -1,6 +1,7 @@
 """The configuration read again while the daemon serves: what changes at once, and what only a new start changes.
 
-Nothing that moves is touched: uploads under way go on as they began, and what begins after them begins anew.
+Nothing that moves is touched: uploads under way go on as they began, and what begins after them begins anew. How fast
+they may go is all that changes for them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import anyio
 from pushd.errors import DaemonError
 from pushd.push.retry import Policy
 from pushd.service.access import admit
-from pushd.service.facts import facts, retention
+from pushd.service.facts import bandwidths, facts, retention
 from pushd.service.notify import notify
 from pushd.service.outward import configure_registries, configure_wire
 from pushd.telemetry.events import DAEMON_RELOAD_REFUSED, DAEMON_RELOADED, Event
@@ -116,6 +117,7 @@ def reconfigure(
         memory=limits.memory,
         per_registry={name: it.max_uploads for name, it in config.registries.items() if it.max_uploads},
     )
+    house.bandwidth.configure(total=limits.bandwidth, per_registry=bandwidths(config))
     house.budget.configure(budget=config.disk.budget, reserve=config.disk.reserve)
     house.meter.configure(config.registries)
     house.spool.configure(per_user=config.spool.per_user, ttl=config.spool.ttl)

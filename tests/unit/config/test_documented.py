@@ -16,7 +16,11 @@ HOUSE = Path(__file__).parents[3]
     ("document", "heading", "tables"),
     [
         ("README.md", "## As a service", {"sockets"}),
-        ("README.md", "## Configuration", {"credentials", "destinations", "disk", "metrics", "proxy", "registries"}),
+        (
+            "README.md",
+            "## Configuration",
+            {"credentials", "destinations", "disk", "limits", "metrics", "proxy", "registries"},
+        ),
         ("deploy/OPERATIONS.md", "## Configure", {"metrics", "disk", "registries"}),
     ],
 )

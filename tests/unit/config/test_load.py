@@ -51,6 +51,7 @@ deliveries = 1
 uploads_per_registry = 2
 small_uploads_per_registry = 3
 memory = "128MiB"
+bandwidth = "20 MiB"
 deadline = "2d"
 attempts = 4
 jobs_per_user = 50
@@ -117,6 +118,7 @@ plain_http = true
 upload = "streamed"
 chunk_size = "4MiB"
 max_uploads = 1
+bandwidth = 524288
 ca = "/etc/ca.pem"
 
 [registries.localhost]
@@ -176,6 +178,12 @@ def test_without_a_file_everything_has_its_default() -> None:
     assert (dict(config.registries), config.file) == ({}, None)
 
 
+def test_without_a_word_about_it_nothing_limits_the_bandwidth() -> None:
+    config = loaded('[limits]\n[registries."x:1"]')
+
+    assert (config.limits.bandwidth, config.registries["x:1"].bandwidth) == (None, None)
+
+
 def test_an_empty_file_changes_nothing_but_that_it_was_read() -> None:
     assert loaded("").file == ETC
     assert loaded("").limits == Limits()
@@ -191,6 +199,7 @@ def test_every_key_is_read() -> None:
         uploads_per_registry=2,
         small_uploads_per_registry=3,
         memory=128 << 20,
+        bandwidth=20 << 20,
         deadline=172_800.0,
         attempts=4,
         jobs_per_user=50,
@@ -229,6 +238,7 @@ def test_every_key_is_read() -> None:
             upload=Form.STREAMED,
             chunk_size=4 << 20,
             max_uploads=1,
+            bandwidth=512 << 10,
             ca=Path("/etc/ca.pem"),
         ),
         "localhost": Registry(plain_http=False),
@@ -299,6 +309,22 @@ def test_the_file_itself_is_named_by_command_line_environment_or_place() -> None
         ("[limits.deliveries]", "limits.deliveries: must be a whole number; it is a table"),
         ("[limits]\nmemory = 1", "limits.memory: must be from 1048576 to 1099511627776 bytes; it is 1"),
         ("[limits]\nmemory = 'much'", "limits.memory: must be a size like 1048576 or \"4MiB\"; it is 'much'"),
+        (
+            "[limits]\nbandwidth = 1023",
+            "limits.bandwidth: must be from 1024 to 1099511627776 bytes a second; it is 1023",
+        ),
+        (
+            "[limits]\nbandwidth = '1MiB/s'",
+            "limits.bandwidth: must be a size like 1048576 or \"4MiB\"; it is '1MiB/s'",
+        ),
+        (
+            '[registries."x:1"]\nbandwidth = 0',
+            "registries.x:1.bandwidth: must be from 1024 to 1099511627776 bytes a second; it is 0",
+        ),
+        (
+            '[registries."x:1"]\nbandwidth = "fast"',
+            "registries.x:1.bandwidth: must be a size like 1048576 or \"4MiB\"; it is 'fast'",
+        ),
         ("[limits]\ndeadline = '0s'", "limits.deadline: must be from 1 to 31622400 seconds; it is '0s'"),
         (
             "[timeouts]\nstall = 2026-01-01",

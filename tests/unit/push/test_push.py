@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ import pytest
 
 from pushd.errors import Code, RequestError
 from pushd.job import DeliveryState, JobState, TransferState
+from pushd.oci.digest import Digest
 from pushd.oci.upload import Form
 from pushd.telemetry.events import (
     DELIVERY_HELD,
@@ -25,6 +28,7 @@ from tests.fakes.behaviour import DISTRIBUTION_2, Basic, Bearer, Broken
 from tests.fakes.callers import ROOT
 from tests.fakes.faults import Answer, Cut, CutBody, SlowBody, Stall, StallBody, When
 from tests.fakes.images import ImageSpec, build_layout
+from tests.fakes.registry import FakeRegistry
 from tests.fakes.traffic import Kind
 
 if TYPE_CHECKING:
@@ -32,7 +36,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.fakes.images import BuiltImage
-    from tests.fakes.registry import FakeRegistry
     from tests.unit.push.conftest import Builder
 
 MIB = 1 << 20
@@ -401,6 +404,38 @@ async def test_a_job_past_its_deadline_fails_and_says_so(
     assert job.state is JobState.FAILED
     assert job.deliveries[0].failure is not None
     assert job.deliveries[0].failure.code == Code.REQUEST_DEADLINE
+
+
+async def test_an_image_for_several_registries_is_hashed_once(
+    house: Builder, registry: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = build_layout(tmp_path / "image", [ImageSpec(layers=[9 * MIB, 400_000])])
+    hashed: Counter[Digest] = Counter()
+
+    class Hasher:
+        def __init__(self, digest: Digest) -> None:
+            self._digest = digest
+            self._hasher = hashlib.new(digest.algorithm)
+
+        def update(self, data: bytes | memoryview, /) -> None:
+            hashed[self._digest] += len(data)
+            self._hasher.update(data)
+
+        def hexdigest(self) -> str:
+            return self._hasher.hexdigest()
+
+        def copy(self) -> Hasher:
+            return self
+
+    monkeypatch.setattr("pushd.work._SETTLED_NS", 0)  # a file of this very moment
+    monkeypatch.setattr(Digest, "hasher", lambda digest: Hasher(digest))  # noqa: PLW0108 (a class is no method)
+    async with FakeRegistry() as second, FakeRegistry() as third, house.run() as pushd:
+        registries = (registry, second, third)
+        job = await pushd.push(f"oci:{layout.path}", *(f"{it.address}/team/app:1" for it in registries))
+    assert job.state is JobState.SUCCEEDED, [delivery.failure for delivery in job.deliveries]
+    assert {layer.digest: hashed[layer.digest] for layer in layout.image.layers} == {
+        layer.digest: layer.size for layer in layout.image.layers
+    }
 
 
 async def test_two_jobs_that_need_the_same_blob_send_it_once(

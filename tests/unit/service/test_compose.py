@@ -460,6 +460,10 @@ async def test_the_status_tells_what_is_configured(house: Builder) -> None:
         "small_uploads_per_registry": 5,
         "memory": 6 * MIB,
     }
+    async with house.with_limits(Limits(bandwidth=7 * MIB)).run() as pushd:
+        limited = await pushd.house.engine.status(caller=ROOT)
+    assert isinstance(limited["limits"], dict)
+    assert limited["limits"]["bandwidth"] == 7 * MIB
     assert status["socket"] == str(house.config.daemon.socket)
     assert status["state_dir"] == str(house.config.daemon.state_dir)
 

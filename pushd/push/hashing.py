@@ -1,0 +1,149 @@
+"""How the bytes of a blob are hashed as they pass: for one reader, for several at once, or not again.
+
+Fed on the threads that read, judged on the event loop.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Protocol
+from weakref import WeakValueDictionary
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pushd.oci.digest import Digest, Hasher
+    from pushd.work import FileIdentity
+
+
+class Hashing(Protocol):
+    """Takes the bytes of one blob, from its first to its last."""
+
+    def take(self, offset: int, piece: bytes) -> None:
+        """Take the piece at `offset`. Blocks; called on one thread at a time for each reader.
+
+        A reader that gives the end of the blob returns when all of it has been hashed.
+        """
+
+    def mark(self, offset: int) -> None:
+        """Note that this reader may have to come back to `offset`, where it stands."""
+
+    def rewind(self, offset: int) -> int:
+        """Go to `offset`; give from where on bytes must be taken again to get there, `offset` for nowhere."""
+
+    def found(self) -> str:
+        """Give the hex of the digest, after all bytes."""
+
+
+class Known:
+    """The bytes were hashed before, and the file has not changed since. The registry still compares them."""
+
+    def __init__(self, digest: Digest) -> None:
+        self._digest = digest
+
+    def take(self, offset: int, piece: bytes) -> None:
+        """Let it pass."""
+
+    def mark(self, offset: int) -> None:
+        """Note nothing."""
+
+    def rewind(self, offset: int) -> int:
+        """Be there."""
+        return offset
+
+    def found(self) -> str:
+        """Give what was found then."""
+        return self._digest.encoded
+
+
+class Own:
+    """One reader and its own hash: whatever is sent has been hashed, and is hashed again when it is read again."""
+
+    def __init__(self, digest: Digest) -> None:
+        self._digest = digest
+        self._hasher: Hasher = digest.hasher()
+        self._marked: tuple[int, Hasher] = (0, digest.hasher())
+
+    def take(self, offset: int, piece: bytes) -> None:  # noqa: ARG002 (whatever is taken follows what was)
+        """Hash it."""
+        self._hasher.update(piece)
+
+    def mark(self, offset: int) -> None:
+        """Keep a copy: it costs less than a microsecond, and saves reading the blob from its start."""
+        self._marked = (offset, self._hasher.copy())
+
+    def rewind(self, offset: int) -> int:
+        """Go back to the mark, or to the start when that lies behind `offset`."""
+        if offset < self._marked[0]:
+            self._marked = (0, self._digest.hasher())
+        at, hasher = self._marked
+        self._hasher = hasher.copy()
+        return at
+
+    def found(self) -> str:
+        """Give it."""
+        return self._hasher.hexdigest()
+
+
+class Shared:
+    """One hash for all who read the same unchanged file at once: whoever is in front hashes, the others follow.
+
+    Every reader takes every piece, so what is in front of the hash is always the next piece: nobody waits for a reader
+    whose registry is slow.
+    """
+
+    def __init__(self, digest: Digest, size: int) -> None:
+        self._size = size
+        self._claimed = self._hashed = 0
+        self._hasher = digest.hasher()
+        self._moved = threading.Condition()
+
+    def take(self, offset: int, piece: bytes) -> None:
+        """Hash what nobody has hashed or is just hashing."""
+        stop = offset + len(piece)
+        with self._moved:
+            start = self._claimed
+            if offset > start:
+                raise ValueError(f"the hash stands at {start}, the piece starts at {offset}")
+            self._claimed = max(start, stop)
+            # What comes before is being hashed at this moment: a millisecond.
+            before = start if start < stop else self._size if stop == self._size else 0
+            self._moved.wait_for(lambda: self._hashed >= before)
+        if start < stop:
+            self._hasher.update(memoryview(piece)[start - offset :])
+            with self._moved:
+                self._hashed = stop
+                self._moved.notify_all()
+
+    def mark(self, offset: int) -> None:
+        """Note nothing: the hash never goes back."""
+
+    def rewind(self, offset: int) -> int:
+        """Be there, as far as the hash has come."""
+        return min(offset, self._claimed)
+
+    def found(self) -> str:
+        """Give it."""
+        return self._hasher.hexdigest()
+
+
+class Hashings:
+    """The hashes of all blobs on their way."""
+
+    def __init__(self) -> None:
+        self._shared: WeakValueDictionary[tuple[FileIdentity, Digest], Shared] = WeakValueDictionary()
+
+    def of(self, identity: FileIdentity, digest: Digest, *, known: Digest | None, now: datetime) -> Hashing:
+        """Give what is to take the bytes of a blob that lies in a file.
+
+        Args:
+            identity: of the file.
+            digest: of the blob.
+            known: the digest it was found to have before, if any.
+            now: the time; a file that changed a moment ago could change again and look the same, and shares nothing.
+        """
+        if known == digest:
+            return Known(digest)
+        if not identity.settled(now):
+            return Own(digest)
+        return self._shared.setdefault((identity, digest), Shared(digest, identity.length))
