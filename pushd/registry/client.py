@@ -249,8 +249,10 @@ class RegistryClient:
             if has_expired(answer):
                 answer = replace(answer, status=401)
             self._recognise(answer)
+            if not _followed(answer.status, call.method, body):
+                break
             followed = to_reply(answer).location
-            if followed is None or not _followed(answer.status, call.method, body) or self._sent_back(answer, followed):
+            if followed is None or self._sent_back(answer, followed):
                 break
             url = followed
         return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
@@ -12,6 +13,7 @@ from yarl import URL
 _ALIASES: Final = {"docker.io": "registry-1.docker.io"}
 """Docker Hub's name in references is not the host that serves its API."""
 _ABSOLUTE: Final = re.compile("https?://", re.IGNORECASE)
+_BEFORE_PATH: Final = re.compile("[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE)
 _SENDABLE: Final = re.compile("[!-~]+")
 
 
@@ -44,17 +46,12 @@ def address(url: str) -> URL | None:
     Refused are other schemes than HTTP's, user information (RFC 9110, 4.2.4), hosts that no resolver takes, and what
     `origin` reads as something else: what is decided about one must be what is done with the other.
     """
-    if not _SENDABLE.fullmatch(url):
+    if not (_SENDABLE.fullmatch(url) and _leads_somewhere(_before_path(url))):
         return None
     try:
-        read = URL(url, encoded=True)
-        read.origin()  # only this looks at the port
-        host = (read.raw_host or "").encode("idna")
-    except (ValueError, IndexError):  # the latter of brackets in what goes before an `@`
+        return URL(url, encoded=True)
+    except ValueError:
         return None
-    named = host and read.raw_user is None and read.raw_password is None
-    same = origin(url) == (read.scheme, (read.raw_host or "").lower(), read.port)
-    return read if named and same and read.scheme in ("http", "https") else None
 
 
 def resolved(location: str, base: str) -> str | None:
@@ -69,8 +66,33 @@ def resolved(location: str, base: str) -> str | None:
 
 def origin(url: str) -> tuple[str, str, int | None]:
     """Give scheme, host and port (RFC 6454): what two URLs must share to be one another's business."""
+    return _origin(_before_path(url)) or ("", url, None)
+
+
+def _before_path(url: str) -> str:
+    """Give what says where a URL leads, without what is asked for there, which may be a secret."""
+    match = _BEFORE_PATH.match(url)
+    return url if match is None else match[0]
+
+
+# A registry's URLs all begin alike, and each is looked at several times on its way.
+@lru_cache(maxsize=256)
+def _origin(before_path: str) -> tuple[str, str, int | None] | None:
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(before_path)
         return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     except ValueError:
-        return "", url, None
+        return None
+
+
+@lru_cache(maxsize=256)
+def _leads_somewhere(before_path: str) -> bool:
+    try:
+        read = URL(before_path, encoded=True)
+        read.origin()  # only this looks at the port
+        host = (read.raw_host or "").encode("idna")
+    except (ValueError, IndexError):  # the latter of brackets in what goes before an `@`
+        return False
+    named = bool(host) and read.raw_user is None and read.raw_password is None
+    same = _origin(before_path) == (read.scheme, (read.raw_host or "").lower(), read.port)
+    return named and same and read.scheme in ("http", "https")

@@ -57,7 +57,7 @@ def to_reply(answer: Answer, *, known: bool = True, secrets: Iterable[str] = ())
         length=_bytes(headers.get("Content-Length")),
         errors=errors,
         denied=known and answer.status == 401 and _lacks_right(answer),  # noqa: PLR2004 (unauthorised)
-        excerpt="" if errors else _QUOTED.sub(r"\g<kept>***", excerpt(content, kind)),
+        excerpt="" if errors or not content else _QUOTED.sub(r"\g<kept>***", excerpt(content, kind)),
     )
 
 
