@@ -143,6 +143,10 @@ class Bandwidth:
         """Keep these limits from now on. Who waits goes by them after the turn before theirs: within a second."""
         self._paces.configure(total=total, per_registry=per_registry)
 
+    def limits(self, registry: str) -> bool:
+        """Whether anything limits what goes there."""
+        return self._paces.limits(registry)
+
     @property
     def waiting(self) -> int:
         """How many wait for their turn."""
@@ -150,7 +154,7 @@ class Bandwidth:
 
     async def turn(self, registry: str, size: int) -> int:
         """Wait until bytes may go to a registry; give how many of `size`, which is at least one."""
-        if not self._paces.limits(registry):
+        if not self.limits(registry):
             return size
         turn = self._paces.ask(registry, size)
         self._admit()

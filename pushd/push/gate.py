@@ -207,7 +207,7 @@ class Gated:
         async with self._watched():
             return await self._registry.put_manifest(repository, reference, content, media_type)
 
-    async def perform(self, repository: str, request: Request, body: Body | None = None) -> Reply:
+    async def perform(self, repository: str, request: Request, body: Body | bytes | None = None) -> Reply:
         """As the registry does."""
         async with self._gate.passage():
             reply = await self._registry.perform(repository, request, body)

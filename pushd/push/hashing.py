@@ -9,11 +9,20 @@ import threading
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
+from pushd.errors import Code, SourceError
+
 if TYPE_CHECKING:
     from datetime import datetime
 
     from pushd.oci.digest import Digest, Hasher
     from pushd.work import FileIdentity
+
+
+def mismatch(digest: Digest, found: str) -> SourceError:
+    """Say that a blob's bytes have another digest than its name; `found`: the hex of it."""
+    detail = f"the blob's bytes have the digest {digest.algorithm}:{found}"
+    hint = "the source is damaged; build or copy it again"
+    return SourceError(Code.SOURCE_BLOB_DIGEST, str(digest), detail, hint=hint)
 
 
 class Hashing(Protocol):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from pushd.errors import Code, SourceError
+from pushd.push.hashing import mismatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ class Tape:
 
     Args:
         blob: what it is to be.
-        reader: gives its bytes; closed by whoever opened it, after `settle`.
+        reader: gives its bytes; closed with it.
         piece_size: bytes read, hashed and sent at once.
         threads: where reading and hashing happens.
         hashing: what its bytes go through.
@@ -87,12 +87,12 @@ class Tape:
             raise ValueError(f"only {self.position} of {self._blob.size} bytes went through the hash")
         found = self._hashing.found()
         if found != self._blob.digest.encoded:
-            raise SourceError(
-                Code.SOURCE_BLOB_DIGEST,
-                str(self._blob.digest),
-                f"the blob's bytes have the digest {self._blob.digest.algorithm}:{found}",
-                hint="the source is damaged; build or copy it again",
-            )
+            raise mismatch(self._blob.digest, found)
+
+    async def close(self) -> None:
+        """Close the reader, when nobody reads from it any more."""
+        await self.settle()
+        self._reader.close()
 
     async def settle(self) -> None:
         """Wait for the read under way, so that nothing touches the hash or the descriptor any more."""

@@ -35,6 +35,7 @@ from pushd.oci.upload import (
     Wait,
 )
 from pushd.push.bandwidth import Paced
+from pushd.push.held import Held, HeldBody
 from pushd.push.places import SMALL_MAX
 from pushd.push.run import DrainedError
 from pushd.push.tape import Tape
@@ -53,7 +54,6 @@ from pushd.work import TransferKey, TransferResult
 if TYPE_CHECKING:
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.upload import Action, Opening, Outcome, Request, Send
-    from pushd.push.hashing import Hashing
     from pushd.push.ports.registry import Body
     from pushd.push.ports.source import BlobReader
     from pushd.push.progress import Progress
@@ -132,9 +132,8 @@ class _Transfer:
         self._key = key
         self._progress = progress
         self._piece_size = piece_size
-        self._reader: BlobReader | None = None
         self._unknown: FileIdentity | None = None  # of the file, where its digest is not known yet
-        self._tape: Tape | None = None
+        self._tape: Tape | Held | None = None
         self._started = self._moved = 0.0
         self._session: UploadSession
 
@@ -169,7 +168,8 @@ class _Transfer:
             raise
         finally:
             with anyio.CancelScope(shield=True):
-                await self._close()
+                if self._tape is not None:
+                    await self._tape.close()
         self._advance(state=_STATES[landing], done=self._blob.size)
         if landing is Landing.UPLOADED and self._unknown is not None:
             await store.validate(self._unknown, self._blob.digest, datetime.now(UTC))
@@ -257,7 +257,7 @@ class _Transfer:
             return Cancelled(error)
         return None
 
-    async def _ask(self, request: Request, body: Body | None = None) -> Outcome:
+    async def _ask(self, request: Request, body: Body | bytes | None = None) -> Outcome:
         self._moved = anyio.current_time()
         try:
             reply = await self._run.registry.perform(self._run.repository, request, body)
@@ -302,13 +302,18 @@ class _Transfer:
         if request.start == self._blob.size:
             tape.check()  # an empty blob has no last piece to withhold
         self._advance(state=TransferState.RUNNING, done=request.start)
-        body = tape.body(request.start, request.stop)
-        paced = Paced(body, self._means.bandwidth, self._run.registry.name, sent=self._sent)
-        outcome = await self._ask(request, paced)
+        outcome = await self._ask(request, self._paced(tape.body(request.start, request.stop)))
         self._tell(
             UPLOAD_CHUNK, start=request.start, stop=request.stop, seconds=round(anyio.current_time() - started, 3)
         )
         return outcome
+
+    def _paced(self, body: Body) -> Body | bytes:
+        bandwidth, registry = self._means.bandwidth, self._run.registry.name
+        if isinstance(body, HeldBody) and not bandwidth.limits(registry):
+            self._sent(body.length)
+            return body.content
+        return Paced(body, bandwidth, registry, sent=self._sent)
 
     async def _rehash(self, offset: int) -> None:
         if offset or self._tape is not None:
@@ -321,31 +326,26 @@ class _Transfer:
 
     # ---------------------------------------------------------------------------------------------- small pieces
 
-    async def _opened(self) -> Tape:
+    async def _opened(self) -> Tape | Held:
         """Open the blob when it is first needed: one that is there already is never read."""
         if self._tape is None:
-            self._reader = await anyio.to_thread.run_sync(self._run.source.open, self._blob)
-            self._tape = Tape(
-                self._blob,
-                self._reader,
-                piece_size=self._piece_size,
-                threads=self._means.threads,
-                hashing=await self._hashing(self._reader.identity),
-            )
+            source, threads = self._run.source, self._means.threads
+            if self._blob.size <= SMALL_MAX:
+                self._tape = await Held.read(source, self._blob, threads=threads)
+            else:
+                self._tape = await self._tape_of(await anyio.to_thread.run_sync(source.open, self._blob))
         return self._tape
 
-    async def _hashing(self, identity: FileIdentity) -> Hashing:
-        digest, known = self._blob.digest, None
-        if self._blob.size > SMALL_MAX:  # what is small is hashed sooner than looked up
+    async def _tape_of(self, reader: BlobReader) -> Tape:
+        identity, digest = reader.identity, self._blob.digest
+        try:
             known = await self._means.store.validated(identity)
-            self._unknown = identity if known != digest else None
-        return self._means.hashings.of(identity, digest, known=known, now=datetime.now(UTC))
-
-    async def _close(self) -> None:
-        if self._tape is not None:
-            await self._tape.settle()
-        if self._reader is not None:
-            self._reader.close()
+        except BaseException:
+            reader.close()
+            raise
+        self._unknown = identity if known != digest else None
+        hashing = self._means.hashings.of(identity, digest, known=known, now=datetime.now(UTC))
+        return Tape(self._blob, reader, piece_size=self._piece_size, threads=self._means.threads, hashing=hashing)
 
     def _sent(self, length: int) -> None:
         self._moved = anyio.current_time()

@@ -26,6 +26,7 @@ class Call:
 
     Attributes:
         scopes: what it needs a token for.
+        once: it is not to be sent again by itself: the upload may have grown by a part of it.
         commits: the answer may take as long as the registry needs to store a blob.
     """
 
@@ -33,6 +34,7 @@ class Call:
     url: str = field(repr=False)
     headers: Mapping[str, str]
     scopes: Scopes
+    once: bool = False
     commits: bool = False
 
 
@@ -59,14 +61,16 @@ def call_for(base: str, repository: str, request: Request) -> Call:  # noqa: PLR
 def _sending(request: Send, scopes: Scopes) -> Call:
     match request:
         case Patch(location, start, stop):
-            return Call("PATCH", request.redirect or location, _OCTETS | _range(start, stop), scopes)
+            return Call("PATCH", request.redirect or location, _OCTETS | _range(start, stop), scopes, once=True)
         case Stream(location):
-            return Call("PATCH", request.redirect or location, _OCTETS, scopes)
+            return Call("PATCH", request.redirect or location, _OCTETS, scopes, once=True)
         case Single(location, digest):
-            return Call("PUT", request.redirect or _with_digest(location, digest), _OCTETS, scopes, commits=True)
+            url = request.redirect or _with_digest(location, digest)
+            return Call("PUT", url, _OCTETS, scopes, once=True, commits=True)
         case Put(location, digest, start, stop):
             headers = _OCTETS | _range(start, stop) if stop else {}
-            return Call("PUT", request.redirect or _with_digest(location, digest), headers, scopes, commits=True)
+            url = request.redirect or _with_digest(location, digest)
+            return Call("PUT", url, headers, scopes, once=bool(stop), commits=True)
 
 
 def _mount(blobs: str, digest: Digest, source: str) -> str:

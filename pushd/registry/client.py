@@ -194,7 +194,7 @@ class RegistryClient:
 
     # ------------------------------------------------------------------------------------------------- uploads
 
-    async def perform(self, repository: str, request: Request, body: Body | None = None) -> Reply:
+    async def perform(self, repository: str, request: Request, body: Body | bytes | None = None) -> Reply:
         """Send one request of an upload session and give the reply, whatever its status.
 
         Raises:
@@ -209,7 +209,7 @@ class RegistryClient:
     # ---------------------------------------------------------------------------------------------- any request
 
     async def _send(self, repository: str, call: Call, body: Body | bytes | None = None) -> Answer:
-        """Send, authorised as the registry asks for; a 401 to a body that is gone is the caller's to recover."""
+        """Send, authorised as the registry asks for; a 401 to what is sent once is the caller's to recover."""
         authorization = await self._authorizer.header(call.scopes)
         answer = await self._exchange(repository, call, body, authorization)
         for _ in range(_REFUSALS_MAX):
@@ -217,7 +217,7 @@ class RegistryClient:
             if answer.status != 401 or not self._way.ours(answer.url):  # noqa: PLR2004 (unauthorised)
                 break
             renewed = await self._authorizer.learn(answer, call.scopes, authorization)
-            if not renewed or not (body is None or isinstance(body, bytes)):
+            if not renewed or call.once:
                 break
             authorization = await self._authorizer.header(call.scopes)
             answer = await self._exchange(repository, call, body, authorization)
@@ -244,6 +244,7 @@ class RegistryClient:
                 headers=headers,
                 subject=f"{self._name}/{repository}",
                 body=body,
+                once=call.once,
                 commits=call.commits,
             )
             if has_expired(answer):

@@ -83,6 +83,7 @@ class Way:
         headers: Mapping[str, str],
         subject: str,
         body: Body | bytes | None = None,
+        once: bool = False,
         commits: bool = False,
         realm: bool = False,
     ) -> Answer:
@@ -94,6 +95,7 @@ class Way:
             headers: of the request; our authorisation among them only where it is `authorised`.
             subject: whom and what it is about, for errors.
             body: pulled at most once.
+            once: whether the request is not to be sent again by itself.
             commits: the answer may take as long as the registry needs to store a blob.
             realm: it goes to the token service, for which the registry's authorities vouch as well.
 
@@ -110,6 +112,7 @@ class Way:
             body=body,
             trust=self._trust(url, own=own, realm=realm),
             rule=self.rule if own else await self._led(url, subject),
+            once=once,
             commits=commits,
         )
         if own:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from typing import Protocol
 
-    from aiohttp.abc import AbstractResolver
+    from aiohttp.abc import AbstractResolver, AbstractStreamWriter
     from multidict import CIMultiDictProxy
     from yarl import URL
 
@@ -54,6 +54,8 @@ _READ_MAX = 4 << 20
 of them."""
 _PROXY_AUTHENTICATION = 407
 """Of plain HTTP a proxy answers with its own answers; only this one no registry gives (RFC 9110, 15.5.8)."""
+_AT_ONCE = 1 << 20
+"""Bytes of a body that are handed over as they are."""
 _SLICE = 256 << 10
 """Bytes of a body after which the registry must have shown that it still takes them."""
 
@@ -130,6 +132,7 @@ class Wire:
         body: Body | bytes | None = None,
         trust: ssl.SSLContext | None = None,
         rule: Rule | None = None,
+        once: bool = False,
         commits: bool = False,
     ) -> Answer:
         """Send one request and read the answer; redirects are answers.
@@ -142,6 +145,7 @@ class Wire:
             body: pulled at most once.
             trust: the TLS context, or None for the system's.
             rule: for the addresses it may go to, or None for any.
+            once: whether the request is not to be sent again when a connection that was kept turns out to be dead.
             commits: the answer may take as long as the registry needs to store a blob.
 
         Raises:
@@ -152,8 +156,11 @@ class Wire:
         headers = {**headers, **passed_on()}
         timeouts = self._timeouts
         patience = timeouts.commit if commits else timeouts.request
-        # Not the bytes themselves: above a megabyte the HTTP library warns that they hold up the loop.
-        data: Any = io.BytesIO(body) if isinstance(body, bytes) else None
+        data: Any = body
+        if isinstance(body, bytes) and once:
+            data = _Once(body)
+        elif isinstance(body, bytes) and len(body) > _AT_ONCE:
+            data = io.BytesIO(body)  # above a megabyte the HTTP library warns that bytes hold up the loop
         paced: _Paced | None = None
         watch = Watch(timeouts.connect + patience, least=min(timeouts.stall, timeouts.commit))
         if body is not None and not isinstance(body, bytes):
@@ -213,6 +220,19 @@ class Wire:
                 # Within the tunnel nobody is to see it; without one there is no other request to put it on.
                 how |= {"proxy_headers": own} if secure else {"headers": {**headers, **own}}
         return how
+
+
+class _Once(aiohttp.BytesPayload):
+    """Bytes that are sent once. The HTTP library tries an idempotent request again when a kept connection was dead."""
+
+    _begun = False
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Write them."""
+        if self._begun:
+            raise aiohttp.ClientConnectionError("the connection was closed while the body was sent")
+        self._begun = True
+        await super().write_with_length(writer, content_length)
 
 
 class _Paced:

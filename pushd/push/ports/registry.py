@@ -78,7 +78,7 @@ class Registry(Protocol):
             RegistryError: whatever else the registry answered, or the connection's failure.
         """
 
-    async def perform(self, repository: str, request: Request, body: Body | None = None) -> Reply:
+    async def perform(self, repository: str, request: Request, body: Body | bytes | None = None) -> Reply:
         """Send one request of an upload session and give the reply, whatever its status.
 
         Raises:

@@ -165,7 +165,7 @@ class Scripted:
     def __init__(self, *answers: Reply | RegistryError) -> None:
         self._answers = list(answers)
 
-    async def perform(self, repository: str, request: Request, body: Body | None = None) -> Reply:
+    async def perform(self, repository: str, request: Request, body: Body | bytes | None = None) -> Reply:
         answer = self._answers.pop(0)
         assert isinstance(answer, Reply)
         return answer
