@@ -119,12 +119,20 @@ class Board:
         self._meters: dict[str, Meter] = {}
         # In the order of their last change: what is new since a version is at the end.
         self._entries: OrderedDict[tuple[int, str], Progress] = OrderedDict()
+        self._entered = anyio.Event()
 
     def enter(self, entry: Progress) -> Progress:
         """Put a transfer on the board."""
         self._entries[entry.delivery_id, entry.digest] = entry
         self.touch(entry)
+        self._entered.set()
         return entry
+
+    async def filled(self) -> None:
+        """Wait until there is a transfer."""
+        while not self._entries:
+            self._entered = anyio.Event()
+            await self._entered.wait()
 
     def touch(self, entry: Progress) -> None:
         """Mark a transfer as changed."""
@@ -180,11 +188,13 @@ class _Told:
 async def report(board: Board, emit: Emit, interval: float = _REPORT, look: float = _LOOK) -> None:
     """Tell how far each job that runs is: once in `interval` seconds, and at each tenth of it; until cancelled.
 
-    What takes less than `look` seconds, between which the board is looked at, is told by its end alone.
+    What takes less than `look` seconds, between which the board is looked at, is told by its end alone. While it is
+    empty it is not looked at.
     """
     told: dict[str, _Told] = {}
     pause = min(look, interval)
     while True:
+        await board.filled()
         await anyio.sleep(pause)
         now = anyio.current_time()
         jobs: defaultdict[str, list[Progress]] = defaultdict(list)

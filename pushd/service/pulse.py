@@ -59,27 +59,31 @@ async def _answering(house: House) -> None:
 
 
 async def tell_status(environ: Mapping[str, str], house: House, serving: str) -> None:
-    """Tell what the daemon does, whenever that has changed, until cancelled."""
+    """Tell what the daemon does, whenever that has changed, until cancelled; nobody, where there is nobody to tell."""
     before = serving
-    while True:
+    while "NOTIFY_SOCKET" in environ:
         await anyio.sleep(_STATUS)
-        status = await _status(house, serving)
+        news = house.engine.hub.news()
+        status, moving = await _status(house, serving)
         if status != before:
             notify(environ, f"STATUS={status}")
             before = status
+        if not moving:
+            await news.wait()
 
 
-async def _status(house: House, serving: str) -> str:
+async def _status(house: House, serving: str) -> tuple[str, bool]:
+    """Give what the daemon does, and whether that may change with no event told."""
     try:
         queue = await house.store.queue()
     except StoreError:
-        return f"{serving}; its database does not answer"
+        return f"{serving}; its database does not answer", True
     total = {state: sum(states[state] for states in queue.values()) for state in ("running", "queued", "held")}
     rate = sum(house.board.rate(name, anyio.current_time()) for name in queue)
     if not any(total.values()):
-        return serving
+        return serving, False
     counts = ", ".join(f"{count} {state}" for state, count in total.items() if count)
-    return f"{serving}; deliveries: {counts}; {rate / 1e6:.1f} MB/s"
+    return f"{serving}; deliveries: {counts}; {rate / 1e6:.1f} MB/s", total["running"] > 0 or rate > 0
 
 
 @asynccontextmanager

@@ -16,15 +16,19 @@ from pushd.work import Claim
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from pushd.store.transaction import Transaction
 
+_BITE = 200
+"""Held deliveries that are queued again at a time: ten thousand that were asked for the same hour hold up nobody."""
+
 _RIPEN = """
     UPDATE deliveries
     SET state = 'queued', not_before = NULL, failure_code = NULL, failure_message = NULL, failure_retryable = NULL
-    WHERE state = 'held' AND not_before <= ? RETURNING job
+    WHERE id IN (SELECT id FROM deliveries WHERE state = 'held' AND not_before <= ? ORDER BY not_before LIMIT ?)
+    RETURNING job
 """
 # Each registry that something waits for, one index search apiece: SQLite has no skip scan without ANALYZE.
 _REGISTRIES = """
@@ -88,17 +92,44 @@ def claim(
     The cost grows with the number of registries something waits for, and of users who wait for each, not with the
     queue nor with the history.
     """
-    ripe = transaction.execute(_RIPEN, (seconds(now),)).fetchall()
+    paused = registries.paused(transaction.connection)
+    more, chosen = True, None
+    while more and chosen is None:
+        more = _ripen(transaction, now)
+        chosen = _choose(transaction, free, default, paused)
+    return None if chosen is None else _take(transaction, chosen, epoch, now)
+
+
+def claim_all(
+    transaction: Transaction, epoch: int, now: datetime, *, free: Mapping[str, int], default: int, most: int
+) -> tuple[Sequence[Claim], datetime | None]:
+    """Take the next deliveries that may run, `most` of them at once, and give them with when the next is due."""
+    left = dict(free)
+    taken: list[Claim] = []
+    while len(taken) < most:
+        one = claim(transaction, epoch, now, free=left, default=default)
+        if one is None:
+            break
+        left[one.registry] = left.get(one.registry, default) - 1
+        taken.append(one)
+    return taken, due(transaction.connection, now)
+
+
+def _ripen(transaction: Transaction, now: datetime) -> bool:
+    """Queue held deliveries whose time has come, a bounded number; give whether there may be more."""
+    ripe = transaction.execute(_RIPEN, (seconds(now), _BITE)).fetchall()
     for job in {row["job"] for row in ripe}:
         settle(transaction, job, now)
-    paused = registries.paused(transaction.connection)
+    return len(ripe) == _BITE
+
+
+def _choose(transaction: Transaction, free: Mapping[str, int], default: int, paused: Collection[str]) -> int | None:
     heads: list[Head] = []
     for (registry,) in transaction.execute(_REGISTRIES).fetchall():
         if free.get(registry, default) > 0 and registry not in paused:
             rows = transaction.execute(_HEADS, (registry,))
             heads.extend(Head(row["priority"], row["turn"], row["id"]) for row in rows)
-    chosen = first(heads)
-    return None if chosen is None else _take(transaction, chosen, epoch, now)
+    return first(heads)
 
 
 class Head(NamedTuple):

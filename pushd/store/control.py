@@ -41,7 +41,9 @@ _FORGIVE = """
     WHERE job = ? AND state IN ('failed', 'cancelled')
 """
 _DUE = """
-    UPDATE deliveries SET deadline_at = (SELECT deadline_at FROM jobs WHERE number = ?1) WHERE job = ?1
+    UPDATE deliveries SET (deadline_at, since) = (
+        SELECT deadline_at, deadline_at - lifetime FROM jobs WHERE number = ?1
+    ) WHERE job = ?1
 """
 
 

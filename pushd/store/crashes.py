@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pushd.errors import Code, DaemonError
 from pushd.job import DeliveryState, Failure
+from pushd.store import life
 from pushd.store.deliveries import end, requeue
 from pushd.work import Outcome
 
@@ -24,27 +25,24 @@ LIMIT = 10
 """Crashes in a row without progress, the last of which sets a delivery aside. Not fewer: who is killed from outside,
 again and again and within a second of each start, has done nothing wrong."""
 
-_LEFT = """
+_PROGRESS = """
     SELECT id, destination, crashes, progressed OR EXISTS (
         SELECT 1 FROM waiters JOIN upload_sessions ON upload_sessions.transfer = waiters.transfer
         WHERE waiters.delivery = deliveries.id AND upload_sessions."offset" > waiters.claimed_offset
     ) AS progressed
-    FROM deliveries WHERE state = 'running'
+    FROM deliveries
 """
-_MOVED = """
-    SELECT EXISTS (
-        SELECT 1 FROM deliveries WHERE epoch = (SELECT max(epoch) FROM deliveries)
-        AND (state = 'succeeded' OR (state != 'running' AND progressed))
-    ) AS moved
-"""
+# In the order of SQLite's choice, that of the ids, it would walk through all there ever were.
+_LEFT = f"{_PROGRESS} INDEXED BY deliveries_running WHERE state = 'running' ORDER BY id"
+_RUNNING = f"{_PROGRESS} WHERE state = 'running' AND id = ?"
 
 
 def recover(transaction: Transaction, now: datetime) -> None:
     """Put what an earlier life left running back into the queue, or set it aside."""
-    left = transaction.execute(f"{_LEFT} ORDER BY id").fetchall()
-    moved = transaction.execute(_MOVED).fetchone()["moved"] or any(row["progressed"] for row in left)
+    left = transaction.execute(_LEFT).fetchall()
+    moved = life.moved(transaction) or any(row["progressed"] for row in left)
     for row in left:
-        crashes = in_a_row(row["crashes"], progressed=bool(moved))
+        crashes = in_a_row(row["crashes"], progressed=moved)
         transaction.execute("UPDATE deliveries SET crashes = ? WHERE id = ?", (crashes, row["id"]))
         if crashes < LIMIT:
             requeue(transaction, row["id"], now)
@@ -55,7 +53,7 @@ def recover(transaction: Transaction, now: datetime) -> None:
 
 def pardon(transaction: Transaction, delivery: int) -> None:
     """Count no crash against a running delivery that made progress; one that made none has shown nothing."""
-    (row,) = transaction.execute(f"{_LEFT} AND id = ?", (delivery,)).fetchall()
+    (row,) = transaction.execute(_RUNNING, (delivery,)).fetchall()
     if row["progressed"]:
         transaction.execute("UPDATE deliveries SET crashes = 0 WHERE id = ?", (delivery,))
 

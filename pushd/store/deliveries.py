@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pushd.errors import Code
 from pushd.job import DeliveryState, TransferState, job_state
-from pushd.store import credentials, history, submitters
+from pushd.store import credentials, history, life, submitters
 from pushd.store.moment import moment, rfc3339, seconds
 from pushd.store.transaction import About
 from pushd.telemetry.events import (
@@ -204,6 +204,8 @@ def end(transaction: Transaction, delivery: int, outcome: Outcome, now: datetime
     row = _row(transaction, delivery)
     if failure is not None:
         history.record(transaction, delivery, row["attempt"], failure, now)
+    if outcome.state is DeliveryState.SUCCEEDED:
+        life.move(transaction)
     kind, fields = _ended(row, outcome.state)
     came = _came_to(transaction.execute(_BLOBS_OF_DELIVERY, (delivery,)))
     transaction.tell(kind, now, about(row), destination=row["destination"], registry=row["registry"], **fields, **came)

@@ -8,10 +8,11 @@ from pushd.errors import Code
 from pushd.job import DeliveryState, Failure
 from pushd.store import credentials
 from pushd.store.deliveries import end
-from pushd.store.moment import seconds
+from pushd.store.moment import moment_or_none, seconds
 from pushd.work import Outcome
 
 if TYPE_CHECKING:
+    import sqlite3
     from datetime import datetime
 
     from pushd.store.transaction import Transaction
@@ -22,6 +23,14 @@ _ROUND = 500
 _OVERDUE = """
     SELECT id, failure_message FROM deliveries
     WHERE state IN ('queued', 'held') AND deadline_at <= ? ORDER BY deadline_at LIMIT ?
+"""
+# Each the first entry of its index: one search for both together would not be.
+_NEXT = """
+    SELECT min(at) AS at FROM (
+        SELECT min(deadline_at) AS at FROM deliveries WHERE state IN ('queued', 'held')
+        UNION ALL
+        SELECT min(expires_at) FROM credentials WHERE secret IS NOT NULL AND expires_at IS NOT NULL
+    )
 """
 
 
@@ -35,6 +44,11 @@ def expire(transaction: Transaction, now: datetime) -> int:
         outcome = Outcome(state=DeliveryState.FAILED, failure=overdue_failure(row["failure_message"]))
         end(transaction, row["id"], outcome, now)
     return len(overdue) + credentials.expire(transaction, now, limit=_ROUND)
+
+
+def deadline(connection: sqlite3.Connection) -> datetime | None:
+    """Read when there is something for `expire` to do next, if nothing changes meanwhile; None for never."""
+    return moment_or_none(connection.execute(_NEXT).fetchone()["at"])
 
 
 def overdue_failure(stood_in_its_way: str | None) -> Failure:

@@ -15,7 +15,7 @@ from pushd.work import Late
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from pushd.job import Try
@@ -35,20 +35,18 @@ _TRANSFERS = """
     WHERE deliveries.job = ?
     ORDER BY waiters.delivery, waiters.position
 """
-_OPEN = """
-    SELECT registry, state, count(*) AS number FROM deliveries INDEXED BY deliveries_open
-    WHERE state IN ('queued', 'running', 'held', 'paused') GROUP BY registry, state
-"""
-_OPEN_OF_USER = """
-    SELECT registry, state, count(*) AS number FROM deliveries
-    WHERE state IN ('queued', 'running', 'held', 'paused') AND uid = ? GROUP BY registry, state
-"""
 _OLDEST = "SELECT created_at FROM jobs WHERE finished_at IS NULL ORDER BY number LIMIT 1"
 _OLDEST_OF_USER = "SELECT created_at FROM jobs WHERE uid = ? AND state = ? ORDER BY number LIMIT 1"
 _LATE = """
-    SELECT id, max(created_at, coalesce(not_before, created_at)) AS since, count(*) OVER () AS jobs
-    FROM jobs WHERE state IN ('queued', 'running', 'held') AND paused_at IS NULL AND since <= ?
+    SELECT id, max(created_at, coalesce(not_before, created_at)) AS since
+    FROM jobs INDEXED BY jobs_by_wait
+    WHERE state IN ('queued', 'running', 'held') AND paused_at IS NULL AND since <= ?
     ORDER BY since, number LIMIT 1
+"""
+_LATE_COUNT = """
+    SELECT count(*) AS jobs FROM jobs INDEXED BY jobs_by_wait
+    WHERE state IN ('queued', 'running', 'held') AND paused_at IS NULL
+        AND max(created_at, coalesce(not_before, created_at)) <= ?
 """
 _UNNEEDED = """
     SELECT DISTINCT spool FROM jobs WHERE spool IN (SELECT value FROM json_each(?)) AND NOT EXISTS (
@@ -57,8 +55,6 @@ _UNNEEDED = """
     )
 """
 _SPOOLED = "SELECT spool FROM jobs INDEXED BY jobs_spooled WHERE spool IS NOT NULL AND finished_at IS NULL"
-
-_WAYS_TO_BE_OPEN = tuple(state for state in DeliveryState if not state.terminal)
 
 _decode_labels = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -111,16 +107,6 @@ def row(connection: sqlite3.Connection, job_id: str) -> sqlite3.Row:
     return found
 
 
-def queue(connection: sqlite3.Connection, uid: int | None) -> Mapping[str, Mapping[str, int]]:
-    """Count the deliveries that are not terminal, by registry and state; each such state is named."""
-    rows = connection.execute(_OPEN) if uid is None else connection.execute(_OPEN_OF_USER, (uid,))
-    counts: dict[str, dict[str, int]] = {}
-    for row in rows:
-        states = counts.setdefault(row["registry"], {state.value: 0 for state in _WAYS_TO_BE_OPEN})
-        states[row["state"]] = row["number"]
-    return counts
-
-
 def oldest(connection: sqlite3.Connection, uid: int | None) -> datetime | None:
     """Read when the oldest job that has not ended was submitted."""
     if uid is None:
@@ -134,7 +120,10 @@ def oldest(connection: sqlite3.Connection, uid: int | None) -> datetime | None:
 def late(connection: sqlite3.Connection, before: datetime) -> Late | None:
     """Read the jobs that might have begun before then and have not ended, but for those that are paused."""
     row = connection.execute(_LATE, (seconds(before),)).fetchone()
-    return None if row is None else Late(oldest=row["id"], since=moment(row["since"]), jobs=row["jobs"])
+    if row is None:
+        return None
+    (count,) = connection.execute(_LATE_COUNT, (seconds(before),)).fetchone()
+    return Late(oldest=row["id"], since=moment(row["since"]), jobs=count)
 
 
 def spooled(connection: sqlite3.Connection) -> frozenset[str]:

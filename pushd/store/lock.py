@@ -47,6 +47,11 @@ class StateLock:
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
 
+    @property
+    def held(self) -> bool:
+        """Whether it was not given up yet."""
+        return self._file is not None
+
     def release(self) -> None:
         """Give the lock up. Idempotent."""
         if self._file is not None:

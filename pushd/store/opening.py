@@ -12,6 +12,7 @@ from pushd.errors import Code, StoreError
 from pushd.store import crashes, schema
 from pushd.store.fault import damaged, os_fault, sqlite_fault
 from pushd.store.lock import StateLock
+from pushd.store.soundness import Soundness
 from pushd.store.writing import commit
 
 if TYPE_CHECKING:
@@ -53,6 +54,16 @@ class Opened:
         """Close the connections, the writing one last: it moves what is left of the log into the file."""
         self.reader.close()
         self.writer.close()
+        self.let_go(sound=True)
+
+    def let_go(self, *, sound: bool) -> None:
+        """Let the state directory go, the connections being closed. Idempotent.
+
+        Args:
+            sound: whether no damage was found in the file: then the next start need not look for any.
+        """
+        if sound and self.lock.held:
+            Soundness(self.path).vouch()
         self.lock.release()
 
 
@@ -73,11 +84,12 @@ def open_database(state_dir: Path, now: datetime) -> Opened:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = StateLock(state_dir / "lock")
             undo.callback(lock.release)
+            sound = Soundness(path).vouched()
             _make_private(path)
             writer = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
             undo.callback(writer.close)
             writer.row_factory = sqlite3.Row
-            _prepare(writer, path)
+            _prepare(writer, path, sound=sound)
             life = _begin_life(writer, path, now)
             reader = sqlite3.connect(
                 f"{path.as_uri()}?mode=ro",
@@ -110,9 +122,9 @@ def _make_private(path: Path) -> None:
         os.close(file)
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, *, sound: bool = False) -> None:
     steps = schema.migrations()
-    _check(connection, path, known=len(steps))
+    _check(connection, path, known=len(steps), sound=sound)
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise StoreError(
@@ -130,7 +142,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA foreign_keys = ON")  # after the migrations: a table they rebuild has references
 
 
-def _check(connection: sqlite3.Connection, path: Path, *, known: int) -> None:
+def _check(connection: sqlite3.Connection, path: Path, *, known: int, sound: bool) -> None:
     """Refuse what is not a sound database of ours, before a single byte is written to it."""
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if not tables:
@@ -146,6 +158,8 @@ def _check(connection: sqlite3.Connection, path: Path, *, known: int) -> None:
             f"the database was written by a newer pushd (schema {found}; this one knows {known})",
             hint="start the newer release, or restore the backup made before it",
         )
+    if sound:
+        return
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise damaged(path, str(verdict))

@@ -32,7 +32,7 @@ _ENDED = """
     SELECT number, finished_at, (SELECT count(*) FROM deliveries WHERE job = number) AS deliveries
     FROM jobs WHERE finished_at IS NOT NULL ORDER BY finished_at, number LIMIT ?
 """
-_ENDED_COUNT = "SELECT count(*) FROM jobs WHERE finished_at IS NOT NULL"
+_ENDED_COUNT = "SELECT coalesce(sum(finished), 0) FROM submitters"
 _MANIFESTS = "SELECT DISTINCT digest FROM documents WHERE job IN (SELECT value FROM json_each(?))"
 _TRANSFERS = """
     SELECT DISTINCT waiters.transfer

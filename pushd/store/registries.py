@@ -26,7 +26,9 @@ _PAUSE = """
 _RESUME = "DELETE FROM paused_registries WHERE registry = ? RETURNING registry"
 _RUNNING = "SELECT id FROM deliveries WHERE state = 'running' AND registry = ? ORDER BY id"
 _WAITING = """
-    SELECT id FROM deliveries WHERE registry = ? AND state IN ('queued', 'held', 'paused') ORDER BY id LIMIT ?
+    SELECT id FROM deliveries INDEXED BY deliveries_open
+    WHERE registry = ? AND state IN ('queued', 'running', 'held', 'paused') AND state <> 'running'
+    ORDER BY id LIMIT ?
 """
 _BITE = 500
 """Deliveries ended in one transaction: others write as well."""

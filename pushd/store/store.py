@@ -7,7 +7,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from pushd.errors import StoreError
+from pushd.errors import Code, StoreError
 from pushd.store import claims, control, deliveries, known_blobs, registries, tags, transfers, validated_files
 from pushd.store.expiry import expire
 from pushd.store.keeping import Keeping
@@ -101,18 +101,19 @@ class Store(Keeping):
         """Start the threads; `open_store` calls this."""
         self._opened = opened
         self._clock = clock
+        self._sound = True
 
         def write(operations: Sequence[Callable[[Transaction], object]]) -> Sequence[Answer]:
             start = time.monotonic()
             answers = commit(opened.writer, operations, opened.path)
             committed(time.monotonic() - start)
-            return answers
+            return self._noted(answers)
 
         writes: Worker[Transaction] = Worker("store-writer", opened.writer, write, publish)
         reads: Worker[sqlite3.Connection] = Worker(
             "store-reader",
             opened.reader,
-            lambda operations: read(opened.reader, operations, opened.path),
+            lambda operations: self._noted(read(opened.reader, operations, opened.path)),
             publish,
         )
         super().__init__(reads, writes)
@@ -147,7 +148,7 @@ class Store(Keeping):
         """Finish what was asked for, end both threads, let the state directory go. Idempotent."""
         await self._reads.close()
         await self._writes.close()  # last: the connection that writes moves the log into the file as it closes
-        self._opened.lock.release()
+        self._opened.let_go(sound=self._sound)
 
     async def submit(self, submission: Submission, *, limit: int) -> Job:
         """Store a new job, or give the one already stored under the same uid and idempotency key.
@@ -182,13 +183,51 @@ class Store(Keeping):
                 self._give_back(taken.result())
             raise
 
+    async def claim_all(
+        self, now: datetime, *, free: Mapping[str, int], default: int, most: int
+    ) -> tuple[Sequence[Claim], datetime | None]:
+        """Take the next deliveries that may run, as `claim` does for one, all in one transaction.
+
+        Args:
+            now: the time.
+            free: how many more may run for each registry named in it.
+            default: how many more may run for any other.
+            most: of them at once.
+
+        Returns:
+            The claims, and the earliest `not_before` after `now` of a held delivery, as `due` gives it.
+        """
+        free = dict(free)  # as it is now: the caller goes on counting
+        taken = self._writes.send(
+            lambda transaction: claims.claim_all(transaction, self.epoch, now, free=free, default=default, most=most),
+            lost=self._give_all_back,
+        )
+        try:
+            return await taken
+        except asyncio.CancelledError:
+            # The answer may have been there already, and the caller been cancelled before it looked.
+            if not taken.cancelled() and taken.exception() is None:
+                self._give_all_back(taken.result())
+            raise
+
     async def plan(
         self, claim: Claim, *, credential: str, repository: str, blobs: Sequence[Descriptor], manifests: int
     ) -> None:
         """Write down what the delivery needs: its transfers, all pending; earlier results of the delivery go."""
+        await self.lay_out(claim, credential=credential, repository=repository, blobs=blobs, manifests=manifests)
+
+    async def lay_out(
+        self, claim: Claim, *, credential: str, repository: str, blobs: Sequence[Descriptor], manifests: int
+    ) -> Mapping[Digest, Checkpoint | str]:
+        """Plan, as `plan` does, and give what the transfers would ask for first, in the same transaction.
+
+        Returns:
+            For each blob of which something is known what `recall` gives, the checkpoint, or where there is none what
+            `mount_candidate` gives, the repository: as it was then.
+        """
         blobs = tuple(blobs)
         now = self._clock()
-        await self._as(
+        return await self._as(
             claim,
             lambda transaction: transfers.plan(
                 transaction,
@@ -203,8 +242,13 @@ class Store(Keeping):
 
     async def land(self, claim: Claim, blob: Descriptor, result: TransferResult) -> None:
         """Write down what one blob came to. When it landed its checkpoint goes, and where it landed is remembered."""
+        await self.land_all(claim, [(blob, result)])
+
+    async def land_all(self, claim: Claim, results: Sequence[tuple[Descriptor, TransferResult]]) -> None:
+        """Write down what several blobs came to, all or none, as `land` does for one."""
+        results = tuple(results)
         now = self._clock()
-        await self._as(claim, lambda transaction: transfers.land(transaction, claim, blob, result, now))
+        await self._as(claim, lambda transaction: transfers.land(transaction, claim, results, now))
 
     async def checkpoint(self, claim: Claim, key: TransferKey, checkpoint: Checkpoint | None) -> None:
         """Save, or with None forget, where an upload session stands."""
@@ -256,7 +300,7 @@ class Store(Keeping):
         A file changed less than two seconds before `now` is not remembered: it could change again within the
         granularity of its times, and look the same.
         """
-        if validated_files.settled(identity, now):
+        if identity.settled(now):
             await self._writes.send(lambda transaction: validated_files.save(transaction, identity, digest, now))
 
     async def vouch(self, identity: FileIdentity, digest: Digest) -> None:
@@ -325,6 +369,13 @@ class Store(Keeping):
         """Take away a bounded number of jobs and events whose time is over, and what only they needed."""
         return await self._writes.send(lambda transaction: prune(transaction, now, retention))
 
+    def _noted(self, answers: Sequence[Answer]) -> Sequence[Answer]:
+        """Note whether the database turned out to be damaged: the next life is to look through all of it."""
+        errors = (answer.error for answer in answers)
+        if any(isinstance(error, StoreError) and error.code is Code.STORE_DAMAGED for error in errors):
+            self._sound = False
+        return answers
+
     async def _as(self, claim: Claim, change: Callable[[Transaction], Result]) -> Result:
         """Make a change that only the holder of a claim may make."""
 
@@ -333,6 +384,10 @@ class Store(Keeping):
             return change(transaction)
 
         return await self._writes.send(fenced)
+
+    def _give_all_back(self, taken: tuple[Sequence[Claim], datetime | None]) -> None:
+        for claim in taken[0]:
+            self._give_back(claim)
 
     def _give_back(self, claim: Claim | None) -> None:
         if claim is None:

@@ -34,8 +34,9 @@ _JOB = """
     RETURNING number
 """
 _DELIVERY = """
-    INSERT INTO deliveries (job, position, destination, registry, uid, priority, deadline_at, state, not_before)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO deliveries
+    (job, position, destination, registry, uid, priority, deadline_at, since, state, not_before)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     RETURNING id
 """
 _LABEL = "INSERT INTO labels (key, value, job) VALUES (?, ?, ?)"
@@ -90,6 +91,7 @@ def _store(transaction: Transaction, submission: Submission) -> Job:
     digest, labels = str(root.digest), dict(spec.labels)
     created_at, deadline_at = seconds(submission.created_at), seconds(submission.deadline_at)
     begins_at = None if spec.not_before is None else seconds(spec.not_before)
+    lifetime = max(0.0, deadline_at - max(created_at, begins_at or 0.0))
     state, until = resting(None, begins_at, created_at)
     ((number,),) = transaction.execute(
         _JOB,
@@ -113,7 +115,7 @@ def _store(transaction: Transaction, submission: Submission) -> Job:
             created_at,
             begins_at,
             deadline_at,
-            max(0.0, deadline_at - max(created_at, begins_at or 0.0)),
+            lifetime,
             submission.traceparent,
         ),
     ).fetchall()
@@ -121,7 +123,18 @@ def _store(transaction: Transaction, submission: Submission) -> Job:
     for position, (destination, registry) in enumerate(zip(spec.destinations, submission.registries, strict=True)):
         ((delivery,),) = transaction.execute(
             _DELIVERY,
-            (number, position, destination, registry, submission.uid, spec.priority, deadline_at, state, until),
+            (
+                number,
+                position,
+                destination,
+                registry,
+                submission.uid,
+                spec.priority,
+                deadline_at,
+                deadline_at - lifetime,
+                state,
+                until,
+            ),
         ).fetchall()
         deliveries.append(Delivery(id=delivery, destination=destination, state=state, not_before=moment_or_none(until)))
     for key, value in labels.items():

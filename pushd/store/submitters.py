@@ -1,7 +1,7 @@
 """Who submits: how many of their jobs have not ended, and when it was their turn last.
 
 The count is kept in the transactions that change it. To count anew at each submission would cost the more the longer
-the queue is, just when submissions are many.
+the queue is, just when submissions are many. How many have ended is kept by triggers.
 """
 
 from __future__ import annotations

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from pushd.store.transaction import Transaction
     from pushd.work import FileIdentity
 
-_SETTLED_NS = 2_000_000_000
-"""Nanoseconds after which a further change shows in a file's times: the coarsest, FAT's, count in two seconds."""
-
 _FIND = """
     SELECT size, mtime_ns, ctime_ns, digest FROM validated_files
     WHERE device = ? AND inode = ? AND "offset" = ? AND length = ?
@@ -27,14 +24,6 @@ _SAVE = """
     ON CONFLICT (device, inode, "offset", length) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns,
         ctime_ns = excluded.ctime_ns, digest = excluded.digest, validated_at = excluded.validated_at
 """
-
-
-def settled(identity: FileIdentity, now: datetime) -> bool:
-    """Whether the file's last change is so long ago that another one would show.
-
-    A change within the clock's granularity of the last would not. Times in the future are not to be relied on either.
-    """
-    return max(identity.mtime_ns, identity.ctime_ns) <= int(seconds(now) * 1e9) - _SETTLED_NS
 
 
 def find(connection: sqlite3.Connection, identity: FileIdentity) -> Digest | None:

@@ -8,6 +8,7 @@ from pushd.store import (
     backlog,
     claims,
     credentials,
+    expiry,
     image,
     jobs,
     journal,
@@ -73,6 +74,10 @@ class View:
         """Give the earliest `not_before` after `now` of a held delivery."""
         return await self._reads.send(lambda connection: claims.due(connection, now))
 
+    async def deadline(self) -> datetime | None:
+        """Give when there is something for `expire` to do next, if nothing changes meanwhile; None for never."""
+        return await self._reads.send(expiry.deadline)
+
     async def recall(self, key: TransferKey) -> Checkpoint | None:
         """Give the saved checkpoint of an upload session."""
         return await self._reads.send(lambda connection: transfers.recall(connection, key))
@@ -130,7 +135,7 @@ class View:
 
     async def queue(self, uid: int | None = None) -> Mapping[str, Mapping[str, int]]:
         """Count the deliveries that are not terminal, by registry and state; those of one user, or all."""
-        return await self._reads.send(lambda connection: jobs.queue(connection, uid))
+        return await self._reads.send(lambda connection: backlog.queue(connection, uid))
 
     async def oldest(self, uid: int | None = None) -> datetime | None:
         """Give when the oldest job that has not ended was submitted."""

@@ -377,7 +377,7 @@ def test_a_database_that_cannot_be_used_is_said_so_and_left_as_it_is(
     assert what in line
     assert advice in line
     assert database.read_bytes() == before
-    assert {file.name for file in idle.state.iterdir()} <= {"pushd.db", "lock"}
+    assert {file.name for file in idle.state.iterdir()} <= {"pushd.db", "pushd.db-sound", "lock"}
     assert not idle.socket.exists()
 
 

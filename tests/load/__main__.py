@@ -1,8 +1,9 @@
-"""Load by hand: `python -m tests.load queue` and `python -m tests.load readers`; each prints what it measured."""
+"""Load by hand: `python -m tests.load queue`, `readers` or `scale`; each prints what it measured."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 import tempfile
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from tests.fakes.behaviour import Behaviour
 from tests.fakes.registry import FakeRegistry
 from tests.integration.daemon import Daemon
-from tests.load import queue, readers
+from tests.load import queue, readers, scale
 
 MIB = 1 << 20
 
@@ -25,10 +26,17 @@ def main() -> int:
     watching.add_argument("--readers", type=int, default=200)
     watching.add_argument("--size", type=int, default=1024 * MIB, help="bytes of the image")
     watching.add_argument("--pairs", type=int, default=5)
+    growing = kinds.add_parser("scale", help="what a job and a question cost beside a long history, and a long queue")
+    growing.add_argument("--finished", type=int, default=100_000, help="jobs of the long history")
+    growing.add_argument("--queued", type=int, default=10_000, help="jobs of the long queue, of two kinds each")
+    growing.add_argument("--jobs", type=int, default=128, help="jobs that are measured in one go")
+    growing.add_argument("--rounds", type=int, default=7)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pushd-load-") as directory:
         if asked.kind == "queue":
             _queue(Path(directory), asked.jobs)
+        elif asked.kind == "scale":
+            _scale(Path(directory), asked)
         else:
             _readers(Path(directory), asked)
     return 0
@@ -68,6 +76,21 @@ def _readers(directory: Path, asked: argparse.Namespace) -> None:
     _tell("ratios, pair by pair", " ".join(f"{ratio:.2f}" for ratio in it.ratios))
     _tell("resident before and after, MiB", f"{it.before / MIB:.0f} and {it.after / MIB:.0f}")
     _tell("events read", f"{it.events}")
+
+
+def _scale(directory: Path, asked: argparse.Namespace) -> None:
+    short = scale.Filling(finished=min(2000, asked.finished))
+    long = (
+        (f"a history of {asked.finished} jobs", scale.Filling(finished=asked.finished)),
+        (f"a queue of {2 * asked.queued} jobs", scale.Filling(finished=short.finished, queued=asked.queued)),
+    )
+    for number, (title, filling) in enumerate(long):
+        paths = [directory / f"{number}-{name}" for name in ("short", "long")]
+        for path, holding in zip(paths, (short, filling), strict=True):
+            scale.fill(path, holding)
+        _tell(f"ms, a history of {short.finished} jobs beside {title}", "short      long     ratio")
+        for it in asyncio.run(scale.compare(*paths, jobs=asked.jobs, rounds=asked.rounds)):
+            _tell(it.name, f"{it.short:.3f} {it.long:9.3f} {it.ratio:9.2f}")
 
 
 def _tell(name: str, value: str) -> None:

@@ -134,7 +134,7 @@ def test_a_copy_that_is_no_sound_database_changes_nothing(content: bytes, state:
     before = (state / "pushd.db").read_bytes()
     assert main(["restore", str(tmp_path / "copy.db"), str(state / "pushd.db")]) == 1
     assert (state / "pushd.db").read_bytes() == before
-    assert {path.name for path in state.iterdir()} == {"pushd.db", "lock"}
+    assert {path.name for path in state.iterdir()} == {"pushd.db", "pushd.db-sound", "lock"}
 
 
 def test_another_programs_database_is_not_taken_for_ours(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from pushd.telemetry.events import JOB_PROGRESS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    import pytest
+
     from pushd.telemetry.events import Event
 
 
@@ -104,6 +106,31 @@ async def test_where_nothing_moves_nothing_is_said() -> None:
     with anyio.move_on_after(0.05):
         await report(Board(), told.append, 0.01, 0.005)
     assert told == []
+
+
+async def test_an_empty_board_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+    since = Board.since
+
+    def count(board: Board, version: int) -> list[Progress]:
+        nonlocal looks
+        looks += 1
+        return since(board, version)
+
+    monkeypatch.setattr(Board, "since", count)
+    board = Board()
+    async with reported(board, interval=0.001) as at_least:
+        await anyio.sleep(0.02)
+        assert looks == 0
+        board.enter(entry())
+        await at_least(1)
+        board.clear(1)
+        await anyio.sleep(0.02)
+        before = looks
+        await anyio.sleep(0.02)
+        assert looks == before
+        board.enter(entry())
+        await at_least(2)
 
 
 def test_a_reader_of_one_user_is_not_told_of_others() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushd.store.backlog import backlog
+from pushd.store.backlog import backlog, queue
 from pushd.telemetry.standing import Backlog
-from tests.unit.store.samples import NEEDY, NOON, PLENTY, THROTTLED, after, submission, succeeded
+from pushd.work import Retention
+from tests.unit.store.samples import FAILED, NEEDY, NOON, PLENTY, THROTTLED, after, submission, succeeded
 
 if TYPE_CHECKING:
     import sqlite3
@@ -115,19 +116,76 @@ async def test_a_paused_registry_is_told_though_nothing_waits_for_it(store: Stor
     }
 
 
-async def test_finished_jobs_are_not_looked_at(store: Store) -> None:
-    """However many there are: the plan reads the index of what is open, and of others not a row."""
+async def test_neither_what_waits_nor_what_ended_is_counted_when_asked(store: Store) -> None:
+    """However much there is of either: the counts are read, and of each registry's deliveries one row of an index."""
+    await store.submit(submission("job1", "a.test/app:1"), limit=PLENTY)
 
     def steps(connection: sqlite3.Connection) -> list[str]:
         told: list[str] = []
         connection.set_trace_callback(told.append)
         try:
             backlog(connection)
+            queue(connection, None)
+            queue(connection, 1000)
         finally:
             connection.set_trace_callback(None)
         return [row["detail"] for sql in told for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
 
     walked = await store._reads.send(steps)
 
-    assert [step for step in walked if "deliveries" in step] == ["SCAN deliveries USING INDEX deliveries_open"]
-    assert [step for step in walked if "jobs" in step] == ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]
+    assert [step for step in walked if "deliveries" in step] == [
+        "SEARCH deliveries USING INDEX deliveries_waiting (registry=?)"
+    ]
+    assert not [step for step in walked if "jobs" in step]
+
+
+async def test_the_counts_that_are_kept_are_those_of_the_deliveries_whatever_became_of_them(store: Store) -> None:
+    for number in range(6):
+        await store.submit(submission(f"job{number}", "a.test/app:1", "b.test/app:1", uid=1000 + number % 2), limit=99)
+    await store.submit(submission("later", "a.test/app:1", not_before=after(9)), limit=99)
+    claims = [await claimed(store) for _ in range(6)]
+    await store.hold(claims[0], after(100), THROTTLED)
+    await store.hold(claims[1], after(100), NEEDY)
+    await store.finish(claims[2], succeeded(), NOON)
+    await store.finish(claims[3], FAILED, NOON)
+    await store.release(claims[4])
+    await store.pause("job5", NOON, by=0)
+    await store.pause("job4", NOON, by=0)
+    await store.resume("job4", NOON, by=0)
+    await store.cancel("job3", NOON)
+    await store.retry("job3", NOON, by=0)
+    await store.expire(after(1))
+    assert await kept(store) == await counted(store)
+    assert len(await kept(store)) > 5
+    await store.expire(after(90_000))
+    assert await kept(store) == await counted(store)
+    await store.prune(after(90_000), Retention(job_age=0, job_count=0, event_age=0, event_count=0))
+    assert await kept(store) == await counted(store)
+
+
+async def test_a_registry_nothing_waits_for_any_more_leaves_no_count_behind(store: Store) -> None:
+    await store.submit(submission("job1"), limit=PLENTY)
+    await store.finish(await claimed(store), succeeded(), NOON)
+    assert await kept(store) == {}
+    assert await store.queue() == {}
+
+
+Counts = dict[tuple[str, int, str, int], int]
+
+
+async def kept(store: Store) -> Counts:
+    return await _grouped(store, "SELECT registry, uid, state, needing, number FROM backlog")
+
+
+async def counted(store: Store) -> Counts:
+    return await _grouped(
+        store,
+        """SELECT registry, uid, state, state = 'held' AND failure_code IS 'registry.needs_credential' AS needing,
+           count(*) FROM deliveries WHERE state IN ('queued', 'running', 'held', 'paused')
+           GROUP BY registry, uid, state, needing""",
+    )
+
+
+async def _grouped(store: Store, sql: str) -> Counts:
+    rows = await store._reads.send(lambda connection: connection.execute(sql).fetchall())
+    return {(row[0], row[1], row[2], row[3]): row[4] for row in rows}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -252,6 +253,38 @@ async def test_a_finished_delivery_is_finished_once(store: Store, published: lis
     assert len(published) == told
 
 
+# ------------------------------------------------------------------------------------------------ several at once
+
+
+async def test_several_are_claimed_at_once_in_the_order_of_claims_and_up_to_the_limits(store: Store) -> None:
+    for number in range(4):
+        await store.submit(submission(f"job{number}", "a.test/app:1", "b.test/app:1"), limit=PLENTY)
+    await store.submit(submission("later", "a.test/app:1", not_before=after(60)), limit=PLENTY)
+
+    taken, due = await store.claim_all(NOON, free={"a.test": 1}, default=2, most=99)
+    assert [(claim.job_id, claim.registry) for claim in taken] == [
+        ("job0", "a.test"), ("job0", "b.test"), ("job1", "b.test"),
+    ]  # fmt: skip
+    assert due == after(60)
+
+    taken, _ = await store.claim_all(NOON, free={}, default=9, most=2)
+    assert [(claim.job_id, claim.registry) for claim in taken] == [("job1", "a.test"), ("job2", "a.test")]
+    assert await store.claim_all(after(61), free={"a.test": 0, "b.test": 0}, default=0, most=9) == ([], None)
+
+
+async def test_claims_nobody_received_are_given_back(store: Store) -> None:
+    for number in range(2):
+        await store.submit(submission(f"job{number}"), limit=PLENTY)
+    taking = asyncio.ensure_future(store.claim_all(NOON, free={}, default=9, most=9))
+    await asyncio.sleep(0)
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    await store.answers()
+    await store.answers()
+    assert await store.queue() == {"registry.test": {"queued": 2, "running": 0, "held": 0, "paused": 0}}
+
+
 # ------------------------------------------------------------------------------------------------- what it costs
 
 
@@ -323,7 +356,7 @@ def test_a_claim_costs_more_with_each_user_who_waits_and_no_more_with_what_they_
     writer: sqlite3.Connection,
 ) -> None:
     for uid in (1, 2, 3):
-        fill(writer, f"first{uid}.", 1, uid=uid)
+        fill(writer, f"first{uid}.", 2, uid=uid)
     before = steps_of_a_claim(writer)
     for uid in (1, 2, 3):
         fill(writer, f"second{uid}.", 300, uid=uid)
@@ -344,6 +377,46 @@ def test_every_statement_of_a_claim_searches_an_index(writer: sqlite3.Connection
             if re.search(r"deliveries|next|later|jobs|submitters", step):
                 assert step.startswith("SEARCH") or "deliveries_queued" in step or "submitters_by_turn" in step, step
             assert "TEMP B-TREE" not in step, step
+
+
+def holds(writer: sqlite3.Connection) -> int:
+    (count,) = writer.execute("SELECT count(*) FROM deliveries WHERE state = 'held'").fetchone()
+    return int(count)
+
+
+def fill_held(writer: sqlite3.Connection, count: int, registry: str, until: float = 60.0) -> None:
+    writer.execute("BEGIN")
+    for number in range(count):
+        submit(
+            Transaction(writer),
+            submission(f"{registry}{until}{number}", f"{registry}/app:1", not_before=after(until)),
+            limit=PLENTY,
+        )
+    writer.execute("COMMIT")
+
+
+def test_of_many_whose_time_has_come_at_once_a_part_is_queued_with_each_claim(
+    writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "_BITE", 3)
+    fill_held(writer, 8, "registry.test")
+    left = []
+    for _ in range(4):
+        assert claim_next(writer, at=60) is not None
+        left.append(holds(writer))
+    assert left == [5, 2, 0, 0]
+
+
+def test_what_may_run_is_found_behind_many_that_may_not(
+    writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "_BITE", 3)
+    fill_held(writer, 7, "full.test", until=60)
+    fill_held(writer, 1, "registry.test", until=61)
+    claim = claim_next(writer, at=61)
+    assert claim is not None
+    assert claim.registry == "registry.test"
+    assert holds(writer) == 0
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pushd.errors import Code
 from pushd.job import DeliveryState, JobState
 from pushd.store import expiry
 from pushd.telemetry.events import DELIVERY_FAILED, JOB_FINISHED
-from tests.unit.store.samples import NOON, PLENTY, THROTTLED, after, submission
+from tests.unit.store.samples import NOON, PLENTY, THROTTLED, after, sealed, submission
 
 if TYPE_CHECKING:
     import pytest
@@ -96,3 +96,35 @@ async def test_looking_for_what_is_due_searches_the_index(store: Store) -> None:
         ]
     )
     assert plan == ["SEARCH deliveries USING INDEX deliveries_due (deadline_at<?)"]
+
+
+async def test_the_next_deadline_is_that_of_what_waits_or_of_a_credential(store: Store) -> None:
+    assert await store.deadline() is None
+    await store.submit(submission("job1", deadline=100), limit=PLENTY)
+    assert await store.deadline() == after(100)
+    await store.submit(submission("job2", deadline=50), limit=PLENTY)
+    assert await store.deadline() == after(50)
+    await store.store_login(1000, "mine", sealed(until=after(20)), NOON, limit=9)
+    assert await store.deadline() == after(20)
+    await store.expire(after(60))
+    assert await store.deadline() == after(100)
+
+
+async def test_what_runs_or_is_paused_or_never_expires_has_no_next_deadline(store: Store) -> None:
+    await store.submit(submission("job1", deadline=100), limit=PLENTY)
+    await claimed(store)
+    await store.submit(submission("job2", deadline=50), limit=PLENTY)
+    await store.pause("job2", after(10), by=7)
+    await store.store_login(1000, "mine", sealed(until=None), NOON, limit=9)
+    assert await store.deadline() is None
+
+
+async def test_the_next_deadline_is_read_from_the_ends_of_two_indexes(store: Store) -> None:
+    plan = await store._reads.send(
+        lambda connection: [row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {expiry._NEXT}")]
+    )
+    tables = [step for step in plan if "deliveries" in step or "credentials" in step]
+    assert tables == [
+        "SEARCH deliveries USING INDEX deliveries_due",
+        "SEARCH credentials USING INDEX credentials_by_expiry (expires_at>?)",
+    ]

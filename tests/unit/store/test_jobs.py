@@ -190,8 +190,12 @@ async def test_a_job_that_was_asked_to_wait_or_has_ended_does_not_wait_for_long(
     assert await store.late(after(60)) == Late(oldest="paused", since=NOON, jobs=2)
 
 
-async def test_what_waits_is_found_by_an_index(store: Store) -> None:
+async def test_what_waits_for_long_is_found_at_the_beginning_of_an_index(store: Store) -> None:
     plan = await store._reads.send(
-        lambda connection: [row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {jobs._LATE}", (0,))]
+        lambda connection: [
+            row["detail"]
+            for sql in (jobs._LATE, jobs._LATE_COUNT)
+            for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", (0,))
+        ]
     )
-    assert any("SEARCH jobs USING INDEX jobs_by_state" in step for step in plan)
+    assert plan == ["SEARCH jobs USING INDEX jobs_by_wait (<expr><?)"] * 2

@@ -97,3 +97,13 @@ async def test_what_waits_for_a_registry_is_cancelled_a_bite_at_a_time_and_nothi
         job = await store.get(f"job{number}")
         assert job is not None
         assert [delivery.state.value for delivery in job.deliveries] == ["cancelled", "queued"]
+
+
+async def test_what_waits_is_cancelled_in_the_order_of_an_index_of_what_has_not_ended(store: Store) -> None:
+    plan = await store._reads.send(
+        lambda connection: [
+            row["detail"]
+            for row in connection.execute(f"EXPLAIN QUERY PLAN {registries._WAITING}", ("registry.test", 500))
+        ]
+    )
+    assert plan == ["SEARCH deliveries USING INDEX deliveries_open (registry=?)"]

@@ -33,7 +33,7 @@ def test_from_nothing_every_table_is_there_and_strict(connection: sqlite3.Connec
     assert ours == {
         "meta", "jobs", "deliveries", "manifests", "documents", "transfers", "waiters", "upload_sessions",
         "known_blobs", "validated_files", "events", "idempotency_keys", "history", "tags", "labels", "submitters",
-        "paused_registries", "met_registries", "credentials",
+        "paused_registries", "met_registries", "credentials", "backlog",
     }  # fmt: skip
     assert {name for name in tables(connection) if not name.startswith("sqlite_")} == ours
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pushd.errors import StoreError
 from pushd.job import Transfer, TransferState
 from pushd.oci.upload import Checkpoint, Form
 from pushd.telemetry.events import DELIVERY_PLANNED, TRANSFER_FINISHED
@@ -200,3 +201,64 @@ async def test_an_error_about_a_checkpoint_does_not_repeat_its_location(store: S
     with pytest.raises(LookupError) as missing:
         await store.checkpoint(claim, transfer_key(claim, blob("other")), HALFWAY)
     assert "secret" not in repr(missing.value)
+
+
+# --------------------------------------------------------------------------- many blobs, one question and one answer
+
+
+async def test_a_plan_tells_where_each_blobs_upload_stands_else_where_else_it_was_seen(store: Store) -> None:
+    first = await planned(store, "job1")
+    await store.checkpoint(first, transfer_key(first, A), HALFWAY)
+    await store.land(first, B, TransferResult(state=TransferState.UPLOADED))
+    await store.submit(submission("job2"), limit=PLENTY)
+    second = await store.claim(NOON, free={}, default=9)
+    assert second is not None
+    blobs = [A, B, blob("c")]
+
+    there = await store.lay_out(second, credential="anonymous", repository="team/app", blobs=blobs, manifests=1)
+    elsewhere = await store.lay_out(second, credential="anonymous", repository="other", blobs=blobs, manifests=1)
+
+    assert there == {A.digest: HALFWAY}
+    assert elsewhere == {B.digest: "team/app"}
+
+
+async def test_a_plan_tells_nothing_of_other_principals_or_credentials(store: Store) -> None:
+    mine = await planned(store, "job1")
+    await store.checkpoint(mine, transfer_key(mine, A), HALFWAY)
+    await store.land(mine, B, TransferResult(state=TransferState.UPLOADED))
+    await store.submit(submission("job2", uid=1001), limit=PLENTY)
+    theirs = await store.claim(NOON, free={}, default=9)
+    assert theirs is not None
+    for claim, credential, repository in (
+        (theirs, "anonymous", "team/app"),
+        (theirs, "anonymous", "other"),
+        (mine, "docker-config:alice", "team/app"),
+        (mine, "docker-config:alice", "other"),
+    ):
+        known = await store.lay_out(claim, credential=credential, repository=repository, blobs=[A, B], manifests=1)
+        assert known == {}
+
+
+async def test_several_blobs_land_as_each_would_alone(store: Store, published: list[Event]) -> None:
+    claim = await planned(store)
+    before = len(published)
+    uploaded = TransferResult(state=TransferState.UPLOADED, sent=1000)
+    await store.land_all(claim, [(A, uploaded), (B, TransferResult(state=TransferState.FAILED, sent=20))])
+    assert [one.state for one in await transfers(store)] == [TransferState.UPLOADED, TransferState.FAILED]
+    told = published[before:]
+    assert [(event.kind, event.fields["digest"], event.fields["sent"]) for event in told] == [
+        (TRANSFER_FINISHED, str(A.digest), 1000),
+        (TRANSFER_FINISHED, str(B.digest), 20),
+    ]
+    assert await store.mount_candidate(transfer_key(claim, A, repository="other")) == "team/app"
+
+
+async def test_of_several_blobs_all_land_or_none_does(store: Store) -> None:
+    claim = await planned(store)
+    uploaded = TransferResult(state=TransferState.UPLOADED)
+    with pytest.raises(LookupError, match="not in the plan"):
+        await store.land_all(claim, [(A, uploaded), (blob("other"), uploaded)])
+    assert [one.state for one in await transfers(store)] == [TransferState.PENDING] * 2
+    await store.release(claim)
+    with pytest.raises(StoreError, match="no longer has this delivery"):
+        await store.land_all(claim, [(A, uploaded)])

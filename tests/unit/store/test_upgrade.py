@@ -14,7 +14,7 @@ from pushd.job import AUTO, DeliveryState, JobState, Transfer, TransferState, Tr
 from pushd.oci.upload import Checkpoint, Form
 from pushd.store import open_store, schema
 from pushd.store.opening import _prepare, open_database
-from pushd.work import JobQuery, TransferKey
+from pushd.work import JobQuery, Retention, TransferKey
 from tests.unit.store.samples import LAYER, NOON, PLENTY, SUPERSEDED, after, blob, image, sealed, submission
 
 if TYPE_CHECKING:
@@ -368,6 +368,28 @@ async def test_a_job_of_version_3_can_be_given_one(third: Store) -> None:
     (one,) = await third.handed("job11")
     assert (one.scope, one.secret, one.number) == ("a.test", b"sealed", 1)
     await third.close()
+
+
+async def test_what_waited_before_is_counted_as_before(store: Store) -> None:
+    before = await store.queue()
+    assert {name: {state: number for state, number in states.items() if number} for name, states in before.items()} == {
+        "a.test": {"queued": 1},
+        "b.test": {"held": 1},
+        "e.test": {"queued": 1},
+        "f.test": {"queued": 1},
+    }
+    since = {name: backlog.since for name, backlog in (await store.backlog()).items() if backlog.since}
+    assert since == dict.fromkeys(("a.test", "e.test", "f.test"), NOON)
+    await store.close()
+
+
+async def test_what_ended_before_is_counted_when_there_is_too_much(second: Store) -> None:
+    jobs = await second.list(JobQuery())
+    ended = sum(job.state.terminal for job in jobs)
+    assert ended
+    pruned = await second.prune(NOON, Retention(job_age=1e9, job_count=0, event_age=1e9, event_count=10**9))
+    assert pruned.jobs == ended
+    await second.close()
 
 
 def test_a_released_migration_is_never_changed() -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushd.oci.digest import Digest
-from pushd.store.validated_files import settled
 from pushd.work import FileIdentity
 from tests.unit.store.samples import NOON, after
 
@@ -69,8 +68,8 @@ async def test_a_file_changed_just_now_is_not_remembered(store: Store, field: st
 )
 def test_a_file_is_settled_two_seconds_after_its_last_change(age_ns: int, now: datetime, expected: bool) -> None:
     changed = int(NOON.timestamp()) * SECOND - age_ns
-    assert settled(replace(FILE, mtime_ns=changed), now) is expected
-    assert settled(replace(FILE, ctime_ns=changed), now) is expected
+    assert replace(FILE, mtime_ns=changed).settled(now) is expected
+    assert replace(FILE, ctime_ns=changed).settled(now) is expected
 
 
 async def test_numbers_as_large_as_a_filesystem_gives_them_are_kept(store: Store) -> None:
