@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from pushd.oci.reply import Reply
     from pushd.oci.upload import Limits, Request
     from pushd.registry.auth import Renew
+    from pushd.registry.bodies import Body
     from pushd.registry.settings import Settings
-    from pushd.registry.wire import Answer, Body, Wire
+    from pushd.registry.wire import Answer, Wire
     from pushd.work import Check
 
 _REDIRECTS_MAX = 3

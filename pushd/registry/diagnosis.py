@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from pushd.oci.reply import Reply
     from pushd.oci.upload import Request
+    from pushd.registry.bodies import Body
     from pushd.registry.way import Way
-    from pushd.registry.wire import Answer, Body
+    from pushd.registry.wire import Answer
 
 _PATIENCE: Final = 10.0
 """Seconds for a name to resolve, and for a connection."""

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
+    from pushd.registry.bodies import Body
     from pushd.registry.proxies import Proxy
     from pushd.registry.settings import Settings
-    from pushd.registry.wire import Answer, Body, Wire
+    from pushd.registry.wire import Answer, Wire
 
 
 class Way:

@@ -7,8 +7,6 @@ again on a connection that turned out to be dead.
 
 from __future__ import annotations
 
-import io
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,7 @@ import aiohttp
 from pushd import __version__
 from pushd.errors import Code, RegistryError
 from pushd.registry.addresses import literal, nearness
+from pushd.registry.bodies import SLICE, Pulled, as_data
 from pushd.registry.certificates import Certificates
 from pushd.registry.connector import UNDER_WAY, Connector, Trip
 from pushd.registry.endpoint import address
@@ -27,37 +26,22 @@ from pushd.telemetry.trace import passed_on
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Mapping
-    from typing import Protocol
+    from collections.abc import Mapping
 
-    from aiohttp.abc import AbstractResolver, AbstractStreamWriter
+    from aiohttp.abc import AbstractResolver
     from multidict import CIMultiDictProxy
     from yarl import URL
 
     from pushd.registry.addresses import Rule
+    from pushd.registry.bodies import Body
     from pushd.registry.expiring import Expiring
     from pushd.registry.settings import Timeouts
-
-    class Body(Protocol):
-        """The bytes of one request, pulled as the wire takes them."""
-
-        @property
-        def length(self) -> int:
-            """Bytes it will give."""
-
-        def __aiter__(self) -> AsyncIterator[bytes]:
-            """Give the pieces."""
-
 
 _READ_MAX = 4 << 20
 """Bytes of a reply that are read at most: what registries must accept as a manifest is also the longest thing asked
 of them."""
 _PROXY_AUTHENTICATION = 407
 """Of plain HTTP a proxy answers with its own answers; only this one no registry gives (RFC 9110, 15.5.8)."""
-_AT_ONCE = 1 << 20
-"""Bytes of a body that are handed over as they are."""
-_SLICE = 256 << 10
-"""Bytes of a body after which the registry must have shown that it still takes them."""
 
 
 class TooLongError(RegistryError):
@@ -156,16 +140,10 @@ class Wire:
         headers = {**headers, **passed_on()}
         timeouts = self._timeouts
         patience = timeouts.commit if commits else timeouts.request
-        data: Any = body
-        if isinstance(body, bytes) and once:
-            data = _Once(body)
-        elif isinstance(body, bytes) and len(body) > _AT_ONCE:
-            data = io.BytesIO(body)  # above a megabyte the HTTP library warns that bytes hold up the loop
-        paced: _Paced | None = None
         watch = Watch(timeouts.connect + patience, least=min(timeouts.stall, timeouts.commit))
-        if body is not None and not isinstance(body, bytes):
-            paced = data = _Paced(body, watch, stall=timeouts.stall, commit=timeouts.commit)
-            headers = {**headers, "Content-Length": str(body.length)}
+        data, paced = as_data(body, watch, once=once, stall=timeouts.stall, commit=timeouts.commit)
+        if isinstance(paced, Pulled):
+            headers = {**headers, "Content-Length": str(paced.length)}
         target = address(url)
         if target is None:
             raise no_url(subject)
@@ -191,7 +169,7 @@ class Wire:
         if broken is not None:
             raise broken  # out here, where it does not carry the library's error, which quotes the URL
         if paced is not None and not paced.finished:
-            detail = f"the registry took less than {_SLICE >> 10} KiB in {timeouts.stall:g} s"
+            detail = f"the registry took less than {SLICE >> 10} KiB in {timeouts.stall:g} s"
         else:
             detail = f"the registry did not answer within {patience if paced is None else timeouts.commit:g} s"
         raise RegistryError(Code.REGISTRY_STALLED, subject, detail, hint=NETWORK)
@@ -220,77 +198,6 @@ class Wire:
                 # Within the tunnel nobody is to see it; without one there is no other request to put it on.
                 how |= {"proxy_headers": own} if secure else {"headers": {**headers, **own}}
         return how
-
-
-class _Once(aiohttp.BytesPayload):
-    """Bytes that are sent once. The HTTP library tries an idempotent request again when a kept connection was dead."""
-
-    _begun = False
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Write them."""
-        if self._begun:
-            raise aiohttp.ClientConnectionError("the connection was closed while the body was sent")
-        self._begun = True
-        await super().write_with_length(writer, content_length)
-
-
-class _Paced:
-    """A body whose every slice pushes the deadline of its exchange forward; pulled once and never again.
-
-    Slices, because a piece is chosen for the disk: a megabyte over a slow uplink shared by many takes longer than
-    anybody should wait for a sign of life.
-    """
-
-    def __init__(self, body: Body, watch: Watch, *, stall: float, commit: float) -> None:
-        self._pieces = aiter(body)
-        self._watch = watch
-        self._stall = stall
-        self._commit = commit
-        self._rest = memoryview(b"")
-        self._started = False
-        self._pulling = False
-        self.finished = False
-        self.error: Exception | None = None
-
-    def __aiter__(self) -> AsyncIterator[memoryview]:
-        # The HTTP library tries an idempotent request again when a kept connection was dead. Half of a body that
-        # went down with it cannot be had again from here; whoever owns the upload asks where it stands instead.
-        if self._started:
-            raise aiohttp.ClientConnectionError("the connection was closed while the body was sent")
-        self._started = True
-        return self
-
-    async def __anext__(self) -> memoryview:
-        if not self._rest:
-            self._rest = memoryview(await self._pull())
-        following, self._rest = self._rest[:_SLICE], self._rest[_SLICE:]
-        self._watch.move(self._stall)
-        return following
-
-    async def _pull(self) -> bytes:
-        # The registry has taken what went before; how long our own disk needs is not its fault.
-        self._watch.pause()
-        self._pulling = True
-        try:
-            return await anext(self._pieces)
-        except StopAsyncIteration:
-            self.finished = True
-            self._watch.move(self._commit)
-            raise
-        except Exception as error:
-            self.error = error
-            raise
-        finally:
-            self._pulling = False
-
-    async def close(self) -> None:
-        """End the body where it stands, rather than when the garbage is collected.
-
-        One that is just being pulled has been cancelled, and ends by that.
-        """
-        if isinstance(self._pieces, AsyncGenerator) and not self._pulling:
-            await self._pieces.aclose()
 
 
 async def _read(response: aiohttp.ClientResponse, method: str, subject: str) -> bytes:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from pushd.oci.upload import Request
+    from pushd.registry.bodies import Body
     from pushd.registry.client import RegistryClient
-    from pushd.registry.wire import Body
     from tests.unit.registry.conftest import Connect
     from tests.unit.registry.peers import Heard, Line
 

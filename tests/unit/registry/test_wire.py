@@ -15,8 +15,8 @@ import pytest
 
 from pushd.errors import Code, RegistryError, SourceError
 from pushd.registry import Timeouts, Wire
+from pushd.registry.bodies import Pulled
 from pushd.registry.watch import Watch
-from pushd.registry.wire import _Paced
 from tests.unit.registry.bodies import Pieces, large
 from tests.unit.registry.conftest import QUICK, settled
 from tests.unit.registry.peers import answering, forever, listening
@@ -525,7 +525,7 @@ async def test_a_put_on_a_connection_that_dies_unread_is_sent_whole_or_not_at_al
 async def test_a_library_that_begins_a_body_again_is_refused() -> None:
     # Behind the door: not every version of the library that we allow notices by itself that the body is used up.
     with Watch(60, least=60) as watch:
-        paced = _Paced(Pieces(b"x"), watch, stall=1, commit=1)
+        paced = Pulled(Pieces(b"x"), watch, stall=1, commit=1)
         assert [bytes(piece) async for piece in paced] == [b"x"]
         with pytest.raises(aiohttp.ClientConnectionError):
             aiter(paced)
