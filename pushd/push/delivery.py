@@ -17,6 +17,7 @@ from pushd.errors import Code, RegistryError, RequestError
 from pushd.job import DeliveryState, TransferState, Verify
 from pushd.oci.reference import Reference
 from pushd.push import survey
+from pushd.push.landings import Landings
 from pushd.push.locks import KeyedLocks
 from pushd.push.plan import Plan, check_tag, make_plan
 from pushd.push.progress import Progress
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.digest import Digest
     from pushd.oci.image import Document, Image
+    from pushd.oci.upload import Checkpoint
     from pushd.push.gate import Gates
     from pushd.push.ports.registry import Registries, Registry
     from pushd.push.ports.source import OpenSource, Source
@@ -143,23 +145,16 @@ class _Delivery:
             missing = await survey.missing(self.registry, self.reference, self.image.blobs)
             plan = Plan(missing, self.image.documents) if missing else plan
         if plan.documents:
-            await self._plan(plan)
-            landed = await self._bring(plan.blobs)
-            try:
-                return await self._put_all(plan)
-            except RegistryError as error:
-                if error.code is not Code.REGISTRY_BLOB_UNKNOWN:
-                    raise
-                await self._heal(plan, landed)
-                return await self._put_all(plan)
+            landed = await self._bring(plan.blobs, await self._plan(plan))
+            return await self._put_healing(plan, landed)
         await self.deliverer.means.store.tagging(self.claim)
         return self._succeeded()
 
     def _check_tag(self, found: Digest | None) -> None:
         check_tag(self.reference, found, wanted=self.image.root.descriptor.digest, if_tag=self.claim.if_tag)
 
-    async def _plan(self, plan: Plan) -> None:
-        await self.deliverer.means.store.plan(
+    async def _plan(self, plan: Plan) -> Mapping[Digest, Checkpoint | str]:
+        return await self.deliverer.means.store.plan(
             self.claim,
             credential=self.registry.credential,
             repository=self.reference.repository,
@@ -167,7 +162,9 @@ class _Delivery:
             manifests=len(plan.documents),
         )
 
-    async def _bring(self, blobs: Sequence[Descriptor], *, insist: bool = False) -> dict[Digest, TransferState]:
+    async def _bring(
+        self, blobs: Sequence[Descriptor], known: Mapping[Digest, Checkpoint | str], *, insist: bool = False
+    ) -> dict[Digest, TransferState]:
         """Bring blobs to the repository, side by side; give how each landed."""
         claim, means = self.claim, self.deliverer.means
         landed: dict[Digest, TransferState] = {}
@@ -189,10 +186,11 @@ class _Delivery:
             for blob in blobs
         ]
         source = await self.deliverer.open(claim)
-        run = Run(claim, self.registry, self.reference.repository, source, self.stop)
+        run = Run(claim, self.registry, self.reference.repository, source, known, self.stop)
+        landings = Landings(means.store, claim, expected=len(blobs))
 
         async def one(blob: Descriptor, progress: Progress) -> None:
-            state = await bring(means, run, blob, progress, insist=insist)
+            state = await bring(means, run, blob, progress, landings, insist=insist)
             if state is not None:
                 landed[blob.digest] = state
 
@@ -209,8 +207,23 @@ class _Delivery:
             raise DrainedError
         return landed
 
-    async def _heal(self, plan: Plan, landed: Mapping[Digest, TransferState]) -> None:
-        """Send for real what the registry said it had, and then called unknown. Believe the PUT, not the HEAD."""
+    async def _put_healing(self, plan: Plan, landed: dict[Digest, TransferState]) -> Outcome:
+        """Put the manifests; where the registry calls blobs unknown that it had, bring them and put once more.
+
+        What was not even asked for is asked for first. Then the PUT is believed, and not the HEAD.
+        """
+        for insist in (False, True) if self.registry.limits.checks else (True,):
+            try:
+                return await self._put_all(plan)
+            except RegistryError as error:
+                if error.code is not Code.REGISTRY_BLOB_UNKNOWN:
+                    raise
+            landed |= await self._heal(plan, landed, insist=insist)
+        return await self._put_all(plan)
+
+    async def _heal(
+        self, plan: Plan, landed: Mapping[Digest, TransferState], *, insist: bool
+    ) -> Mapping[Digest, TransferState]:
         believed = [blob for blob in plan.blobs if landed[blob.digest] is not TransferState.UPLOADED]
         doubtful = believed or plan.blobs
         self._tell(DELIVERY_HEALING, destination=self.claim.destination, blobs=len(doubtful))
@@ -220,7 +233,7 @@ class _Delivery:
             repository=self.reference.repository,
             digests=[blob.digest for blob in doubtful],
         )
-        await self._bring(doubtful, insist=True)
+        return await self._bring(doubtful, {}, insist=insist)
 
     # ------------------------------------------------------------------------------------------------- manifests
 

@@ -20,13 +20,13 @@ class KeyedLocks(Generic[K]):
         self._locks: dict[K, tuple[anyio.Lock, int]] = {}
 
     @asynccontextmanager
-    async def holding(self, key: K) -> AsyncIterator[None]:
-        """Wait until nobody else holds `key`, in the order of asking, and hold it."""
+    async def holding(self, key: K) -> AsyncIterator[bool]:
+        """Wait until nobody else holds `key`, in the order of asking, and hold it; give whether anybody did."""
         lock, users = self._locks.get(key, (anyio.Lock(), 0))
         self._locks[key] = (lock, users + 1)
         try:
             async with lock:
-                yield
+                yield users > 0
         finally:
             lock, users = self._locks[key]
             if users == 1:

@@ -9,11 +9,13 @@ from pushd.push.hashing import Hashings
 from pushd.push.locks import KeyedLocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
 
     import anyio
 
+    from pushd.oci.digest import Digest
+    from pushd.oci.upload import Checkpoint
     from pushd.push.bandwidth import Bandwidth
     from pushd.push.places import Places
     from pushd.push.ports.emit import Emit
@@ -50,12 +52,14 @@ class Run:
     Attributes:
         repository: where its blobs go.
         source: where they come from.
+        known: what is known of them, as `JobStore.plan` gives it.
     """
 
     claim: Claim
     registry: Registry
     repository: str
     source: Source
+    known: Mapping[Digest, Checkpoint | str]
     stop: Stop
 
 

@@ -43,7 +43,9 @@ _IN_VAIN = 4
 """Looks at the queue that found nothing, after which the next one waits a little."""
 _BREATH = 0.02
 """Seconds it waits: a thousand submissions a second for a registry that is full or paused are no reason for as many."""
-_LOOK = 30.0
+_AT_ONCE = 16
+"""Deliveries that are claimed in one transaction."""
+_LOOK = 300.0
 """Seconds after which the queue is looked at though nobody called."""
 
 
@@ -153,17 +155,19 @@ class Scheduler:
     async def _claim_all(self, deliveries: TaskGroup) -> float:
         """Claim what may run; give the seconds after which to look again."""
         shut = self._gates.shut()
+        due = None
         try:
             while not self._draining:
                 free = {name: max(0, self._per_registry - count) for name, count in self.running.items()}
                 free |= dict.fromkeys(shut, 0)
-                claim = await self._store.claim(datetime.now(UTC), free=free, default=self._per_registry)
-                if claim is None:
+                now = datetime.now(UTC)
+                claims, due = await self._store.claim_all(now, free=free, default=self._per_registry, most=_AT_ONCE)
+                self._claimed += len(claims)
+                for claim in claims:
+                    running = self._running[claim.delivery_id] = _Running(claim)
+                    deliveries.start_soon(self._run, running)
+                if len(claims) < _AT_ONCE:
                     break
-                self._claimed += 1
-                running = self._running[claim.delivery_id] = _Running(claim)
-                deliveries.start_soon(self._run, running)
-            due = await self._store.due(datetime.now(UTC))
         except StoreError as error:
             self._emit(store_failed(error, where="claiming the next delivery"))
             return _STORE_PAUSE

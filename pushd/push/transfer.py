@@ -5,6 +5,7 @@ Decides nothing. What happens next is `oci.upload`'s to say; how much runs at on
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -18,6 +19,7 @@ from pushd.oci.upload import (
     Broken,
     Cancel,
     Cancelled,
+    Checkpoint,
     Done,
     Fail,
     Landing,
@@ -54,6 +56,7 @@ from pushd.work import TransferKey, TransferResult
 if TYPE_CHECKING:
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.upload import Action, Opening, Outcome, Request, Send
+    from pushd.push.landings import Landings
     from pushd.push.ports.registry import Body
     from pushd.push.ports.source import BlobReader
     from pushd.push.progress import Progress
@@ -78,7 +81,7 @@ _STATES = {
 
 
 async def bring(
-    means: Means, run: Run, blob: Descriptor, progress: Progress, *, insist: bool = False
+    means: Means, run: Run, blob: Descriptor, progress: Progress, landings: Landings, *, insist: bool = False
 ) -> TransferState | None:
     """Bring one blob to the run's repository, and write down what it came to.
 
@@ -87,6 +90,7 @@ async def bring(
         run: the delivery it is for.
         blob: what to bring.
         progress: its entry on the board.
+        landings: write down what small ones came to.
         insist: send it whatever the registry says it has: it was wrong about that before.
 
     Returns:
@@ -104,20 +108,32 @@ async def bring(
         credential=run.registry.credential,
         uid=run.claim.uid,
     )
-    async with means.alone.holding(key):
+    small = blob.size <= SMALL_MAX
+    async with means.alone.holding(key) as waited:
         async with means.places.place(run.registry.name, blob.size) as piece_size:
             transfer = _Transfer(means, run, blob, key, progress, piece_size)
             try:
-                result = await transfer.drive(insist=insist)
+                result = await transfer.drive(await _known(means, run, key, afresh=waited or insist), insist=insist)
             except DrainedError:
                 return None
             except (SourceError, RegistryError):
                 with suppress(StoreError):  # what failed is the better story; the delivery's end tells it as well
-                    await means.store.land(run.claim, blob, transfer.result(TransferState.FAILED))
+                    await means.store.land(run.claim, (blob, transfer.result(TransferState.FAILED)))
                 raise
-        # Before the next one with the same need asks where the session stands: there is none any more.
-        await means.store.land(run.claim, blob, result)
+        if not small:
+            # Before the next one with the same need asks where the session stands: there is none any more.
+            landings.pass_over()
+            await means.store.land(run.claim, (blob, result))
+    if small:
+        await landings.add(blob, result)
     return result.state
+
+
+async def _known(means: Means, run: Run, key: TransferKey, *, afresh: bool) -> Checkpoint | str | None:
+    """Give what is known of a blob, as `JobStore.plan` does; asked again where it may have changed since."""
+    if not afresh:
+        return run.known.get(key.digest)
+    return await means.store.recall(key) or await means.store.mount_candidate(key)
 
 
 class _Transfer:
@@ -137,12 +153,11 @@ class _Transfer:
         self._started = self._moved = 0.0
         self._session: UploadSession
 
-    async def drive(self, *, insist: bool) -> TransferResult:
-        """Drive the session to its end."""
+    async def drive(self, known: Checkpoint | str | None, *, insist: bool) -> TransferResult:
+        """Drive the session to its end; `known`: as `JobStore.plan` gives it."""
         self._started = self._progress.started = anyio.current_time()
-        store = self._means.store
-        checkpoint = await store.recall(self._key)
-        mount_from = None if insist or checkpoint else await store.mount_candidate(self._key)
+        checkpoint = known if isinstance(known, Checkpoint) else None
+        seen_in = known if isinstance(known, str) and not insist else None
         self._session = session = UploadSession(
             self._blob.digest,
             self._blob.size,
@@ -150,7 +165,8 @@ class _Transfer:
             limits=self._run.registry.limits,
             rng=self._means.rng,
             checkpoint=checkpoint,
-            mount_from=mount_from,
+            mount_from=seen_in if seen_in != self._run.repository else None,
+            expected=seen_in == self._run.repository,
             insist=insist,
         )
         self._tell(TRANSFER_STARTED, size=self._blob.size, resumed=checkpoint is not None)
@@ -172,7 +188,7 @@ class _Transfer:
                     await self._tape.close()
         self._advance(state=_STATES[landing], done=self._blob.size)
         if landing is Landing.UPLOADED and self._unknown is not None:
-            await store.validate(self._unknown, self._blob.digest, datetime.now(UTC))
+            await self._means.store.validate(self._unknown, self._blob.digest, datetime.now(UTC))
         return self.result(_STATES[landing])
 
     def result(self, state: TransferState) -> TransferResult:
@@ -272,29 +288,16 @@ class _Transfer:
 
     async def _ask_to_open(self, request: Opening) -> Outcome:
         """Ask for an upload session. Cancelled meanwhile, wait a moment for its Location: nobody else could end it."""
-        outcome: Outcome = None
-        asked = anyio.Event()
-        shield = anyio.CancelScope(shield=True)
-
-        async def ask() -> None:
-            nonlocal outcome
-            with shield:
-                outcome = await self._ask(request)
-            asked.set()
-
+        asking = asyncio.ensure_future(self._ask(request))
         try:
-            async with anyio.create_task_group() as asking:
-                asking.start_soon(ask)
-                try:
-                    await asked.wait()
-                except anyio.get_cancelled_exc_class():
-                    shield.deadline = anyio.current_time() + _LAST_WORD
-                    raise
+            return await asyncio.shield(asking)
         except anyio.get_cancelled_exc_class():
-            if outcome is not None:
-                self._session.feed(outcome)
+            with anyio.CancelScope(shield=True):
+                with anyio.move_on_after(_LAST_WORD):
+                    self._session.feed(await asyncio.shield(asking))
+                asking.cancel()
+                await asyncio.wait([asking])
             raise
-        return outcome
 
     async def _send(self, request: Send) -> Outcome:
         started = anyio.current_time()

@@ -49,6 +49,8 @@ _ECR: Final = Limits(
 """Parts of 5 MiB at least and 10 MiB at most, here and there 20; an empty PUT, which has to close what was streamed,
 has been answered with 500; Range may stay at the first chunk (aws/containers-roadmap#2831)."""
 
+_DISTRIBUTION: Final = Limits(joins=True, checks=True)
+
 PROFILES: Final = (
     STANDARD,
     # Foreign mounts are refused with 400 or 401, which any registry may do; 429 comes with Retry-After.
@@ -93,8 +95,8 @@ PROFILES: Final = (
     # Chunks of 5 MiB at least; a PUT over 20 GB is refused.
     Profile(name="quay", hosts=("quay.io",), limits=Limits(put_max=20_000_000_000, joins=False)),
     # distribution 2.8 inside.
-    Profile(name="harbor", limits=Limits(joins=True)),
-    Profile(name="gitlab", hosts=("registry.gitlab.com",), limits=Limits(joins=True)),
+    Profile(name="harbor", limits=_DISTRIBUTION),
+    Profile(name="gitlab", hosts=("registry.gitlab.com",), limits=_DISTRIBUTION),
     # Gitea and Forgejo: Range is wrong in some versions.
     Profile(name="gitea", hosts=("gitea.com", "codeberg.org"), limits=Limits(ranges=Ranges.UNRELIABLE, joins=False)),
     # A monolithic PUT has been answered with 404; what is not there is forbidden.
@@ -106,9 +108,9 @@ PROFILES: Final = (
     Profile(name="nexus", limits=Limits(joins=False)),
     # zot and distribution 2.8 lose a session whose PATCH broke: whole chunks are all that can survive.
     Profile(name="zot", limits=Limits(joins=True)),
-    Profile(name="distribution-2", limits=Limits(joins=True)),
+    Profile(name="distribution-2", limits=_DISTRIBUTION),
     # Every byte of a broken PATCH stays, so that chunks cost round trips and save nothing.
-    Profile(name="distribution-3", limits=Limits(chunk_size=_REST, joins=True)),
+    Profile(name="distribution-3", limits=replace(_DISTRIBUTION, chunk_size=_REST)),
     # In front of any registry: 413 over 100 MB, on larger plans over 200 or 500.
     Profile(name="cloudflare", limits=Limits(chunk_max=100_000_000, put_max=100_000_000)),
     # Range counts from the chunk's start (regclient#627).

@@ -17,7 +17,7 @@ from pushd.config import Overrides, load
 from pushd.errors import PushdError
 from pushd.service.daemon import serve
 from pushd.service.listener import listening
-from pushd.service.memory import reuse
+from pushd.service.memory import reuse, settle
 from pushd.telemetry.logging import hear_libraries, open_log
 from pushd.telemetry.metrics import Meter
 
@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(_shown(f"{config.file or 'no configuration file, defaults'}: good"))  # noqa: T201 (a person asked)
             return 0
         reuse()
+        settle()
         _run(config, reread)
     except PushdError as error:
         print(_shown(f"pushd: {error}"), file=sys.stderr)  # noqa: T201 (there may be no log yet)

@@ -46,6 +46,11 @@ def known(connection: sqlite3.Connection, key: TransferKey) -> bool:
     return connection.execute(_KNOWN, _columns(key)).fetchone() is not None
 
 
+def where(connection: sqlite3.Connection, key: TransferKey) -> str | None:
+    """Read in which repository of the registry the blob was seen: in the one it is to go to, or last."""
+    return key.repository if known(connection, key) else elsewhere(connection, key)
+
+
 def elsewhere(connection: sqlite3.Connection, key: TransferKey) -> str | None:
     """Read in which other repository of the registry the blob was seen last."""
     row = connection.execute(_ELSEWHERE, _columns(key)).fetchone()

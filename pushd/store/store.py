@@ -170,18 +170,8 @@ class Store(Keeping):
             free: how many more may run for each registry named in it.
             default: how many more may run for any other.
         """
-        free = dict(free)  # as it is now: the caller goes on counting
-        taken = self._writes.send(
-            lambda transaction: claims.claim(transaction, self.epoch, now, free=free, default=default),
-            lost=self._give_back,
-        )
-        try:
-            return await taken
-        except asyncio.CancelledError:
-            # The answer may have been there already, and the caller been cancelled before it looked.
-            if not taken.cancelled() and taken.exception() is None:
-                self._give_back(taken.result())
-            raise
+        taken, _ = await self.claim_all(now, free=free, default=default, most=1)
+        return taken[0] if taken else None
 
     async def claim_all(
         self, now: datetime, *, free: Mapping[str, int], default: int, most: int
@@ -212,18 +202,12 @@ class Store(Keeping):
 
     async def plan(
         self, claim: Claim, *, credential: str, repository: str, blobs: Sequence[Descriptor], manifests: int
-    ) -> None:
-        """Write down what the delivery needs: its transfers, all pending; earlier results of the delivery go."""
-        await self.lay_out(claim, credential=credential, repository=repository, blobs=blobs, manifests=manifests)
-
-    async def lay_out(
-        self, claim: Claim, *, credential: str, repository: str, blobs: Sequence[Descriptor], manifests: int
     ) -> Mapping[Digest, Checkpoint | str]:
-        """Plan, as `plan` does, and give what the transfers would ask for first, in the same transaction.
+        """Write down what the delivery needs: its transfers, all pending; earlier results of the delivery go.
 
         Returns:
-            For each blob of which something is known what `recall` gives, the checkpoint, or where there is none what
-            `mount_candidate` gives, the repository: as it was then.
+            What is known of blobs: the checkpoint of an upload; where there is none, the repository it is believed to
+            be in, this one if it is.
         """
         blobs = tuple(blobs)
         now = self._clock()
@@ -240,13 +224,11 @@ class Store(Keeping):
             ),
         )
 
-    async def land(self, claim: Claim, blob: Descriptor, result: TransferResult) -> None:
-        """Write down what one blob came to. When it landed its checkpoint goes, and where it landed is remembered."""
-        await self.land_all(claim, [(blob, result)])
+    async def land(self, claim: Claim, *results: tuple[Descriptor, TransferResult]) -> None:
+        """Write down what blobs came to, all or none.
 
-    async def land_all(self, claim: Claim, results: Sequence[tuple[Descriptor, TransferResult]]) -> None:
-        """Write down what several blobs came to, all or none, as `land` does for one."""
-        results = tuple(results)
+        Where one landed its checkpoint goes, and where it landed is remembered.
+        """
         now = self._clock()
         await self._as(claim, lambda transaction: transfers.land(transaction, claim, results, now))
 

@@ -75,7 +75,8 @@ def plan(
     """Write down what a delivery needs, in order, all pending; what an earlier attempt came to goes.
 
     Returns:
-        For each blob of which something is known, where its upload stands, else the other repository it was seen in.
+        For each blob of which something is known, where its upload stands, else the repository it was seen in: this one
+        if it was.
     """
     if blobs:
         registries.meet(transaction, claim.registry)
@@ -94,7 +95,7 @@ def plan(
             _WAIT, (claim.delivery_id, position, transfer, blob.media_type, blob.size, TransferState.PENDING)
         )
         row = transaction.execute(_STANDS, (transfer,)).fetchone()
-        helps = known_blobs.elsewhere(transaction.connection, key) if row is None else _checkpoint(row)
+        helps = known_blobs.where(transaction.connection, key) if row is None else _checkpoint(row)
         if helps is not None:
             known[blob.digest] = helps
     transaction.tell(

@@ -49,6 +49,7 @@ def upload(
     *,
     checkpoint: Checkpoint | None = None,
     mount_from: str | None = None,
+    expected: bool = False,
     rng: float = 0.0,
 ) -> UploadSession:
     """Give a session for a blob of `size` bytes."""
@@ -60,6 +61,7 @@ def upload(
         rng=lambda: rng,
         checkpoint=checkpoint,
         mount_from=mount_from,
+        expected=expected,
     )
 
 

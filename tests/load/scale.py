@@ -343,7 +343,7 @@ async def _push(store: Store, number: int) -> None:
         await store.validated(_identity(number * 8 + position))
         await store.checkpoint(claim, key, Checkpoint("/upload", 0, 0, Form.CHUNKED))
         await store.validate(_identity(number * 8 + position), blob.digest, at)
-        await store.land(claim, blob, _UPLOADED)
+        await store.land(claim, (blob, _UPLOADED))
     await store.tagging(claim)
     await store.finish(
         claim, Outcome(state=DeliveryState.SUCCEEDED, digest=image_of.root.descriptor.digest), datetime.now(UTC)

@@ -47,6 +47,8 @@ class Limits:
         joins: whether a small blob is asked for and its session opened in one request, a mount from the repository to
             itself; None where nobody knows: then a registry is asked so that names itself distribution, which is known
             to answer 201 to that where the blob is there.
+        checks: whether a manifest is refused when a blob of it is missing: then what was pushed there before is not
+            even asked for.
         absent: statuses that say that a blob or manifest is not there.
         retries: failures in a row without a byte of progress before the session gives up.
         restarts: how often a lost session may begin again from the first byte.
@@ -65,6 +67,7 @@ class Limits:
     resumable: bool = True
     mounts: bool = True
     joins: bool | None = None
+    checks: bool = False
     absent: frozenset[int] = frozenset({404})
     retries: int = 5
     restarts: int = 3

@@ -101,6 +101,8 @@ class UploadSession:
         rng: gives numbers in [0, 1); spreads retries.
         checkpoint: where an earlier life of the daemon left the session.
         mount_from: a repository of the same registry that is believed to hold the blob.
+        expected: the blob is believed to be there: it is only asked for, to begin with; not even that, where the
+            registry looks itself when the manifest comes.
         insist: send the blob without asking whether it is there: the registry said so before, and was wrong (HEAD
             may be right about a blob that the manifest PUT then calls unknown, seen after cancelled pushes).
 
@@ -121,6 +123,7 @@ class UploadSession:
         rng: Callable[[], float],
         checkpoint: Checkpoint | None = None,
         mount_from: str | None = None,
+        expected: bool = False,
         insist: bool = False,
     ) -> None:
         self._digest = digest
@@ -131,7 +134,9 @@ class UploadSession:
         self._mount_from = mount_from if limits.mounts else None
         self._insist = insist
         # Of a large one it is a request among many, and a registry that ignores mounts would be sent it all again.
-        self._joining = bool(limits.joins) and size <= limits.single_max and not (insist or checkpoint or mount_from)
+        self._expected = expected and not insist
+        apart = insist or expected or checkpoint or mount_from
+        self._joining = bool(limits.joins) and size <= limits.single_max and not apart
         self._ladder = limits.ladder(size)
         self._location = checkpoint.location if checkpoint is not None else ""
         self._saved = checkpoint is not None
@@ -183,6 +188,8 @@ class UploadSession:
         yield ending
 
     def _upload(self) -> Generator[Action, Outcome, Landing]:
+        if self._expected and self._limits.checks:
+            return Landing.PRESENT
         # Asked for first, always: after a restart it may have landed, and nothing is sent that is there already.
         if not (self._insist or self._joining) and (yield from self._present()):
             yield from self._clean_up()  # an earlier life's session, if there is one, is of no use any more

@@ -71,24 +71,34 @@ class JobStore(Protocol):
     async def image(self, job_id: str) -> Image:
         """Give the image of a job, the manifests' original bytes included."""
 
-    async def claim(self, now: datetime, *, free: Mapping[str, int], default: int) -> Claim | None:
-        """Take the next delivery that may run, marking it running.
+    async def claim_all(
+        self, now: datetime, *, free: Mapping[str, int], default: int, most: int
+    ) -> tuple[Sequence[Claim], datetime | None]:
+        """Take the next deliveries that may run, at most so many, marking them running.
 
         Larger priority first, then the user whose turn is longest ago, then older first. Held ones whose
         `not_before` has passed count as queued; what goes to a paused registry is passed over. `free` is how many more
         may run for a registry named in it, `default` for any other.
-        """
 
-    async def due(self, now: datetime) -> datetime | None:
-        """Give the earliest `not_before` after `now` of a held delivery."""
+        Returns:
+            The claims, and the earliest `not_before` after `now` of a held delivery.
+        """
 
     async def plan(
         self, claim: Claim, *, credential: str, repository: str, blobs: Sequence[Descriptor], manifests: int
-    ) -> None:
-        """Write down what the delivery needs: its transfers, all pending; earlier results of the delivery go."""
+    ) -> Mapping[Digest, Checkpoint | str]:
+        """Write down what the delivery needs: its transfers, all pending; earlier results of the delivery go.
 
-    async def land(self, claim: Claim, blob: Descriptor, result: TransferResult) -> None:
-        """Write down what one blob came to. When it landed its checkpoint goes, and where it landed is remembered."""
+        Returns:
+            What is known of blobs: the checkpoint of an upload; where there is none, the repository it is believed to
+            be in, this one if it is.
+        """
+
+    async def land(self, claim: Claim, *results: tuple[Descriptor, TransferResult]) -> None:
+        """Write down what blobs came to, all or none.
+
+        Where one landed its checkpoint goes, and where it landed is remembered.
+        """
 
     async def checkpoint(self, claim: Claim, key: TransferKey, checkpoint: Checkpoint | None) -> None:
         """Save, or with None forget, where an upload session stands."""

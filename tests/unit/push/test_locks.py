@@ -26,6 +26,22 @@ async def test_one_at_a_time_per_key_in_the_order_of_asking() -> None:
     assert order == [0, 1, 2, 3]
 
 
+async def test_whoever_enters_is_told_whether_anybody_was_there() -> None:
+    locks: KeyedLocks[str] = KeyedLocks()
+    told: list[bool] = []
+
+    async def enter() -> None:
+        async with locks.holding("a") as waited:
+            told.append(waited)
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(enter)
+    await enter()
+    assert told == [False, True, True, False]
+
+
 async def test_other_keys_do_not_wait() -> None:
     locks: KeyedLocks[str] = KeyedLocks()
     with anyio.fail_after(1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -211,6 +212,47 @@ async def test_a_registry_that_never_knows_its_blobs_is_not_healed_for_ever(
         job = await pushd.push(f"oci:{layout.path}", f"{registry.address}/team/app:1.4", deadline=1)
     assert job.state is JobState.FAILED
     assert not registry.repository("team/app").manifests
+
+
+async def test_a_blob_pushed_there_before_is_only_asked_for(
+    house: Builder, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    layout = build_layout(tmp_path / "image", [ImageSpec(layers=[1000, 300_000])])
+    async with house.run() as pushd:
+        await pushd.push(f"oci:{layout.path}", f"{registry.address}/team/app:1")
+        registry.requests.clear()
+        job = await pushd.push(f"oci:{layout.path}", f"{registry.address}/team/app:2")
+    assert {transfer.state for transfer in job.deliveries[0].transfers} == {TransferState.PRESENT}
+    asked = Counter((seen.method, seen.kind) for seen in registry.requests)
+    assert asked == {("HEAD", Kind.BLOB): 3, ("HEAD", Kind.MANIFEST): 2, ("PUT", Kind.MANIFEST): 1}
+
+
+async def test_where_the_registry_looks_itself_when_the_manifest_comes_it_is_not_even_asked_for(
+    house: Builder, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    layout = build_layout(tmp_path / "image", [ImageSpec(layers=[1000, 300_000])])
+    async with house.with_registry(registry.address, profile="distribution-3").run() as pushd:
+        await pushd.push(f"oci:{layout.path}", f"{registry.address}/team/app:1")
+        registry.requests.clear()
+        job = await pushd.push(f"oci:{layout.path}", f"{registry.address}/team/app:2")
+    assert job.state is JobState.SUCCEEDED
+    assert {transfer.state for transfer in job.deliveries[0].transfers} == {TransferState.PRESENT}
+    assert {seen.kind for seen in registry.requests} == {Kind.MANIFEST}
+
+
+async def test_what_is_gone_from_there_meanwhile_is_brought_again_and_nothing_else(
+    house: Builder, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    layout = build_layout(tmp_path / "image", [ImageSpec(layers=[1000, 300_000])])
+    gone, kept = (str(layer.digest) for layer in layout.images["latest"].layers)
+    async with house.with_registry(registry.address, profile="distribution-3").run() as pushd:
+        await pushd.push(f"oci:{layout.path}", f"{registry.address}/team/app:1")
+        del registry.repository("team/app").blobs[gone]
+        job = await pushd.push(f"oci:{layout.path}", f"{registry.address}/team/app:2")
+    states = {transfer.digest: transfer.state for transfer in job.deliveries[0].transfers}
+    assert job.state is JobState.SUCCEEDED
+    assert (states[gone], states[kept]) == (TransferState.UPLOADED, TransferState.PRESENT)
+    assert len(pushd.events(DELIVERY_HEALING)) == 1
 
 
 async def test_a_blob_pushed_to_another_repository_before_is_mounted(

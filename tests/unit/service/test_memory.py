@@ -67,6 +67,31 @@ def test_where_there_is_no_such_call_nothing_happens(monkeypatch: pytest.MonkeyP
     assert asked == [None, None]
 
 
+_SETTLED = """
+import gc
+from pushd.service.memory import settle
+
+def collected():
+    return sum(generation["collections"] for generation in gc.get_stats())
+
+def burst():
+    before = collected()
+    kept = [[number] for number in range(50_000)]
+    return collected() - before
+
+unsettled = burst()
+settle()
+assert gc.get_freeze_count() > 1000, "what there is by now is left alone"
+print(unsettled, burst())
+"""
+
+
+def test_the_collector_looks_seldom_once_the_daemon_is_built() -> None:
+    told = subprocess.run([sys.executable, "-c", _SETTLED], check=True, capture_output=True).stdout
+    before, after = map(int, told.split())
+    assert 10 * after <= before
+
+
 _PIECES = """
 import resource, sys
 from concurrent.futures import ThreadPoolExecutor

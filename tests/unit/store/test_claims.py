@@ -202,7 +202,7 @@ async def test_a_hold_uses_up_a_try(store: Store) -> None:
 
 WRITES = {
     "plan": lambda store, claim: store.plan(claim, credential="c", repository="r", blobs=[blob("new")], manifests=1),
-    "land": lambda store, claim: store.land(claim, blob("a"), None),
+    "land": lambda store, claim: store.land(claim, (blob("a"), None)),
     "checkpoint": lambda store, claim: store.checkpoint(claim, transfer_key(claim, blob("a")), None),
     "hold": lambda store, claim: store.hold(claim, after(60), THROTTLED),
     "release": lambda store, claim: store.release(claim),

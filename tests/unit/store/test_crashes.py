@@ -154,7 +154,7 @@ async def test_a_crash_before_the_plan_is_not_made_good_by_what_an_earlier_life_
     async with lives.life() as store:
         claim = await planned(store)
         await stand(store, claim, 500)
-        await store.land(claim, B, TransferResult(state=TransferState.UPLOADED))
+        await store.land(claim, (B, TransferResult(state=TransferState.UPLOADED)))
     for _ in range(LIMIT):
         async with lives.life() as store:
             assert (await delivery(store)).state is DeliveryState.QUEUED
@@ -181,7 +181,7 @@ async def test_a_planned_upload_that_another_delivery_began_is_no_progress_of_th
 async def test_a_blob_that_landed_is_progress(lives: Lives, state: TransferState) -> None:
     for _ in range(LIMIT + 1):
         async with lives.life() as store:
-            await store.land(await planned(store), A, TransferResult(state=state))
+            await store.land(await planned(store), (A, TransferResult(state=state)))
     assert (await lives.delivery()).state is DeliveryState.QUEUED
 
 
@@ -189,14 +189,14 @@ async def test_a_blob_found_there_is_progress_once(lives: Lives) -> None:
     for number in range(LIMIT + 1):
         async with lives.life() as store:
             assert (await delivery(store)).state is DeliveryState.QUEUED, number
-            await store.land(await planned(store), A, TransferResult(state=TransferState.PRESENT))
+            await store.land(await planned(store), (A, TransferResult(state=TransferState.PRESENT)))
     assert (await lives.delivery()).state is DeliveryState.FAILED
 
 
 async def test_a_blob_that_failed_is_no_progress(lives: Lives) -> None:
     for _ in range(LIMIT):
         async with lives.life() as store:
-            await store.land(await planned(store), A, TransferResult(state=TransferState.FAILED, sent=10))
+            await store.land(await planned(store), (A, TransferResult(state=TransferState.FAILED, sent=10)))
     assert (await lives.delivery()).state is DeliveryState.FAILED
 
 
@@ -205,7 +205,7 @@ async def test_progress_begins_the_count_anew(lives: Lives) -> None:
         async with lives.life() as store:
             claim = await planned(store)
             if number == LIMIT - 1:
-                await store.land(claim, A, TransferResult(state=TransferState.UPLOADED))
+                await store.land(claim, (A, TransferResult(state=TransferState.UPLOADED)))
     assert (await lives.delivery()).state is DeliveryState.QUEUED
     async with lives.life() as store:
         await planned(store)

@@ -82,9 +82,9 @@ async def test_a_delivery_that_succeeded_tells_what_it_took(store: Store, publis
     blobs = image().blobs
     await store.plan(claim, credential="anonymous", repository="team/app", blobs=blobs, manifests=1)
     brought = TransferResult(state=TransferState.UPLOADED, sent=25, resumed=5, interruptions=2)
-    await store.land(claim, blobs[0], brought)
-    await store.land(claim, blobs[1], TransferResult(state=TransferState.PRESENT))
-    await store.land(claim, blobs[2], TransferResult(state=TransferState.MOUNTED))
+    await store.land(claim, (blobs[0], brought))
+    await store.land(claim, (blobs[1], TransferResult(state=TransferState.PRESENT)))
+    await store.land(claim, (blobs[2], TransferResult(state=TransferState.MOUNTED)))
     await store.finish(claim, succeeded(), clock.pass_time(9.5))
     (delivery,) = (await job1(store)).deliveries
     assert (delivery.state, delivery.finished_at) == (DeliveryState.SUCCEEDED, after(9.5))
@@ -135,12 +135,12 @@ async def test_bytes_sent_count_over_all_attempts(store: Store, published: list[
     claim = await begun(store)
     first = image().blobs[0]
     await store.plan(claim, credential="anonymous", repository="team/app", blobs=[first], manifests=1)
-    await store.land(claim, first, TransferResult(state=TransferState.FAILED, sent=7))
-    await store.land(claim, first, TransferResult(state=TransferState.FAILED, sent=10))
+    await store.land(claim, (first, TransferResult(state=TransferState.FAILED, sent=7)))
+    await store.land(claim, (first, TransferResult(state=TransferState.FAILED, sent=10)))
     await store.hold(claim, after(10), THROTTLED)
     claim = await claimed(store, 10)
     await store.plan(claim, credential="anonymous", repository="team/app", blobs=[first], manifests=1)
-    await store.land(claim, first, TransferResult(state=TransferState.UPLOADED, sent=20))
+    await store.land(claim, (first, TransferResult(state=TransferState.UPLOADED, sent=20)))
     await store.finish(claim, succeeded(), after(20))
     (event,) = told(published, DELIVERY_SUCCEEDED)
     assert (event.fields["sent"], event.fields["seconds"], event.fields["attempt"]) == (30, 20.0, 2)

@@ -29,21 +29,21 @@ async def begun(store: Store, repository: str, *, registry: str = "registry.test
 
 async def landed(store: Store, repository: str, *, registry: str = "registry.test") -> Claim:
     claim = await begun(store, repository, registry=registry)
-    await store.land(claim, A, UPLOADED)
+    await store.land(claim, (A, UPLOADED))
     return claim
 
 
 @pytest.mark.parametrize("state", [state for state in TransferState if state.landed])
 async def test_a_blob_that_landed_is_a_candidate_for_other_repositories(store: Store, state: TransferState) -> None:
     claim = await begun(store, "base")
-    await store.land(claim, A, TransferResult(state=state))
+    await store.land(claim, (A, TransferResult(state=state)))
     assert await store.mount_candidate(transfer_key(claim, A, repository="app")) == "base"
     assert await store.mount_candidate(transfer_key(claim, B, repository="app")) is None
 
 
 async def test_a_blob_that_failed_is_no_candidate(store: Store) -> None:
     claim = await begun(store, "base")
-    await store.land(claim, A, TransferResult(state=TransferState.FAILED))
+    await store.land(claim, (A, TransferResult(state=TransferState.FAILED)))
     assert await store.mount_candidate(transfer_key(claim, A, repository="app")) is None
 
 
@@ -59,7 +59,7 @@ async def test_the_repository_seen_last_is_the_candidate(store: Store, clock: Cl
     key = transfer_key(first, A, repository="app")
     assert await store.mount_candidate(key) == "second"
     clock.pass_time(1)
-    await store.land(first, A, TransferResult(state=TransferState.PRESENT))
+    await store.land(first, (A, TransferResult(state=TransferState.PRESENT)))
     assert await store.mount_candidate(key) == "first"
 
 
@@ -75,7 +75,7 @@ async def test_what_is_forgotten_is_forgotten_of_that_repository_alone(store: St
     await landed(store, "old")
     clock.pass_time(1)
     claim = await landed(store, "gone")
-    await store.land(claim, B, UPLOADED)
+    await store.land(claim, (B, UPLOADED))
     await store.forget(claim, credential="anonymous", repository="gone", digests={A.digest})
     assert await store.mount_candidate(transfer_key(claim, A, repository="app")) == "old"
     assert await store.mount_candidate(transfer_key(claim, B, repository="app")) == "gone"

@@ -138,7 +138,7 @@ async def test_what_another_job_needs_stays(store: Store) -> None:
     assert await store.image("job2") == image("amd64")
     assert await store.recall(transfer_key(second, blob("a"))) == checkpoint
     assert await count(store, "manifests", "transfers") == [1, 1]
-    await store.land(second, blob("a"), TransferResult(state=TransferState.UPLOADED))
+    await store.land(second, (blob("a"), TransferResult(state=TransferState.UPLOADED)))
 
 
 async def test_an_older_job_comes_late_for_its_tag_however_much_was_pruned(store: Store) -> None:
@@ -239,9 +239,9 @@ async def test_what_was_believed_and_not_seen_again_is_forgotten_after_ninety_da
     await store.submit(submission("job1"), limit=PLENTY)
     claim = await claimed(store)
     await store.plan(claim, credential="anonymous", repository="team/app", blobs=[blob("a"), blob("b")], manifests=1)
-    await store.land(claim, blob("a"), TransferResult(state=TransferState.UPLOADED))
+    await store.land(claim, (blob("a"), TransferResult(state=TransferState.UPLOADED)))
     clock.pass_time(DAY)
-    await store.land(claim, blob("b"), TransferResult(state=TransferState.UPLOADED))
+    await store.land(claim, (blob("b"), TransferResult(state=TransferState.UPLOADED)))
     identity = FileIdentity(device=1, inode=2, size=3, mtime_ns=4, ctime_ns=5, offset=0, length=3)
     await store.validate(identity, blob("a").digest, NOON)
     await store.validate(FileIdentity(**{**_fields(identity), "inode": 9}), blob("b").digest, after(DAY))
@@ -266,7 +266,7 @@ async def test_a_round_forgets_so_much_and_says_that_there_is_more(
     blobs = [blob(name) for name in "abc"]
     await store.plan(claim, credential="anonymous", repository="team/app", blobs=blobs, manifests=1)
     for one in blobs:
-        await store.land(claim, one, TransferResult(state=TransferState.UPLOADED))
+        await store.land(claim, (one, TransferResult(state=TransferState.UPLOADED)))
     rounds = [await store.prune(after(100 * DAY), FOR_EVER) for _ in range(2)]
     assert [one.more for one in rounds] == [True, False]
     assert await count(store, "known_blobs") == [0]

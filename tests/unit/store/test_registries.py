@@ -72,7 +72,7 @@ async def test_a_registry_once_met_stays_so_when_all_that_went_there_is_gone(sto
     assert not await store.met("registry.test")  # with nothing to send nothing was asked that only an upload asks
     await store.plan(claim, credential="c", repository="team/app", blobs=[blob("a")], manifests=1)
     assert await store.met("registry.test")
-    await store.land(claim, blob("a"), TransferResult(state=TransferState.UPLOADED))
+    await store.land(claim, (blob("a"), TransferResult(state=TransferState.UPLOADED)))
     await store.release(claim)
     await store.cancel("job1", NOON)
     await store.prune(after(1e9), Retention(job_age=1, job_count=0, event_age=1, event_count=0))

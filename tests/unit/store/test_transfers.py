@@ -55,7 +55,7 @@ async def test_a_plan_lists_what_is_needed_in_order_all_pending(store: Store, pu
 
 async def test_a_new_plan_takes_the_place_of_the_old(store: Store) -> None:
     claim = await planned(store)
-    await store.land(claim, A, TransferResult(state=TransferState.UPLOADED, sent=1000))
+    await store.land(claim, (A, TransferResult(state=TransferState.UPLOADED, sent=1000)))
     await store.plan(claim, credential="other", repository="team/app", blobs=[B], manifests=1)
     assert await transfers(store) == (
         Transfer(digest=str(B.digest), media_type=LAYER, size=50, state=TransferState.PENDING),
@@ -70,7 +70,7 @@ async def test_a_landed_blob_is_done_and_told_with_its_facts(
     result = TransferResult(
         state=TransferState.UPLOADED, sent=1100, resumed=200, interruptions=2, form="chunked", seconds=3.14159
     )
-    await store.land(claim, A, result)
+    await store.land(claim, (A, result))
     landed, pending = await transfers(store)
     assert (landed.state, landed.done, landed.sent) == (TransferState.UPLOADED, 1000, 1100)
     assert pending.state is TransferState.PENDING
@@ -98,7 +98,7 @@ async def test_what_was_not_planned_cannot_land(store: Store, published: list[Ev
     claim = await planned(store)
     count = len(published)
     with pytest.raises(LookupError, match="not in the plan"):
-        await store.land(claim, blob("other"), TransferResult(state=TransferState.PRESENT))
+        await store.land(claim, (blob("other"), TransferResult(state=TransferState.PRESENT)))
     assert len(published) == count
 
 
@@ -138,8 +138,8 @@ async def test_a_checkpoint_goes_when_its_blob_landed_and_stays_when_it_failed(s
     claim = await planned(store)
     for one in (A, B):
         await store.checkpoint(claim, transfer_key(claim, one), HALFWAY)
-    await store.land(claim, A, TransferResult(state=TransferState.UPLOADED))
-    await store.land(claim, B, TransferResult(state=TransferState.FAILED))
+    await store.land(claim, (A, TransferResult(state=TransferState.UPLOADED)))
+    await store.land(claim, (B, TransferResult(state=TransferState.FAILED)))
     assert await store.recall(transfer_key(claim, A)) is None
     assert await store.recall(transfer_key(claim, B)) == HALFWAY
 
@@ -184,7 +184,7 @@ async def test_a_registry_is_met_once_a_delivery_to_it_was_planned(store: Store)
 async def test_the_upload_location_is_in_no_event(store: Store, published: list[Event]) -> None:
     claim = await planned(store)
     await store.checkpoint(claim, transfer_key(claim, A), HALFWAY)
-    await store.land(claim, A, TransferResult(state=TransferState.FAILED))
+    await store.land(claim, (A, TransferResult(state=TransferState.FAILED)))
     stored = await store._reads.send(
         lambda connection: [row["fields"] for row in connection.execute("SELECT fields FROM events")]
     )
@@ -206,26 +206,26 @@ async def test_an_error_about_a_checkpoint_does_not_repeat_its_location(store: S
 # --------------------------------------------------------------------------- many blobs, one question and one answer
 
 
-async def test_a_plan_tells_where_each_blobs_upload_stands_else_where_else_it_was_seen(store: Store) -> None:
+async def test_a_plan_tells_where_each_blobs_upload_stands_else_where_it_was_seen(store: Store) -> None:
     first = await planned(store, "job1")
     await store.checkpoint(first, transfer_key(first, A), HALFWAY)
-    await store.land(first, B, TransferResult(state=TransferState.UPLOADED))
+    await store.land(first, (B, TransferResult(state=TransferState.UPLOADED)))
     await store.submit(submission("job2"), limit=PLENTY)
     second = await store.claim(NOON, free={}, default=9)
     assert second is not None
     blobs = [A, B, blob("c")]
 
-    there = await store.lay_out(second, credential="anonymous", repository="team/app", blobs=blobs, manifests=1)
-    elsewhere = await store.lay_out(second, credential="anonymous", repository="other", blobs=blobs, manifests=1)
+    there = await store.plan(second, credential="anonymous", repository="team/app", blobs=blobs, manifests=1)
+    elsewhere = await store.plan(second, credential="anonymous", repository="other", blobs=blobs, manifests=1)
 
-    assert there == {A.digest: HALFWAY}
+    assert there == {A.digest: HALFWAY, B.digest: "team/app"}
     assert elsewhere == {B.digest: "team/app"}
 
 
 async def test_a_plan_tells_nothing_of_other_principals_or_credentials(store: Store) -> None:
     mine = await planned(store, "job1")
     await store.checkpoint(mine, transfer_key(mine, A), HALFWAY)
-    await store.land(mine, B, TransferResult(state=TransferState.UPLOADED))
+    await store.land(mine, (B, TransferResult(state=TransferState.UPLOADED)))
     await store.submit(submission("job2", uid=1001), limit=PLENTY)
     theirs = await store.claim(NOON, free={}, default=9)
     assert theirs is not None
@@ -235,7 +235,7 @@ async def test_a_plan_tells_nothing_of_other_principals_or_credentials(store: St
         (mine, "docker-config:alice", "team/app"),
         (mine, "docker-config:alice", "other"),
     ):
-        known = await store.lay_out(claim, credential=credential, repository=repository, blobs=[A, B], manifests=1)
+        known = await store.plan(claim, credential=credential, repository=repository, blobs=[A, B], manifests=1)
         assert known == {}
 
 
@@ -243,7 +243,7 @@ async def test_several_blobs_land_as_each_would_alone(store: Store, published: l
     claim = await planned(store)
     before = len(published)
     uploaded = TransferResult(state=TransferState.UPLOADED, sent=1000)
-    await store.land_all(claim, [(A, uploaded), (B, TransferResult(state=TransferState.FAILED, sent=20))])
+    await store.land(claim, *[(A, uploaded), (B, TransferResult(state=TransferState.FAILED, sent=20))])
     assert [one.state for one in await transfers(store)] == [TransferState.UPLOADED, TransferState.FAILED]
     told = published[before:]
     assert [(event.kind, event.fields["digest"], event.fields["sent"]) for event in told] == [
@@ -257,8 +257,8 @@ async def test_of_several_blobs_all_land_or_none_does(store: Store) -> None:
     claim = await planned(store)
     uploaded = TransferResult(state=TransferState.UPLOADED)
     with pytest.raises(LookupError, match="not in the plan"):
-        await store.land_all(claim, [(A, uploaded), (blob("other"), uploaded)])
+        await store.land(claim, *[(A, uploaded), (blob("other"), uploaded)])
     assert [one.state for one in await transfers(store)] == [TransferState.PENDING] * 2
     await store.release(claim)
     with pytest.raises(StoreError, match="no longer has this delivery"):
-        await store.land_all(claim, [(A, uploaded)])
+        await store.land(claim, *[(A, uploaded)])

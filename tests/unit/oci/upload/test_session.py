@@ -211,6 +211,16 @@ def test_a_small_blob_that_is_there_costs_one() -> None:
     play(upload(25, JOINED), (OpenIfAbsent(DIGEST), Reply(201, digest=str(DIGEST))), Done(Landing.PRESENT))
 
 
+def test_a_blob_that_is_believed_to_be_there_is_only_asked_for() -> None:
+    play(upload(25, JOINED, expected=True), (Head(DIGEST), THERE), Done(Landing.PRESENT))
+    play(upload(25, JOINED, expected=True), (Head(DIGEST), MISSING), (Open(), opened(1)))
+
+
+def test_it_is_not_asked_for_where_the_registry_looks_itself_when_the_manifest_comes() -> None:
+    play(upload(25, replace(JOINED, checks=True), expected=True), Done(Landing.PRESENT))
+    play(upload(25, replace(JOINED, checks=True)), (OpenIfAbsent(DIGEST), opened(1)))
+
+
 def test_a_large_blob_is_asked_for_by_itself() -> None:
     play(upload(26, JOINED), (Head(DIGEST), MISSING), (Open(), opened(1)))
 
