@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 SLICE = 256 << 10
 """Bytes of a body after which the registry must have shown that it still takes them."""
+_QUICK = 0.5
+"""Seconds in which a slice was taken by somebody who may be given more at once."""
 _AT_ONCE = 1 << 20
 """Bytes of a body that are handed over as they are."""
 
@@ -97,6 +100,7 @@ class Pulled:
         self._stall = stall
         self._commit = commit
         self._rest = memoryview(b"")
+        self._handed = -math.inf
         self._started = False
         self._pulling = False
         self.finished = False
@@ -118,8 +122,12 @@ class Pulled:
     async def __anext__(self) -> memoryview:
         if not self._rest:
             self._rest = memoryview(await self._pull())
-        following, self._rest = self._rest[:SLICE], self._rest[SLICE:]
-        self._watch.move(self._stall)
+        # Where the last one was taken at once, a whole piece: handing over each slice costs as much as hashing it.
+        now = self._watch.now()
+        length = len(self._rest) if now - self._handed < _QUICK else SLICE
+        following, self._rest = self._rest[:length], self._rest[length:]
+        self._handed = now
+        self._watch.move(self._stall * -(-len(following) // SLICE))
         return following
 
     async def _pull(self) -> bytes:

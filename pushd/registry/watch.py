@@ -29,6 +29,10 @@ class Watch:
         self._least = least
         self._deadline = self._loop.time() + seconds
 
+    def now(self) -> float:
+        """Give the time by its clock, seconds."""
+        return self._loop.time()
+
     def move(self, seconds: float) -> None:
         """End the block so many seconds from now."""
         self._deadline = self._loop.time() + seconds
