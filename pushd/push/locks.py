@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar
-
-import anyio
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
@@ -14,15 +13,15 @@ K = TypeVar("K", bound="Hashable")
 
 
 class KeyedLocks(Generic[K]):
-    """A lock per key."""
+    """A lock per key. Whoever finds nobody there goes in without a turn of the loop."""
 
     def __init__(self) -> None:
-        self._locks: dict[K, tuple[anyio.Lock, int]] = {}
+        self._locks: dict[K, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
     async def holding(self, key: K) -> AsyncIterator[bool]:
         """Wait until nobody else holds `key`, in the order of asking, and hold it; give whether anybody did."""
-        lock, users = self._locks.get(key, (anyio.Lock(), 0))
+        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
         self._locks[key] = (lock, users + 1)
         try:
             async with lock:

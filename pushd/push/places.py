@@ -86,7 +86,8 @@ class Places:
         self._waiting.append(waiter)
         self._admit()
         try:
-            await waiter.admitted.wait()
+            if not waiter.piece:
+                await waiter.admitted.wait()
             yield waiter.piece
         finally:
             if waiter.piece:
