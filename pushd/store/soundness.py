@@ -29,7 +29,7 @@ class Soundness:
             OSError: it cannot be told, or not forgotten.
         """
         try:
-            recorded = self._record.read_text(encoding="ascii", errors="replace")
+            recorded = self._record.read_bytes()
         except FileNotFoundError:
             return False
         self._record.unlink()
@@ -39,12 +39,12 @@ class Soundness:
         """Write down how the file looks, which was closed and found no fault with. One that cannot be is no loss."""
         with suppress(OSError):
             file = os.open(self._record, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with open(file, "w", encoding="ascii") as record:  # noqa: PTH123 (of a descriptor: the mode is ours)
+            with open(file, "wb") as record:  # noqa: PTH123 (of a descriptor: the mode is ours)
                 record.write(self._look())
 
-    def _look(self) -> str:
+    def _look(self) -> bytes:
         """Give what a change of the file changes. A log beside it that was not moved into it is one."""
         status = self._database.stat()
         log = Path(f"{self._database}-wal")
         facts = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, log.exists())
-        return " ".join(str(int(fact)) for fact in facts)
+        return " ".join(str(int(fact)) for fact in facts).encode()
