@@ -121,7 +121,9 @@ def _shown(url: str) -> str:
 
 
 def _code(reply: Reply) -> Code:
-    for entry in reply.errors:  # in their order: that of `codes` is another in each process
+    # A blob that a manifest lacks can be brought, whatever else there was about it. The others in their order: that of
+    # `codes` is another in each process.
+    for entry in sorted(reply.errors, key=lambda it: it.code != "MANIFEST_BLOB_UNKNOWN"):
         if entry.code in _BY_ERROR_CODE:
             return _BY_ERROR_CODE[entry.code]
     if reply.status in _BY_STATUS:

@@ -133,7 +133,7 @@ async def _known(means: Means, run: Run, key: TransferKey, *, afresh: bool) -> C
     """Give what is known of a blob, as `JobStore.plan` does; asked again where it may have changed since."""
     if not afresh:
         return run.known.get(key.digest)
-    return await means.store.recall(key) or await means.store.mount_candidate(key)
+    return await means.store.recall(key) or await means.store.seen_in(key)
 
 
 class _Transfer:

@@ -36,8 +36,6 @@ _SAME_AGAIN = frozenset({307, 308})
 """What any request follows that can be sent again: its method and body stay (RFC 9110, 15.4.8, 15.4.9)."""
 _REFUSALS_MAX = 2
 """Times a request is sent again with another header: once what is wanted is known, and once what was sent had ended."""
-_DISTRIBUTION = "Docker-Distribution-Api-Version"
-"""The header in every answer of distribution, and of what is built upon it."""
 
 
 class RegistryClient:
@@ -261,7 +259,7 @@ class RegistryClient:
 
     def _recognise(self, answer: Answer) -> None:
         """Learn from an answer of the registry's own what it is, where nobody has said that yet."""
-        if self._limits.joins is None and self._way.ours(answer.url) and _DISTRIBUTION in answer.headers:
+        if self._limits.joins is None and self._way.ours(answer.url) and _is_distribution_3(answer):
             self._limits = replace(self._limits, joins=True)
 
     def _sent_back(self, answer: Answer, location: str) -> bool:
@@ -287,3 +285,14 @@ def _followed(status: int, method: str, body: Body | bytes | None) -> bool:
     if method in ("GET", "HEAD"):
         return status in _REDIRECTS
     return status in _SAME_AGAIN and body is None
+
+
+def _is_distribution_3(answer: Answer) -> bool:
+    """Whether an answer is an error of distribution 3, or of something that passes itself off as that.
+
+    2.x names itself likewise, but with a charset. There a mount writes the link of the blob anew, in place: whoever
+    reads it meanwhile finds it empty, and a blob that is there is unknown (seen with 200 jobs side by side).
+    """
+    headers = answer.headers
+    named = "Docker-Distribution-Api-Version" in headers
+    return named and answer.status >= 400 and headers.get("Content-Type") == "application/json"  # noqa: PLR2004 (4xx, 5xx)

@@ -49,7 +49,7 @@ _ECR: Final = Limits(
 """Parts of 5 MiB at least and 10 MiB at most, here and there 20; an empty PUT, which has to close what was streamed,
 has been answered with 500; Range may stay at the first chunk (aws/containers-roadmap#2831)."""
 
-_DISTRIBUTION: Final = Limits(joins=True, checks=True)
+_DISTRIBUTION: Final = Limits(joins=False, checks=True)
 
 PROFILES: Final = (
     STANDARD,
@@ -110,7 +110,7 @@ PROFILES: Final = (
     Profile(name="zot", limits=Limits(joins=True)),
     Profile(name="distribution-2", limits=_DISTRIBUTION),
     # Every byte of a broken PATCH stays, so that chunks cost round trips and save nothing.
-    Profile(name="distribution-3", limits=replace(_DISTRIBUTION, chunk_size=_REST)),
+    Profile(name="distribution-3", limits=replace(_DISTRIBUTION, chunk_size=_REST, joins=True)),
     # In front of any registry: 413 over 100 MB, on larger plans over 200 or 500.
     Profile(name="cloudflare", limits=Limits(chunk_max=100_000_000, put_max=100_000_000)),
     # Range counts from the chunk's start (regclient#627).

@@ -86,6 +86,10 @@ class View:
         """Tell whether a delivery to `host[:port]` ever got past the first question, and planned a blob to send."""
         return await self._reads.send(lambda connection: registries.met(connection, registry))
 
+    async def seen_in(self, key: TransferKey) -> str | None:
+        """Give the repository of the registry that the blob is believed to be in: this one, or as below."""
+        return await self._reads.send(lambda connection: known_blobs.where(connection, key))
+
     async def mount_candidate(self, key: TransferKey) -> str | None:
         """Give another repository of the same registry that is believed to hold the blob.
 

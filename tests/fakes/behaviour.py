@@ -91,6 +91,7 @@ class Behaviour:
         mounts: a mount of a blob that is there answers 201; else 202, an upload session.
         anonymous_mount: a mount without `from` looks in every repository.
         names_itself: every answer carries `Docker-Distribution-Api-Version`.
+        plain_json: errors are `application/json` with no charset.
         referrers: manifests with a subject are indexed, and the reply says so (`OCI-Subject`).
         discard_above: blobs of more bytes are hashed and counted but not kept.
         refused: kinds of requests this registry does not know; one of them fails the test.
@@ -123,6 +124,7 @@ class Behaviour:
     mounts: bool = True
     anonymous_mount: bool = False
     names_itself: bool = False
+    plain_json: bool = False
     referrers: bool = True
     discard_above: int = 1 << 62
     refused: frozenset[Kind] = frozenset()
@@ -149,7 +151,12 @@ DISTRIBUTION_2 = Behaviour(
 """distribution 2.8, as tests/integration/test_fidelity.py finds it."""
 
 DISTRIBUTION_3 = Behaviour(
-    explains_416=False, mismatch_ends=False, single_post=False, names_itself=True, referrers=False
+    explains_416=False,
+    mismatch_ends=False,
+    single_post=False,
+    names_itself=True,
+    plain_json=True,
+    referrers=False,
 )
 """distribution 3.1, as tests/integration/test_fidelity.py finds it."""
 

@@ -246,6 +246,8 @@ class FakeRegistry:
             response = await self._answer(exchange)
             if self.behaviour.names_itself:
                 response.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
+            if self.behaviour.names_itself and response.status >= 400 and response.content_type == "application/json":
+                response.charset = None if self.behaviour.plain_json else "utf-8"
             for action in actions:
                 await action.reply(exchange, response)
         except AnsweredError as answered:

@@ -37,6 +37,7 @@ class Said:
     range: str | None
     digest: str | None
     named: str | None
+    kind: str | None
 
 
 class Talk:
@@ -59,7 +60,8 @@ class Talk:
         self.location = reply.getheader("Location", "")
         refused = json.loads(content)["errors"][0]["code"] if reply.status >= 400 and content else None
         range_, digest = reply.getheader("Range"), reply.getheader("Docker-Content-Digest")
-        said = Said(reply.status, refused, range_, digest, reply.getheader("Docker-Distribution-Api-Version"))
+        version, kind = reply.getheader("Docker-Distribution-Api-Version"), refused and reply.getheader("Content-Type")
+        said = Said(reply.status, refused, range_, digest, version, kind)
         self.said.append(said)
         return said
 

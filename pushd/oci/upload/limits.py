@@ -45,8 +45,8 @@ class Limits:
         resumable: whether a session can be gone on with after a request broke; else the blob starts over.
         mounts: whether a mount may be asked for.
         joins: whether a small blob is asked for and its session opened in one request, a mount from the repository to
-            itself; None where nobody knows: then a registry is asked so that names itself distribution, which is known
-            to answer 201 to that where the blob is there.
+            itself; None where nobody knows: then a registry is asked so that shows itself to be distribution 3, which
+            answers 201 to that where the blob is there.
         checks: whether a manifest is refused when a blob of it is missing: then what was pushed there before is not
             even asked for.
         absent: statuses that say that a blob or manifest is not there.

@@ -132,6 +132,9 @@ class JobStore(Protocol):
     async def met(self, registry: str) -> bool:
         """Tell whether a delivery to `host[:port]` ever got past the first question, and planned a blob to send."""
 
+    async def seen_in(self, key: TransferKey) -> str | None:
+        """Give the repository of the registry that the blob is believed to be in: this one, or as below."""
+
     async def mount_candidate(self, key: TransferKey) -> str | None:
         """Give another repository of the same registry that is believed to hold the blob.
 

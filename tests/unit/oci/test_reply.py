@@ -78,13 +78,19 @@ def test_a_refusal_means_what_its_code_or_else_its_status_says(
 
 @pytest.mark.parametrize(
     "codes",
-    list(itertools.permutations(["MANIFEST_BLOB_UNKNOWN", "MANIFEST_INVALID", "NAME_INVALID", "TOOMANYREQUESTS"])),
+    list(itertools.permutations(["DIGEST_INVALID", "MANIFEST_INVALID", "NAME_INVALID", "TOOMANYREQUESTS"])),
 )
 def test_of_several_codes_the_first_decides(codes: tuple[str, ...]) -> None:
     """Never the order of a set of strings, which is another in each process."""
     assert (
         refusal(reply(404, *codes), "app", "to take it").code is refusal(reply(404, codes[0]), "app", "to take it").code
     )
+
+
+def test_a_blob_that_a_manifest_lacks_decides_wherever_it_is_named() -> None:
+    """distribution 2.8 names it second when its link is just written anew: it is there, or can be brought."""
+    reply = Reply(400, errors=tuple(ErrorEntry(code, "", "") for code in ("DIGEST_INVALID", "MANIFEST_BLOB_UNKNOWN")))
+    assert refusal(reply, "it", "to take the manifest").code is Code.REGISTRY_BLOB_UNKNOWN
 
 
 def test_a_refusal_says_what_was_asked_of_what_and_what_the_registry_answered() -> None:

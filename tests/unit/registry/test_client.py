@@ -12,7 +12,7 @@ from pushd.oci.digest import Digest
 from pushd.oci.upload import Cancel, Head, Limits, Mount, Open, OpenIfAbsent, Patch, Put, Single, Status, Stream
 from pushd.registry import Settings
 from pushd.registry.client import RegistryClient
-from tests.fakes.behaviour import DISTRIBUTION_3, Basic, Behaviour
+from tests.fakes.behaviour import DISTRIBUTION_2, DISTRIBUTION_3, Basic, Behaviour
 from tests.fakes.faults import Answer, Header, When, error_body, page, redirect, throttle
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.traffic import Kind
@@ -209,7 +209,7 @@ async def test_a_throttled_put_says_for_how_long(registry: FakeRegistry, connect
 # ------------------------------------------------------------------------------------- what a registry shows it is
 
 
-async def test_a_registry_that_names_itself_distribution_is_asked_for_a_blob_and_an_upload_in_one_request(
+async def test_a_registry_that_shows_itself_to_be_distribution_3_is_asked_for_a_blob_and_an_upload_in_one_request(
     connect: Connect,
 ) -> None:
     async with FakeRegistry(DISTRIBUTION_3) as registry:
@@ -219,10 +219,12 @@ async def test_a_registry_that_names_itself_distribution_is_asked_for_a_blob_and
         assert client.limits.joins is True
 
 
-async def test_any_other_is_asked_one_by_one(registry: FakeRegistry, connect: Connect) -> None:
-    client = connect(registry.address)
-    await client.head_manifest("team/app", "1.4")
-    assert client.limits.joins is None
+@pytest.mark.parametrize("behaviour", [Behaviour(), DISTRIBUTION_2])
+async def test_any_other_is_asked_one_by_one(behaviour: Behaviour, connect: Connect) -> None:
+    async with FakeRegistry(behaviour) as registry:
+        client = connect(registry.address)
+        await client.head_manifest("team/app", "1.4")
+        assert client.limits.joins is None
 
 
 async def test_what_is_known_of_a_registry_goes_before_what_it_names_itself(wire: Wire) -> None:
