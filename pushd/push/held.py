@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from pushd.oci.digest import Digest
 from pushd.push.hashing import mismatch
 
 if TYPE_CHECKING:
@@ -35,10 +36,9 @@ class Held:
                 content = reader.read(0, blob.size)
             finally:
                 reader.close()
-            hasher = blob.digest.hasher()
-            hasher.update(content)
-            if hasher.hexdigest() != blob.digest.encoded:
-                raise mismatch(blob.digest, hasher.hexdigest())
+            found = Digest.of(content, blob.digest.algorithm)
+            if found != blob.digest:
+                raise mismatch(blob.digest, found.encoded)
             return content
 
         return cls(await asyncio.wrap_future(threads.submit(read)))

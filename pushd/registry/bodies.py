@@ -37,7 +37,7 @@ class Body(Protocol):
 
 def as_data(
     body: Body | bytes | None, watch: Watch, *, once: bool, stall: float, commit: float
-) -> tuple[Any, Held | Pulled | None]:
+) -> tuple[Any, Once | Pulled | None]:
     """Give a body as the HTTP library takes it, and what moves the watch while it is sent, if anything does.
 
     Args:
@@ -53,13 +53,13 @@ def as_data(
         pulled = Pulled(body, watch, stall=stall, commit=commit)
         return pulled, pulled
     if once:
-        held = Held(body, watch, stall=stall, commit=commit)
-        return held, held
+        sent = Once(body, watch, stall=stall, commit=commit)
+        return sent, sent
     # Above a megabyte the HTTP library warns that bytes hold up the loop.
     return (io.BytesIO(body) if len(body) > _AT_ONCE else body), None
 
 
-class Held(aiohttp.BytesPayload):
+class Once(aiohttp.BytesPayload):
     """A slice of bytes, sent once: what `Pulled` is to more.
 
     The HTTP library tries an idempotent request again when a kept connection was dead.
