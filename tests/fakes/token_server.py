@@ -14,7 +14,7 @@ import base64
 import json
 import threading
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
 from http import HTTPStatus
@@ -46,7 +46,7 @@ class Mood(Enum):
     """100 MB, unless whoever asked hangs up before."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Asked:
     """One request for a token.
 
@@ -58,7 +58,8 @@ class Asked:
         client: the name of the program that asks, which POST must give.
         scopes: as they were asked for, in order.
         status: what it was answered with.
-        sent: bytes of the answer that were taken.
+        sent: bytes of the answer that were taken so far.
+        ended: nothing more of the answer will be taken.
     """
 
     method: str
@@ -70,6 +71,7 @@ class Asked:
     scopes: tuple[str, ...]
     status: int = 0
     sent: int = 0
+    ended: bool = False
 
     @property
     def repositories(self) -> list[str]:
@@ -90,7 +92,7 @@ class TokenServer(ThreadedServer):
 
     Attributes:
         moods: how it treats who asks for a repository; without one, as it should.
-        requests: all, in the order in which they were answered.
+        requests: all, in the order of arrival; whoever has an answer finds its request here.
         issued: the tokens given out, by scope, its actions in alphabetical order.
     """
 
@@ -198,20 +200,20 @@ class _TokenHandler(Handler):
             scopes=tuple(scope for value in parameters.get("scope", ()) for scope in value.split()),
         )
         status, document = self.part.answer(asked)
-        floods = any(self.part.moods.get(it) is Mood.ENDLESS for it in asked.repositories)
-        content = json.dumps(document).encode()
-        sent = 0
+        asked.status = status
+        with self.part.lock:
+            self.part.requests.append(asked)
         try:
-            if floods:
+            if any(self.part.moods.get(it) is Mood.ENDLESS for it in asked.repositories):
                 for piece in self.stream(status, ENDLESS):
-                    sent += piece
+                    asked.sent += piece
             else:
+                content = json.dumps(document).encode()
                 challenge = {"WWW-Authenticate": 'Basic realm="tokens"'} if status == HTTPStatus.UNAUTHORIZED else {}
                 self.reply(status, content, challenge)
-                sent = len(content)
+                asked.sent = len(content)
         finally:
-            with self.part.lock:
-                self.part.requests.append(replace(asked, status=status, sent=sent))
+            asked.ended = True
 
 
 def _repository(scope: str) -> str:

@@ -177,7 +177,10 @@ def test_an_endless_answer_is_not_read_to_its_end(visit: Visit) -> None:
     name = "a token service endless"
     visit.settled(visit.push(visit.mistakes[name].place, name))
     asked = visit.town.tokens.asked
-    wait_until(lambda: bool(asked(repository(name))), "the service has seen the end of it")
+    wait_until(
+        lambda: bool(seen := asked(repository(name))) and all(one.ended for one in seen),
+        "the service has seen the end of it",
+    )
     assert max(one.sent for one in asked(repository(name))) < ENDLESS
 
 

@@ -189,7 +189,7 @@ def test_an_answer_without_end_ends_when_nobody_takes_it(tokens: TokenServer) ->
     tokens.moods["odd"] = Mood.ENDLESS
     url = f"{tokens.realm}?scope=repository:odd:pull"
     assert len(run("bash", "-c", f"curl --silent '{url}' | head -c 1000").stdout) == 1000
-    wait_until(lambda: bool(tokens.requests), "the service noticed that nobody listens")
+    wait_until(lambda: any(one.ended for one in tokens.requests), "the service noticed that nobody listens")
     assert tokens.requests[-1].sent < ENDLESS
 
 
