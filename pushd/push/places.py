@@ -2,7 +2,7 @@
 
 A place and the memory that goes with it are given together or not at all, in the order of asking among those that
 could be served: who waits holds nothing. Small blobs have a lane of their own, so that a hundred of them do not wait
-behind one layer of ten gigabytes, nor the other way round.
+behind one layer of ten gigabytes, nor the other way round; how wide it is follows the registry.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from pushd.push.window import Window
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
@@ -24,6 +26,8 @@ PIECE = 1 << 20
 PIECE_SCARCE = 256 << 10
 _BUFFERS = 3
 """Pieces in memory per upload: one in the transport, one given to it, one read ahead."""
+_KNOWN = 512
+"""Registries from which on those nothing travels to are forgotten: callers may name any host, one after the other."""
 
 
 @dataclass(eq=False, slots=True)
@@ -39,9 +43,10 @@ class Places:
 
     Args:
         large: uploads per registry.
-        small: uploads of small blobs per registry, beside those.
+        small: uploads of small blobs per registry, beside those; more where that costs no time, as `Window` has it.
         memory: bytes for the buffers of all uploads.
-        per_registry: what is configured otherwise for one, by name: its number of large places.
+        per_registry: what is configured otherwise for one, by name: its number of large places. Its small ones stay
+            as many as there are to begin with.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class Places:
         """Have as many from now on. What has a place keeps it, however few there are."""
         self._large = large
         self._small = small
+        self._windows: dict[str, Window] = {}
         self._per_registry = per_registry
         self._free += memory - self._memory
         self._memory = memory
@@ -97,6 +103,19 @@ class Places:
                 self._waiting.remove(waiter)
             self._admit()
 
+    def landed(self, registry: str, size: int, seconds: float) -> None:
+        """A blob of `size` bytes, which still has its place, was sent and stored within so many seconds."""
+        if size <= SMALL_MAX and registry not in self._per_registry:
+            window = self._window(registry)
+            window.landed(seconds, full=self._taken[registry, True] >= window.size)
+
+    def _window(self, registry: str) -> Window:
+        if registry not in self._windows:
+            if len(self._windows) >= _KNOWN:
+                self._windows = {it: kept for it, kept in self._windows.items() if self._taken[it, True]}
+            self._windows[registry] = Window(self._small)
+        return self._windows[registry]
+
     def _admit(self) -> None:
         """Give places to those that wait, first come first served within what each could use."""
         full: set[tuple[str, bool]] = set()
@@ -117,7 +136,9 @@ class Places:
                 waiter.admitted.set()
 
     def _limit(self, registry: str, small: bool) -> int:  # noqa: FBT001 (the two parts of a lane)
-        return self._small if small else self._per_registry.get(registry, self._large)
+        if not small:
+            return self._per_registry.get(registry, self._large)
+        return self._windows[registry].size if registry in self._windows else self._small
 
     @staticmethod
     def _need(size: int, piece: int) -> int:

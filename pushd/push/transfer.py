@@ -120,6 +120,8 @@ async def bring(
                 with suppress(StoreError):  # what failed is the better story; the delivery's end tells it as well
                     await means.store.land(run.claim, (blob, transfer.result(TransferState.FAILED)))
                 raise
+            if result.state is TransferState.UPLOADED:
+                means.places.landed(run.registry.name, blob.size, result.seconds)
         if not small:
             # Before the next one with the same need asks where the session stands: there is none any more.
             landings.pass_over()

@@ -54,6 +54,51 @@ async def test_a_registry_may_have_a_number_of_its_own() -> None:
         assert not await would_wait(house, "b", LARGE)
 
 
+async def test_more_small_blobs_travel_as_long_as_that_costs_no_time() -> None:
+    house = places(small=2)
+    async with house.place("a", 100), house.place("a", 100):
+        house.landed("a", 100, 0.1)
+        assert not await would_wait(house, "a", 100)
+        assert await would_wait(house, "b", 100) is False
+    async with house.place("a", 100), house.place("a", 100):
+        house.landed("a", 100, 0.5)
+        assert await would_wait(house, "a", 100)
+
+
+async def test_large_blobs_widen_nothing() -> None:
+    house = places(small=1, large=1)
+    async with house.place("a", LARGE), house.place("a", 100):
+        house.landed("a", LARGE, 0.1)
+        assert await would_wait(house, "a", 100)
+        assert await would_wait(house, "a", LARGE)
+
+
+async def test_a_registry_with_a_number_of_its_own_is_left_at_what_it_has() -> None:
+    house = Places(large=5, small=1, memory=1 << 30, per_registry={"a": 1})
+    async with house.place("a", 100):
+        house.landed("a", 100, 0.1)
+        assert await would_wait(house, "a", 100)
+
+
+async def test_what_is_configured_anew_is_begun_with_anew() -> None:
+    house = places(small=1)
+    async with house.place("a", 100):
+        house.landed("a", 100, 0.1)
+        house.configure(large=1, small=1, memory=1 << 30, per_registry={})
+        assert await would_wait(house, "a", 100)
+
+
+async def test_registries_nothing_travels_to_are_forgotten_when_there_are_very_many() -> None:
+    house = places(small=1)
+    async with house.place("busy", 100):
+        house.landed("busy", 100, 0.1)
+        for number in range(600):
+            async with house.place(f"idle-{number}", 100):
+                house.landed(f"idle-{number}", 100, 0.1)
+        assert len(house._windows) < 520
+        assert not await would_wait(house, "busy", 100)
+
+
 async def test_pieces_shrink_when_memory_is_scarce_and_are_whole_when_it_is_not() -> None:
     house = places(large=100, memory=8 * PIECE)
     async with AsyncExitStack() as stack:
