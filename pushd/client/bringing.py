@@ -14,6 +14,7 @@ from pushd.client.parts import Held, Lying, Tally
 from pushd.errors import Code, RequestError, SourceError
 from pushd.job import Spooled
 from pushd.source import open_source
+from pushd.source.name import COLONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pushd.client.conversation import Conversation
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.image import Document, Image
-    from pushd.source.layout import LayoutSource
+    from pushd.source import ImageSource
 
 T = TypeVar("T")
 
@@ -94,22 +95,21 @@ def damaged(subject: str) -> SourceError:
     )  # fmt: skip
 
 
-def _open(name: str) -> LayoutSource:
+def _open(name: str) -> ImageSource:
     gids = frozenset(os.getgroups()) | {os.getegid()}
     try:
         return open_source(name, uid=os.geteuid(), gids=gids)
     except SourceError as error:
         # The daemon is asked first, so what is said here is about the caller and not about it.
         if error.code is Code.SOURCE_NOT_FOUND:
-            hint = "a path ends at its first colon"
-            raise SourceError(error.code, error.subject, "is not there", hint=hint) from error
+            raise SourceError(error.code, error.subject, "is not there", hint=COLONS) from error
         raise
 
 
 class _Crew:
     """A few threads that bring the files of an image, each over a connection of its own."""
 
-    def __init__(self, conversation: Conversation, entry: Entry, source: LayoutSource, tally: Tally) -> None:
+    def __init__(self, conversation: Conversation, entry: Entry, source: ImageSource, tally: Tally) -> None:
         self._conversation = conversation
         self._entry = entry
         self._source = source

@@ -6,14 +6,15 @@ import os
 
 from pushd.errors import Code, RequestError
 
-_ON_DISK = frozenset({"oci", "oci-archive"})
+_WITH_REF = frozenset({"oci", "oci-archive"})
+_ON_DISK = _WITH_REF | {"dir"}
 
 
 def absolute(source: str, directory: str | None = None) -> str:
     """Give the same source with its path made absolute, because the daemon's directory is not the caller's.
 
     `oci:DIR[:REF]` and `oci-archive:FILE[:REF]` are split at the first colon of what follows the kind; what stands
-    behind it is the REF and stays as it is. Whatever else is there, the daemon judges.
+    behind it is the REF and stays as it is. Of `dir:DIR` all is path. Whatever else is there, the daemon judges.
 
     Args:
         source: as written.
@@ -24,11 +25,11 @@ def absolute(source: str, directory: str | None = None) -> str:
             take the REF to begin.
     """
     kind, colon, rest = source.partition(":")
-    path, ref_colon, ref = rest.partition(":")
+    path, ref_colon, ref = rest.partition(":") if kind in _WITH_REF else (rest, "", "")
     if kind not in _ON_DISK or not path or path.startswith("/"):
         return source
     base = os.getcwd() if directory is None else directory  # noqa: PTH109 (pathlib would be imported for this alone)
-    if ":" in base:
+    if ":" in base and kind in _WITH_REF:
         raise RequestError(
             Code.REQUEST_MALFORMED, source, f"the directory it is relative to, {base}, has a colon in its path",
             hint="a colon ends the path of a source: name it by another way there, such as a symbolic link",

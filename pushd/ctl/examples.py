@@ -11,13 +11,13 @@ examples:
   docker save app:1.4 | pushctl push - registry.example.com/team/app:1.4
   pushctl push oci:./build:1.4 registry.example.com/team/app:1.4 --dry-run
 
-SOURCE is oci:DIR[:REF] or oci-archive:FILE[:REF], or -[:REF] for an OCI or
-docker archive on standard input. What the daemon may not read is streamed to
-it. The job's id is printed once the job is safe on the daemon's disk. With
---wait the destinations are printed as they were read back, NAME@DIGEST;
-progress goes to stderr, as bars on a terminal. With --json the job is printed
-as one object: as taken, or with --wait as it ended. With --dry-run nothing
-changes anywhere, and what would be done is printed.
+SOURCE is oci:DIR[:REF], oci-archive:FILE[:REF], dir:DIR as skopeo writes it,
+or -[:REF] for an OCI or docker archive on standard input. What the daemon may
+not read is streamed to it. The job's id is printed once the job is safe on the
+daemon's disk. With --wait the destinations are printed as they were read back,
+NAME@DIGEST; progress goes to stderr, as bars on a terminal. With --json the
+job is printed as one object: as taken, or with --wait as it ended. With
+--dry-run nothing changes anywhere, and what would be done is printed.
 
 The registry is told your own credential, as `docker login` or `podman login`
 left it, else one you stored with `pushctl login`, else the daemon's where you

@@ -96,8 +96,9 @@ def parser() -> argparse.ArgumentParser:
 
 def _push(push: argparse.ArgumentParser) -> None:
     push.add_argument(
-        "source", metavar="SOURCE", type=arguments.source, help="oci:DIR[:REF], oci-archive:FILE[:REF], or -[:REF]"
-    )
+        "source", metavar="SOURCE", type=arguments.source,
+        help="oci:DIR[:REF], oci-archive:FILE[:REF], dir:DIR, or -[:REF]",
+    )  # fmt: skip
     push.add_argument("destinations", metavar="DESTINATION", nargs="+", help="a reference, HOST/NAME:TAG")
     push.add_argument("--wait", action="store_true", help="wait until it is done, and show how it goes")
     push.add_argument("--dry-run", action="store_true", help="only say what would be done")

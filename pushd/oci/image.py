@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pushd.errors import Code, SourceError
 from pushd.oci import media_types
 from pushd.oci.digest import Digest
-from pushd.oci.manifest import MAX_SIZE, REBUILD, WHOLE, Manifest, too_large, unsupported
+from pushd.oci.manifest import MAX_SIZE, REBUILD, WHOLE, Manifest, located, too_large, unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,8 +106,7 @@ class _Reading:
         try:
             manifest = Manifest.parse(content, descriptor.media_type)
         except SourceError as error:
-            subject = name if error.subject == WHOLE else f"{name}, {error.subject}"
-            raise SourceError(error.code, subject, error.detail, hint=error.hint) from error
+            raise located(error, name) from error
         for number, child in enumerate(manifest.children):
             _check_kind(child, f"{name}, manifests[{number}].mediaType")
             self.read(child, depth + 1)

@@ -83,6 +83,12 @@ def too_large(subject: str, size: int) -> SourceError:
     return SourceError(Code.SOURCE_MANIFEST_TOO_LARGE, subject, detail)
 
 
+def located(error: SourceError, document: str) -> SourceError:
+    """Give an error of `Manifest.parse` as one about `document`, or about a field of it. Raise it `from error`."""
+    subject = document if error.subject == WHOLE else f"{document}, {error.subject}"
+    return SourceError(error.code, subject, error.detail, hint=error.hint)
+
+
 def unsupported(subject: str, media_type: str) -> SourceError:
     """Build the error about a document whose media type is none that registries keep as a manifest today."""
     if media_type in media_types.SCHEMA_1:

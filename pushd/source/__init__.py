@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pushd.source.layout import open_source
+from pushd.source.opening import ImageSource, open_source
 from pushd.source.spooled import SpooledSource
 
-__all__ = ["SpooledSource", "open_source"]
+__all__ = ["ImageSource", "SpooledSource", "open_source"]

@@ -1,4 +1,4 @@
-"""The blobs of an image, each under its digest (OCI image spec, image-layout.md, "Blobs")."""
+"""The blobs of an image: under their digests in a layout (OCI image spec, image-layout.md, "Blobs"), or elsewhere."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from pushd.oci.image import read_image
 from pushd.source.faults import IrregularFileError, unreadable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.image import Image
     from pushd.source.extent import Extent
 
 
 class Files(Protocol):
-    """The files of a layout."""
+    """The files of an image."""
 
     def open(self, path: tuple[str, ...], subject: str) -> Extent:
         """Open a file by the components of its path; errors in reading it name `subject`.
@@ -40,37 +42,61 @@ class Blobs:
         self._subject = subject
 
     def image(self, root: Descriptor) -> Image:
-        """Read and check a root and all manifests below it, and that each blob is there with its size.
-
-        Raises:
-            SourceError: with the code of what is wrong and the name of where.
-        """
-        # `read_image` asks for no document that is too large to be read at once.
-        image = read_image(root, lambda document: self.open(document).whole())
-        for blob in image.blobs:
-            self.open(blob).close()
-        return image
+        """Read and check a root and all manifests below it; raises as `read_complete` does."""
+        return read_complete(root, lambda document: self.open(document).whole(), self.open)
 
     def open(self, blob: Descriptor) -> Extent:
-        """Open one blob for reading.
+        """Open one blob for reading; raises as `open_blob` does."""
+        path = ("blobs", blob.digest.algorithm, blob.digest.encoded)
+        return open_blob(self._files, path, blob, self._subject)
 
-        Raises:
-            SourceError: `source.blob_missing`, `source.blob_not_regular`, `source.blob_size` (not `blob.size`),
-                `source.unreadable`, `source.forbidden`, `source.changed`.
-        """
-        subject = f"{blob.digest} in {self._subject}"
-        try:
-            extent = self._files.open(("blobs", blob.digest.algorithm, blob.digest.encoded), subject)
-        except FileNotFoundError as error:
-            raise SourceError(Code.SOURCE_BLOB_MISSING, subject, "is not there") from error
-        except IrregularFileError as error:
-            detail = "is not a regular file, or lies behind a symbolic link"
-            hint = "inside a layout no link is followed: copy it with cp -rL"
-            raise SourceError(Code.SOURCE_BLOB_NOT_REGULAR, subject, detail, hint=hint) from error
-        except OSError as error:
-            raise unreadable(error, subject) from error
-        if extent.size != blob.size:
-            extent.close()
-            detail = f"has {extent.size} bytes; its descriptor says {blob.size}"
-            raise SourceError(Code.SOURCE_BLOB_SIZE, subject, detail)
-        return extent
+
+def read_complete(
+    root: Descriptor, fetch: Callable[[Descriptor], bytes], open_: Callable[[Descriptor], Extent]
+) -> Image:
+    """Read and check a root and all manifests below it, and that each blob is there with its size.
+
+    Args:
+        root: the document to begin with.
+        fetch: reads a document; asked for none that is too large to be read at once.
+        open_: opens a blob.
+
+    Raises:
+        SourceError: with the code of what is wrong and the name of where.
+    """
+    image = read_image(root, fetch)
+    for blob in image.blobs:
+        open_(blob).close()
+    return image
+
+
+def open_blob(files: Files, path: tuple[str, ...], blob: Descriptor, subject: str, *, missing: str = "") -> Extent:
+    """Open one blob for reading.
+
+    Args:
+        files: where it is.
+        path: where it should be among them.
+        blob: what it should be; only its size is looked at.
+        subject: what errors name the files.
+        missing: the next step where it is not there.
+
+    Raises:
+        SourceError: `source.blob_missing`, `source.blob_not_regular`, `source.blob_size` (not `blob.size`),
+            `source.unreadable`, `source.forbidden`, `source.changed`.
+    """
+    where = f"{blob.digest} in {subject}"
+    try:
+        extent = files.open(path, where)
+    except FileNotFoundError as error:
+        raise SourceError(Code.SOURCE_BLOB_MISSING, where, "is not there", hint=missing) from error
+    except IrregularFileError as error:
+        detail = "is not a regular file, or lies behind a symbolic link"
+        hint = "inside the directory of an image no link is followed: copy it with cp -rL"
+        raise SourceError(Code.SOURCE_BLOB_NOT_REGULAR, where, detail, hint=hint) from error
+    except OSError as error:
+        raise unreadable(error, where) from error
+    if extent.size != blob.size:
+        extent.close()
+        detail = f"has {extent.size} bytes; its descriptor says {blob.size}"
+        raise SourceError(Code.SOURCE_BLOB_SIZE, where, detail)
+    return extent

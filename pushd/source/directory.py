@@ -1,4 +1,4 @@
-"""The files of a layout in a directory."""
+"""The files of an image in a directory."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import errno
 import os
 
 from pushd.errors import Code, SourceError
+from pushd.source.name import COLONS
 
 _DETAILS = {
     errno.ENAMETOOLONG: "is a longer name than the filesystem can have",
@@ -21,7 +22,7 @@ class IrregularFileError(OSError):
 
 def missing(subject: str) -> SourceError:
     """Tell that there is nothing at the path a source was named by: `source.not_found`."""
-    hint = "the daemon may not see /home and /tmp, and a path ends at its first colon"
+    hint = f"the daemon may not see /home and /tmp, and {COLONS}"
     return SourceError(Code.SOURCE_NOT_FOUND, subject, "is not there", hint=hint)
 
 

@@ -5,14 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushd.errors import Code, SourceError
-from pushd.oci.manifest import MAX_SIZE, too_large
-from pushd.source.archive import Archive
 from pushd.source.blobs import Blobs
-from pushd.source.directory import Directory
-from pushd.source.faults import IrregularFileError, unreadable
+from pushd.source.documents import read_document
 from pushd.source.index import check_marker, choose, parse_index
-from pushd.source.name import Kind, SourceName
-from pushd.source.permission import Peer
 
 if TYPE_CHECKING:
     from pushd.oci.descriptor import Descriptor
@@ -53,31 +48,9 @@ class LayoutSource:
 
     def _document(self, name: str) -> bytes:
         """Read one of the layout's own documents."""
-        subject = f"{name} in {self._subject}"
         try:
-            extent = self._files.open((name,), subject)
+            return read_document(self._files, name, self._subject)
         except FileNotFoundError as error:
             detail = f"is no OCI image layout, it has no {name}"
-            raise SourceError(Code.SOURCE_LAYOUT_INVALID, self._subject, detail) from error
-        except IrregularFileError as error:
-            raise SourceError(Code.SOURCE_LAYOUT_INVALID, subject, "is not a regular file") from error
-        except OSError as error:
-            raise unreadable(error, subject) from error
-        if extent.size > MAX_SIZE:
-            extent.close()
-            raise too_large(subject, extent.size)
-        return extent.whole()
-
-
-def open_source(name: str, *, uid: int, gids: frozenset[int]) -> LayoutSource:
-    """Open the source `name`, `oci:DIR[:REF]` or `oci-archive:FILE[:REF]`. Blocks.
-
-    Nothing is opened, now or later, that the user `uid` in the groups `gids` could not reach and read themselves.
-
-    Raises:
-        SourceError: `source.unsupported`, `source.not_found`, `source.unreadable`, `source.forbidden`,
-            `source.layout_invalid`, `source.archive_invalid`, `source.changed`.
-    """
-    parsed = SourceName.parse(name)
-    files = Directory.at if parsed.kind is Kind.LAYOUT else Archive
-    return LayoutSource(files(parsed.path, parsed.shown, Peer(uid, gids)), parsed.reference, parsed.shown)
+            hint = "an image that skopeo copy wrote to dir:DIR is named so here too"
+            raise SourceError(Code.SOURCE_LAYOUT_INVALID, self._subject, detail, hint=hint) from error

@@ -12,7 +12,10 @@ from pushd.oci.text import printable
 SHOWN = 512
 """How many characters of a path or a name an error shows."""
 
-_FORMS = "oci:DIR[:REF] and oci-archive:FILE[:REF]"
+COLONS = "a path ends at its first colon, but dir: takes no :REF"
+"""What a person should know of colons who named a path at which there is nothing."""
+
+_FORMS = "oci:DIR[:REF], oci-archive:FILE[:REF] or dir:DIR"
 
 
 @unique
@@ -23,6 +26,8 @@ class Kind(StrEnum):
     """A directory with an OCI image layout."""
     ARCHIVE = "oci-archive"
     """An uncompressed tar of one."""
+    DIR = "dir"
+    """A directory with one image, its files side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class SourceName:
 
     Attributes:
         path: absolute.
-        reference: which image of the layout, or empty for the only one.
+        reference: which image of the layout, or empty for the only one; always empty for `dir`.
     """
 
     kind: Kind
@@ -40,10 +45,11 @@ class SourceName:
 
     @classmethod
     def parse(cls, text: str) -> SourceName:
-        """Read `KIND:PATH[:REF]`.
+        """Read `KIND:PATH[:REF]`, or `dir:PATH`.
 
         The path ends at the first colon, for skopeo does it so: a path with a colon in it has no name, and a
-        reference may have as many as it likes.
+        reference may have as many as it likes. Where there is one image and nothing to choose, with `dir`, all that
+        follows is the path, colons included: `skopeo sync` writes directories such as `registry.example.com/app:1.4`.
 
         Raises:
             SourceError: `source.unsupported`; an unknown kind, a relative path, or what no path can be.
@@ -52,7 +58,8 @@ class SourceName:
         if not colon or prefix not in {kind.value for kind in Kind}:
             detail = "is of no kind of source that pushd can read"
             raise _refused(text, detail, hint=f"sources are named {_FORMS}")
-        path, _, reference = rest.partition(":")
+        kind = Kind(prefix)
+        path, _, reference = (rest, "", "") if kind is Kind.DIR else rest.partition(":")
         if not path:
             raise _refused(text, "has no path", hint=f"sources are named {_FORMS}")
         if not path.startswith("/"):
@@ -64,7 +71,7 @@ class SourceName:
             os.fsencode(path)
         except UnicodeEncodeError as error:
             raise _refused(text, "has characters in its path that no file name can have") from error
-        return cls(Kind(prefix), path, reference)
+        return cls(kind, path, reference)
 
     @property
     def shown(self) -> str:

@@ -26,6 +26,7 @@ TEXTS: Final = (
     "oci:/dev/zero",
     "oci:/proc/self/mem",
     "oci-archive:/dev/stdin",
+    "dir:/proc/self/fd",
     "http://user:secret@host/x",
     "sha256:" + "0" * 64,
     "sha512:" + "f" * 128,

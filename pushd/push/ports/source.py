@@ -66,7 +66,10 @@ class Source(Protocol):
 
 
 class OpenSource(Protocol):
-    """Open a source by its name, `oci:DIR[:REF]` or `oci-archive:FILE[:REF]`, with somebody's rights. Blocks."""
+    """Open a source by its name with somebody's rights. Blocks.
+
+    Names are `oci:DIR[:REF]`, `oci-archive:FILE[:REF]` and `dir:DIR`.
+    """
 
     def __call__(self, name: str, /, *, uid: int, gids: frozenset[int]) -> Source:
         """Open it, as far as the user `uid` in the groups `gids` may read it.

@@ -9,6 +9,7 @@ import pytest
 
 from pushd.client import Client, bringing
 from pushd.errors import Code, DaemonError, RequestError, SourceError, StoreError
+from tests.fakes.dirs import flatten
 from tests.fakes.images import ImageSpec, build_layout, pack
 from tests.fakes.spool_server import Answer, Cut, Lose, Refusal, Restart, SpoolServer
 
@@ -76,6 +77,16 @@ def test_an_archive_is_brought_blob_by_blob(
 ) -> None:
     archive = pack(layout.path, tmp_path / "app.tar")
     client.submit(f"oci-archive:{archive}", [DESTINATION])
+    assert daemon.files("entry-1") == _whole(layout)
+
+
+def test_a_plain_directory_is_brought_blob_by_blob(
+    daemon: SpoolServer, client: Client, layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flatten(layout, tmp_path / "app:1.4")
+    monkeypatch.chdir(tmp_path)
+    job = client.submit("dir:app:1.4", [DESTINATION])
+    assert job.source == f"dir:{tmp_path}/app:1.4"
     assert daemon.files("entry-1") == _whole(layout)
 
 

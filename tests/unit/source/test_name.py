@@ -15,6 +15,9 @@ from pushd.source.name import Kind, SourceName
         ("oci:/srv/app:example.com:5000/app:1.4", Kind.LAYOUT, "/srv/app", "example.com:5000/app:1.4"),
         ("oci-archive:/srv/app.tar:1.4", Kind.ARCHIVE, "/srv/app.tar", "1.4"),
         ("oci:/srv/../x y/", Kind.LAYOUT, "/srv/../x y/", ""),
+        ("dir:/srv/app", Kind.DIR, "/srv/app", ""),
+        ("dir:/srv/registry.example.com:5000/app:1.4", Kind.DIR, "/srv/registry.example.com:5000/app:1.4", ""),
+        ("dir:/srv/app:", Kind.DIR, "/srv/app:", ""),
     ],
 )
 def test_a_name_is_split_as_skopeo_splits_it(text: str, kind: Kind, path: str, reference: str) -> None:
@@ -34,6 +37,9 @@ def test_a_name_is_split_as_skopeo_splits_it(text: str, kind: Kind, path: str, r
         ("oci:./app", "give the absolute path"),
         ("oci:/srv/a\0b", "NUL"),
         ("oci:/srv/\ud800", "characters in its path"),
+        ("dir:", "has no path"),
+        ("dir:app", "give the absolute path"),
+        ("dir::/srv/app", "give the absolute path"),
     ],
 )
 def test_what_is_no_name_of_a_source_is_refused_with_the_reason(text: str, words: str) -> None:
@@ -45,7 +51,7 @@ def test_what_is_no_name_of_a_source_is_refused_with_the_reason(text: str, words
 
 
 def test_an_error_says_which_kinds_there_are() -> None:
-    with pytest.raises(SourceError, match=r"oci:DIR\[:REF\] and oci-archive:FILE\[:REF\]"):
+    with pytest.raises(SourceError, match=r"oci:DIR\[:REF\], oci-archive:FILE\[:REF\] or dir:DIR"):
         SourceName.parse("docker://example.com/app")
 
 

@@ -1,4 +1,4 @@
-"""Layouts and archives opened with somebody else's rights."""
+"""Layouts, archives and plain directories opened with somebody else's rights."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import pytest
 
 from pushd.errors import Code, SourceError
 from pushd.source import open_source
+from tests.fakes.dirs import blob_file, flatten
 from tests.fakes.images import ImageSpec, build_layout, pack
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pushd.oci.image import Image
-    from pushd.source.layout import LayoutSource
+    from pushd.source import ImageSource
     from tests.fakes.images import Layout
 
 ALICE = 4_000_001
 
 
-def opened(name: str) -> LayoutSource:
+def opened(name: str) -> ImageSource:
     return open_source(name, uid=ALICE, gids=frozenset({ALICE}))
 
 
@@ -105,6 +106,50 @@ def test_an_archive_is_the_peers_to_read_or_it_is_not(layout: Layout, passable: 
     error = refusal(f"oci-archive:{archive}")
     assert error.code is Code.SOURCE_FORBIDDEN
     assert error.hint == f"let uid {ALICE} read the file {archive}"
+
+
+@pytest.fixture
+def flat(layout: Layout, passable: Path) -> Path:
+    """Give a plain directory with the same image that everybody may read."""
+    flat = flatten(layout, passable / "flat")
+    for each in (flat, *flat.iterdir()):
+        each.chmod(0o755 if each.is_dir() else 0o644)
+    return flat
+
+
+def test_what_the_peer_may_read_in_a_plain_directory_is_read_whole(layout: Layout, flat: Path) -> None:
+    source = opened(f"dir:{flat}")
+    assert source.image().root.descriptor == layout.image.root
+    for blob in layout.image.blobs:
+        assert blob.digest.matches(source.open(blob).whole())
+    source.close()
+
+
+def test_a_plain_directory_that_is_closed_to_the_peer_ends_it(flat: Path) -> None:
+    flat.chmod(0o700)
+
+    error = refusal(f"dir:{flat}")
+    assert error.code is Code.SOURCE_FORBIDDEN
+    assert error.hint == f"let uid {ALICE} search the directory {flat}"
+
+
+@pytest.mark.parametrize("closed", ["manifest.json", "version"])
+def test_a_document_of_a_plain_directory_that_is_closed_to_the_peer_ends_it(flat: Path, closed: str) -> None:
+    (flat / closed).chmod(0o600)
+
+    error = refusal(f"dir:{flat}")
+    assert error.code is Code.SOURCE_FORBIDDEN
+    assert error.subject == f"{closed} in {flat}"
+
+
+def test_a_blob_of_a_plain_directory_that_is_closed_to_the_peer_is_found_at_once(layout: Layout, flat: Path) -> None:
+    blob = layout.image.layers[1]
+    blob_file(flat, blob.digest).chmod(0o600)
+
+    error = refusal(f"dir:{flat}")
+    assert error.code is Code.SOURCE_FORBIDDEN
+    assert error.subject == f"{blob.digest} in {flat}"
+    assert error.hint == f"let uid {ALICE} read the file {blob_file(flat, blob.digest)}"
 
 
 def test_the_peer_is_judged_before_the_daemon(layout: Layout) -> None:

@@ -1,4 +1,4 @@
-"""Layouts and archives as skopeo writes them, and ours as skopeo reads them."""
+"""Layouts, archives and plain directories as skopeo writes them, and ours as skopeo reads them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pushd.errors import Code, SourceError
+from pushd.oci.media_types import DOCKER_MANIFEST, DOCKER_MANIFEST_LIST
 from pushd.source import open_source
+from tests.fakes.dirs import flatten
 from tests.fakes.images import ImageSpec, build_layout, pack
 
 if TYPE_CHECKING:
@@ -29,6 +32,10 @@ def skopeo(*arguments: str) -> bytes:
     done = subprocess.run([str(SKOPEO), "--insecure-policy", *arguments], capture_output=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
 def read(name: str) -> Image:
@@ -64,3 +71,48 @@ def test_names_choose_the_images_skopeo_would_choose(tmp_path: Path, kind: str) 
     for spec in SPECS:
         name = f"{kind}:{path}:{spec.tag}"
         assert read(name).root.content == skopeo("inspect", "--raw", name)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("name", ["flat", "app:1.4"])
+def test_what_skopeo_writes_into_a_plain_directory_is_read(tmp_path: Path, spec: ImageSpec, name: str) -> None:
+    layout = build_layout(tmp_path / "app", [spec])
+    written = f"dir:{tmp_path / name}"
+    skopeo("copy", "--all", f"oci:{layout.path}:{spec.tag}", written)
+
+    image = read(written)
+    assert image.root.descriptor == layout.image.root
+    assert set(image.blobs) == set(layout.image.blobs)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_dockers_manifests_are_read_from_a_plain_directory_as_skopeo_wrote_them(
+    tmp_path: Path, spec: ImageSpec
+) -> None:
+    layout = build_layout(tmp_path / "app", [spec])
+    written = f"dir:{tmp_path / 'written'}"
+    skopeo("copy", "--all", "--format", "v2s2", f"oci:{layout.path}:{spec.tag}", written)
+
+    image = read(written)
+    assert image.root.content == skopeo("inspect", "--raw", written)
+    assert {document.descriptor.media_type for document in image.documents} <= {DOCKER_MANIFEST, DOCKER_MANIFEST_LIST}
+    assert {blob.digest for blob in image.blobs} == {blob.digest for blob in layout.image.blobs}
+
+
+def test_an_index_whose_images_skopeo_left_out_is_refused_with_how_to_copy_them_too(tmp_path: Path) -> None:
+    layout = build_layout(tmp_path / "app", [SPECS[1]])
+    written = f"dir:{tmp_path / 'written'}"
+    skopeo("copy", "--multi-arch", "index-only", f"oci:{layout.path}:{SPECS[1].tag}", written)
+
+    with pytest.raises(SourceError, match="skopeo copy --all") as caught:
+        read(written)
+    assert caught.value.code is Code.SOURCE_BLOB_MISSING
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_plain_directory_of_ours_is_what_skopeo_would_write(tmp_path: Path, spec: ImageSpec) -> None:
+    layout = build_layout(tmp_path / "app", [spec])
+    skopeo("copy", "--all", f"oci:{layout.path}:{spec.tag}", f"dir:{tmp_path / 'written'}")
+
+    ours = flatten(layout, tmp_path / "ours")
+    assert contents(ours) == contents(tmp_path / "written")

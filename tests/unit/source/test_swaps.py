@@ -10,6 +10,7 @@ import pytest
 
 from pushd.errors import Code, SourceError
 from pushd.source import open_source
+from tests.fakes.dirs import blob_file, flatten
 from tests.fakes.images import ImageSpec, build_layout, pack
 
 if TYPE_CHECKING:
@@ -140,6 +141,28 @@ def blob_for_a_hard_link(base: Path) -> Case:
     return Case(f"oci:{layout.path}", layout, Swap(blob, blob.with_name("other")))
 
 
+def link_to_a_plain_directory(base: Path) -> Case:
+    """Swap a link between two plain directories, one of them closed."""
+    layout = build_layout(base / "app", [ImageSpec(layers=[300])])
+    public(flatten(layout, base / "mine"))
+    secret = public(flatten(layout, base / "secret"))
+    blob_file(secret, layout.image.layers[0].digest).write_bytes(b"!" * 300)
+    secret.chmod(0o700)
+    (base / "link").symlink_to("mine")
+    (base / "other").symlink_to("secret")
+    return Case(f"dir:{base}/link", layout, Swap(base / "link", base / "other"))
+
+
+def blob_of_a_plain_directory_for_a_link(base: Path) -> Case:
+    """Swap a blob of a plain directory with a link to a closed file."""
+    layout = build_layout(base / "app", [ImageSpec(layers=[300])])
+    blob = blob_file(public(flatten(layout, base / "flat")), layout.image.layers[0].digest)
+    (base / "secret").write_bytes(b"!" * 300)
+    (base / "secret").chmod(0o600)
+    blob.with_name("other").symlink_to(base / "secret")
+    return Case(f"dir:{blob.parent}", layout, Swap(blob, blob.with_name("other")))
+
+
 CASES = [
     link_to_an_archive,
     archive_itself,
@@ -147,6 +170,8 @@ CASES = [
     directory_on_the_way,
     directory_for_a_link,
     blob_for_a_hard_link,
+    link_to_a_plain_directory,
+    blob_of_a_plain_directory_for_a_link,
 ]
 
 
