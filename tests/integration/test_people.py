@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.fakes.behaviour import Basic
+from tests.fakes.dirs import flatten
 from tests.fakes.faults import Answer
 from tests.fakes.images import ImageSpec, build_layout
 from tests.fakes.people import Person
@@ -105,12 +106,17 @@ def service(commons: Path) -> Iterator[Service]:
 
 def owned(layout: Layout, person: Person, mode: int = 0o700) -> Layout:
     """Let a layout be somebody's, for nobody else to look into."""
-    for directory, _, names in os.walk(layout.path):
+    give(layout.path, person, mode)
+    return layout
+
+
+def give(path: Path, person: Person, mode: int = 0o700) -> None:
+    """Let a directory be somebody's, for nobody else to look into."""
+    for directory, _, names in os.walk(path):
         for name in names:
             os.chown(Path(directory) / name, person.uid, person.uid)
         os.chown(directory, person.uid, person.uid)
-    layout.path.chmod(mode)
-    return layout
+    path.chmod(mode)
 
 
 def test_who_is_in_neither_group_is_refused_and_told_which_to_join(service: Service) -> None:
@@ -163,6 +169,25 @@ def test_a_file_in_a_home_directory_is_pushed_though_the_daemon_cannot_read_it(
     assert job["state"] == "succeeded"
     assert job["source"] == f"oci:{image.path}"
     assert job["digest"] == str(image.image.root.digest)
+    wait_until(lambda: entries(service) == [], "the spool is empty again")
+
+
+def test_a_plain_directory_is_pushed_by_whoever_may_read_it_and_by_nobody_else(
+    service: Service, served: FakeRegistry, commons: Path
+) -> None:
+    layout = build_layout(commons / "layout", [ImageSpec(layers=[3_000_000, 1000])])
+    flat = flatten(layout, commons / "flat")
+    give(flat, ALICE)
+
+    refused = service.ctl_as(BOB, "push", f"dir:{flat}", f"{served.address}/team/app:1")
+    assert refused.returncode == 6, refused
+    assert {answer["code"] for answer in post_as(service, BOB, f"dir:{flat}", f"{served.address}/team/app:1")} == {
+        "source.forbidden"
+    }
+    assert served.requests == []
+
+    job = service.push_as(ALICE, f"dir:{flat}", f"{served.address}/team/app:1")  # brought: the daemon may not either
+    assert (job["state"], job["digest"]) == ("succeeded", str(layout.image.digest))
     wait_until(lambda: entries(service) == [], "the spool is empty again")
 
 
