@@ -16,6 +16,7 @@ from pushd.errors import RequestError
 from pushd.job import ABSENT, AUTO, JobSpec, Retain, Spooled, Verify
 from pushd.oci.digest import Digest
 from pushd.oci.manifest import MAX_SIZE
+from pushd.oci.media_types import is_media_type
 from pushd.oci.text import printable
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ MAX_AHEAD: Final = timedelta(days=366)
 """How far from now a job may be told to begin."""
 
 _ENTRY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_MEDIA_TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
-"""RFC 6838, 4.2, as the OCI image spec has it (descriptor.md, "Properties")."""
 _LABEL_KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 
 
@@ -138,7 +137,7 @@ def _begin(time: datetime, now: datetime) -> datetime:
 def _spooled(read: _Spooled) -> Spooled:
     if not _ENTRY.fullmatch(read.entry):
         raise malformed("spooled.entry", "must be the id of a spool entry")
-    if not _MEDIA_TYPE.fullmatch(read.media_type):
+    if not is_media_type(read.media_type):
         raise malformed("spooled.media_type", "must be a media type")
     _check_digest(read.digest, "spooled.digest", "must be a digest")
     if not 0 < read.size <= MAX_SIZE:

@@ -19,7 +19,7 @@ from pushd.client.forward import SUBJECT, invalid
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
 from pushd.oci.json_object import read_object
-from pushd.oci.media_types import OCI_CONFIG, OCI_MANIFEST
+from pushd.oci.media_types import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
 from pushd.oci.text import quoted
 from pushd.source.index import Entry, choose
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from pushd.client.cargo import Brought
 
-_LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
 _COMPRESSED: Final = ((b"\x1f\x8b", "+gzip"), (b"\x28\xb5\x2f\xfd", "+zstd"))
 
 
@@ -100,7 +99,7 @@ def build_manifest(image: Listed, config: bytes, find: Callable[[str], Brought])
                 f"has a layer {quoted(name)} of digest {layer.digest}; its config says {quoted(expected)}",
                 hint="it is damaged: save the image again",
             )
-        layers.append(_descriptor(_LAYER + compression, layer.digest, layer.size))
+        layers.append(_descriptor(OCI_LAYER + compression, layer.digest, layer.size))
     document = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
