@@ -25,7 +25,7 @@ from pushd.client.control import Control
 from pushd.client.conversation import Conversation
 from pushd.client.logins import Logins
 from pushd.client.registries import Registries
-from pushd.client.submitting import Submitting
+from pushd.client.submitting_files import SubmittingFiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ def default_socket_path(environ: Mapping[str, str] = os.environ) -> str:
     return SYSTEM_SOCKET
 
 
-class Client(Submitting, Control, Registries, Logins):
+class Client(SubmittingFiles, Control, Registries, Logins):
     """Talks to the daemon behind one socket.
 
     All methods may raise:

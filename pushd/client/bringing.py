@@ -6,7 +6,7 @@ import os
 import threading
 from functools import partial
 from threading import Thread
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from pushd.client.entry import Entry, GoneError
 from pushd.client.exchange import Connection
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.image import Document, Image
     from pushd.source import ImageSource
+    from pushd.source.extent import Extent
 
 T = TypeVar("T")
 
@@ -31,6 +32,16 @@ _HANDS: Final = 2
 _TIMES: Final = 3
 """How often all is brought when the daemon forgets it."""
 _JOINED_WITHIN: Final = 2.0  # seconds for a thread to notice that nobody wants the rest
+
+
+class Source(Protocol):
+    """What an image is brought from. Threads share it."""
+
+    def image(self) -> Image:
+        """Give the image, all of which can be opened."""
+
+    def open(self, blob: Descriptor) -> Extent:
+        """Open one blob of it for reading."""
 
 
 def bring_source(
@@ -51,17 +62,34 @@ def bring_source(
     """
     source = _open(name)
     try:
-        image = source.image()
-        for _ in range(_TIMES):
-            entry = Entry.create(conversation, image.size)
-            try:
-                with entry.at_hand(keep=keep):
-                    _Crew(conversation, entry, source, Tally(progress, image.size)).bring(image)
-                    return hand_over(entry, image.root.descriptor, use)
-            except GoneError:
-                continue
+        return bring_image(conversation, source, use, progress=progress, keep=keep)
     finally:
         source.close()
+
+
+def bring_image(
+    conversation: Conversation,
+    source: Source,
+    use: Callable[[Spooled], T],
+    *,
+    progress: Callable[[int, int | None], None] | None,
+    keep: bool,
+) -> T:
+    """Bring the image of an open source; otherwise as `bring_source`.
+
+    Raises:
+        SourceError: as the source does.
+        PushdError: the daemon's refusals, and what `use` raises.
+    """
+    image = source.image()
+    for _ in range(_TIMES):
+        entry = Entry.create(conversation, image.size)
+        try:
+            with entry.at_hand(keep=keep):
+                _Crew(conversation, entry, source, Tally(progress, image.size)).bring(image)
+                return hand_over(entry, image.root.descriptor, use)
+        except GoneError:
+            continue
     raise lost()
 
 
@@ -109,7 +137,7 @@ def _open(name: str) -> ImageSource:
 class _Crew:
     """A few threads that bring the files of an image, each over a connection of its own."""
 
-    def __init__(self, conversation: Conversation, entry: Entry, source: ImageSource, tally: Tally) -> None:
+    def __init__(self, conversation: Conversation, entry: Entry, source: Source, tally: Tally) -> None:
         self._conversation = conversation
         self._entry = entry
         self._source = source

@@ -95,8 +95,8 @@ class Submitting(Speaker):
             retain=retain,
             credential=credential,
         )
-        name, key = absolute(source), idempotency_key or _new_key()
-        handed = _own(destinations, credential)
+        name, key = absolute(source), idempotency_key or new_key()
+        handed = own(destinations, credential)
         return self._with_source(
             name,
             lambda spooled: self._post_job(sourced(wanted, name, spooled, handed), key),
@@ -158,8 +158,8 @@ class Submitting(Speaker):
             retain=retain,
             credential=credential,
         )
-        key = idempotency_key or _new_key()
-        handed = _own(destinations, credential)
+        key = idempotency_key or new_key()
+        handed = own(destinations, credential)
         from pushd.client.piped import bring_stream  # noqa: PLC0415 (tarfile, zlib, hashlib: a job by path needs none)
 
         def hand_over(name: str, spooled: Spooled) -> Job:
@@ -192,20 +192,14 @@ class Submitting(Speaker):
         """
         wanted = wishes(destinations, verify=verify, if_tag=if_tag, credential=credential)
         name = absolute(source)
-        handed = _own(destinations, credential)
+        handed = own(destinations, credential)
 
-        def ask(spooled: Spooled | None) -> Mapping[str, Any]:
-            request = Request(
-                method="POST",
-                target=targets.path("plan"),
-                headers=JSON,
-                body=json.dumps(sourced(wanted, name, spooled, handed)).encode(),
-                answer_within=TRY_WITHIN,
-                secret=bool(handed),
-            )
-            return self._conversation.ask(request, dict)
-
-        return self._with_source(name, ask, progress=progress, keep=False)
+        return self._with_source(
+            name,
+            lambda spooled: self._ask_plan(sourced(wanted, name, spooled, handed)),
+            progress=progress,
+            keep=False,
+        )
 
     def _with_source(
         self,
@@ -236,12 +230,23 @@ class Submitting(Speaker):
         )
         return self._conversation.ask(request, job_of)
 
+    def _ask_plan(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
+        request = Request(
+            method="POST",
+            target=targets.path("plan"),
+            headers=JSON,
+            body=json.dumps(document).encode(),
+            answer_within=TRY_WITHIN,
+            secret="credentials" in document,
+        )
+        return self._conversation.ask(request, dict)
 
-def _own(destinations: Sequence[str], credential: str) -> Sequence[Handed]:
+
+def own(destinations: Sequence[str], credential: str) -> Sequence[Handed]:
     """Look the caller's own up where they are wanted."""
     return own_credentials(destinations) if credential == AUTO else ()
 
 
-def _new_key() -> str:
+def new_key() -> str:
     """Make up an idempotency key: what `secrets.token_hex` does, without importing it and what it imports."""
     return os.urandom(16).hex()

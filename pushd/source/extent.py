@@ -6,12 +6,15 @@ import contextlib
 import errno
 import os
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pushd.errors import Code, SourceError
 from pushd.source.faults import unreadable
 from pushd.source.handle import Handle
 from pushd.work import FileIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _PIECE: Final = 1 << 20
 _RANGE: Final = 1 << 30  # the kernel takes at most 2 GiB at once
@@ -89,8 +92,13 @@ class Extent:
             except OSError as error:
                 raise unreadable(error, self._subject) from error
         if len(content) < length:
-            raise _changed(self._subject)
+            raise changed(self._subject)
         return content
+
+    def pieces(self) -> Iterator[bytes]:
+        """Read all of it, piece by piece, each as `read` does."""
+        for offset in range(0, self._size, _PIECE):
+            yield self.read(offset, min(_PIECE, self._size - offset))
 
     def whole(self) -> bytes:
         """Read all of it, and close it; for what is known to be small. Raises as `read` does."""
@@ -140,7 +148,7 @@ class Extent:
             return os.write(connection, self.read(offset, length))
         self._check()
         if not sent:
-            raise _changed(self._subject)
+            raise changed(self._subject)
         return sent
 
     def close(self) -> None:
@@ -184,10 +192,11 @@ def check_unchanged(fd: int, identity: Identity, subject: str) -> None:
         OSError: the operating system cannot tell.
     """
     if Identity.of(os.fstat(fd)) != identity:
-        raise _changed(subject)
+        raise changed(subject)
 
 
-def _changed(subject: str) -> SourceError:
+def changed(subject: str) -> SourceError:
+    """Tell that a file is not what it was: `source.changed`."""
     hint = "leave the files alone until the push is over, then push again"
     return SourceError(Code.SOURCE_CHANGED, subject, "was changed or removed while it was being pushed", hint=hint)
 
