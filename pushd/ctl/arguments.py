@@ -20,7 +20,7 @@ _DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,}", re.ASCII
 
 
 def shielded(argument: str) -> str:
-    """Hide the dash of `-:REF` from argparse, which would take it for an option; `source` shows it again."""
+    """Hide the dash of `-:REF` from argparse, which would take it for an option; `shown` shows it again."""
     return _DASH + argument[1:] if argument.startswith(f"{STANDARD_INPUT}:") else argument
 
 
@@ -31,9 +31,32 @@ def unknown(more: Sequence[str], *, quoting: bool) -> str:
     return f"unrecognized arguments: {' '.join(more)}"
 
 
-def source(text: str) -> str:
-    """Give the source as it was typed."""
+def shown(text: str) -> str:
+    """Give an operand as it was typed."""
     return text.replace(_DASH, STANDARD_INPUT)
+
+
+def media_type(text: str) -> str:
+    """The name of a media type."""
+    from pushd.oci.media_types import is_media_type  # noqa: PLC0415 (most pushes name none)
+
+    if not is_media_type(text):
+        raise ArgumentTypeError(f"{text!r} is no media type, which is written TYPE/SUBTYPE")
+    return text
+
+
+def named_file(text: str) -> tuple[str, str]:
+    """A file's name and its media type, or nothing: what stands behind the last colon, where it is one or nothing.
+
+    So a name with a colon is a name, and one that could be mistaken is followed by another colon.
+    """
+    from pushd.oci.media_types import is_media_type  # noqa: PLC0415 (as above)
+
+    text = shown(text)
+    name, colon, media_type = text.rpartition(":")
+    if colon and name and (not media_type or is_media_type(media_type)):
+        return name, media_type
+    return text, ""
 
 
 def duration(text: str) -> float:

@@ -10,6 +10,8 @@ examples:
   pushctl push oci:./build:1.4 registry.example.com/team/app:1.4 --wait
   docker save app:1.4 | pushctl push - registry.example.com/team/app:1.4
   pushctl push oci:./build:1.4 registry.example.com/team/app:1.4 --dry-run
+  pushctl push --artifact-type application/vnd.example.report.v1 \\
+    registry.example.com/team/report:1 report.json:application/json charts
 
 SOURCE is oci:DIR[:REF], oci-archive:FILE[:REF], dir:DIR as skopeo writes it,
 or -[:REF] for an OCI or docker archive on standard input. What the daemon may
@@ -18,6 +20,12 @@ daemon's disk. With --wait the destinations are printed as they were read back,
 NAME@DIGEST; progress goes to stderr, as bars on a terminal. With --json the
 job is printed as one object: as taken, or with --wait as it ended. With
 --dry-run nothing changes anywhere, and what would be done is printed.
+
+With --artifact-type, files and directories are pushed as an OCI artifact, for
+`oras pull` to write out again under the names they have here; more places are
+named with --to. A name ends at its last colon if a media type follows, or
+nothing: where it could be mistaken, add a colon. The same files give the same
+digest; the time is told only if SOURCE_DATE_EPOCH is set.
 
 The registry is told your own credential, as `docker login` or `podman login`
 left it, else one you stored with `pushctl login`, else the daemon's where you

@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
         added.set_defaults(run=_late(module, name), parser=added, quoting=True)
         return added
 
-    _push(verb("push", "push", "push an image to one or more places", examples.PUSH))
+    _push(verb("push", "push", "push an image, or files, to one or more places", examples.PUSH))
     _jobs(verb("jobs", "jobs", "list jobs, newest first", examples.JOBS))
     verb("show", "show", "show everything about a job", examples.SHOW).add_argument("job", metavar="JOB")
     verb("wait", "watch", "wait until jobs have ended", examples.WAIT).add_argument("jobs", metavar="JOB", nargs="+")
@@ -95,11 +95,29 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _push(push: argparse.ArgumentParser) -> None:
-    push.add_argument(
-        "source", metavar="SOURCE", type=arguments.source,
+    push.usage = """%(prog)s [options] SOURCE DESTINATION...
+       %(prog)s [options] --artifact-type TYPE DESTINATION [FILE[:TYPE]...]"""
+    source = push.add_argument(
+        "source", metavar="SOURCE", type=arguments.shown,
         help="oci:DIR[:REF], oci-archive:FILE[:REF], dir:DIR, or -[:REF]",
     )  # fmt: skip
-    push.add_argument("destinations", metavar="DESTINATION", nargs="+", help="a reference, HOST/NAME:TAG")
+    destinations = push.add_argument(
+        "destinations", metavar="DESTINATION", nargs="+", default=[], help="a reference, HOST/NAME:TAG"
+    )
+    # With --artifact-type they are a destination and files, and there need be none: the verb tells what is missing.
+    source.required = destinations.required = False
+    push.add_argument(
+        "--artifact-type", type=arguments.media_type, metavar="TYPE",
+        help="push files as an artifact of this media type, to the DESTINATION that is named first",
+    )  # fmt: skip
+    push.add_argument(
+        "--annotation", dest="annotations", type=arguments.label, action="append", default=[], metavar="K=V",
+        help="an annotation of the artifact; may be repeated",
+    )  # fmt: skip
+    push.add_argument(
+        "--to", type=arguments.named, action="append", default=[], metavar="DESTINATION",
+        help="one more place for the artifact; may be repeated",
+    )  # fmt: skip
     push.add_argument("--wait", action="store_true", help="wait until it is done, and show how it goes")
     push.add_argument("--dry-run", action="store_true", help="only say what would be done")
     push.add_argument("--priority", type=int, default=0, metavar="N", help="larger goes first (default: 0)")

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pushd.client import Client
-from pushd.ctl.arguments import STANDARD_INPUT
+from pushd.ctl.arguments import STANDARD_INPUT, named_file, shown
 from pushd.ctl.bringing import Bringing
 from pushd.ctl.detach import detachable, interruptible
 from pushd.ctl.exits import Exit, exit_of_jobs
@@ -22,17 +22,11 @@ if TYPE_CHECKING:
 
 def push(typed: Namespace) -> Exit:
     """Submit a job; with `--wait` look on until it has ended, with `--dry-run` only say what would be done."""
-    streamed = typed.source.partition(":")[0] == STANDARD_INPUT
-    if streamed and typed.dry_run:
-        typed.parser.error("--dry-run needs an image that can be read again: standard input cannot")
-    if streamed and (sys.stdin is None or sys.stdin.isatty()):
-        typed.parser.error(
-            f"standard input is no archive but a terminal: docker save IMAGE | pushctl push - {typed.destinations[0]}"
-        )
+    _check(typed)
     client = Client(typed.socket)
     if typed.dry_run:
         return _plan(client, typed)
-    job = _stream(client, typed) if streamed else _submit(client, typed)
+    job = _hand_over(client, typed)
     if typed.wait:
         from pushd.ctl.follow import follow, view_on  # noqa: PLC0415 (a plain push starts faster without it)
         from pushd.ctl.reports import report  # noqa: PLC0415 (the same)
@@ -46,6 +40,49 @@ def push(typed: Namespace) -> Exit:
         job_id = clean(job.id)
         print(f"job {job_id} is taken; `pushctl watch {job_id}` shows how it goes", file=sys.stderr)
     return Exit.DONE
+
+
+def _check(typed: Namespace) -> None:
+    """Refuse what makes no sense together, which argparse cannot know."""
+    if typed.artifact_type is not None:
+        _check_files(typed)
+        return
+    operands = (("SOURCE", typed.source is None), ("DESTINATION", not typed.destinations))
+    if missing := [name for name, is_missing in operands if is_missing]:
+        typed.parser.error(f"the following arguments are required: {', '.join(missing)}")
+    if typed.annotations:
+        typed.parser.error("--annotation goes with --artifact-type: what an image says of itself is in its manifest")
+    if typed.to:
+        typed.parser.error("--to goes with --artifact-type: the destinations of an image follow it, all of them")
+    if not _streamed(typed):
+        return
+    if typed.dry_run:
+        typed.parser.error("--dry-run needs an image that can be read again: standard input cannot")
+    if sys.stdin is None or sys.stdin.isatty():
+        typed.parser.error(
+            f"standard input is no archive but a terminal: docker save IMAGE | pushctl push - {typed.destinations[0]}"
+        )
+
+
+def _check_files(typed: Namespace) -> None:
+    if typed.source is None:
+        typed.parser.error("the following arguments are required: DESTINATION")
+    if any(file.partition(":")[0] == STANDARD_INPUT for file in map(shown, typed.destinations)):
+        typed.parser.error("standard input is no FILE, it has no name: write it to one, or name a file as ./-")
+    keys = [key for key, _ in typed.annotations]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        typed.parser.error(f"--annotation {twice} is there twice")
+
+
+def _streamed(typed: Namespace) -> bool:
+    source: str = typed.source
+    return source.partition(":")[0] == STANDARD_INPUT
+
+
+def _hand_over(client: Client, typed: Namespace) -> Job:
+    if typed.artifact_type is not None:
+        return _submit_files(client, typed)
+    return _stream(client, typed) if _streamed(typed) else _submit(client, typed)
 
 
 def _submit(client: Client, typed: Namespace) -> Job:
@@ -75,26 +112,48 @@ def _stream(client: Client, typed: Namespace) -> Job:
         raise
 
 
+def _submit_files(client: Client, typed: Namespace) -> Job:
+    bringing = Bringing(sys.stderr, silent=typed.json)
+    try:
+        with interruptible(), bringing:
+            return client.submit_files(**_artifact(typed), progress=bringing.progress, **_asked(typed))
+    except KeyboardInterrupt:
+        _interrupted(nothing_taken=bringing.brought is None or not bringing.brought.complete, what="files were")
+        raise
+
+
+def _artifact(typed: Namespace) -> dict[str, Any]:
+    """Give what both ways of asking for an artifact say of it."""
+    return {
+        "files": [named_file(file) for file in typed.destinations],
+        "destinations": [typed.source, *typed.to],
+        "artifact_type": typed.artifact_type,
+        "annotations": dict(typed.annotations),
+    }
+
+
 def _plan(client: Client, typed: Namespace) -> Exit:
     from pushd.ctl.plan_page import plan_page, refused  # noqa: PLC0415 (a plain push starts faster without it)
     from pushd.ctl.printing import page_width, print_lines  # noqa: PLC0415 (the same)
     from pushd.ctl.texts import json_line  # noqa: PLC0415 (the same)
 
     with interruptible(), Bringing(sys.stderr, silent=typed.json) as bringing:
-        plan = client.plan(
-            typed.source,
-            typed.destinations,
-            verify=typed.verify,
-            if_tag=typed.if_tag,
-            credential=typed.credential,
-            progress=bringing.progress,
-        )
+        asked = {
+            "verify": typed.verify,
+            "if_tag": typed.if_tag,
+            "credential": typed.credential,
+            "progress": bringing.progress,
+        }
+        if typed.artifact_type is not None:
+            plan = client.plan_files(**_artifact(typed), **asked)
+        else:
+            plan = client.plan(typed.source, typed.destinations, **asked)
     print_lines([json_line(plan)] if typed.json else plan_page(plan, width=page_width()))
     return Exit.REFUSED if refused(plan) else Exit.DONE
 
 
 def _asked(typed: Namespace) -> dict[str, Any]:
-    """Give what both ways of submitting are asked for."""
+    """Give what all ways of submitting are asked for."""
     return {
         "priority": typed.priority,
         "labels": dict(typed.labels),
@@ -108,9 +167,9 @@ def _asked(typed: Namespace) -> dict[str, Any]:
     }
 
 
-def _interrupted(*, nothing_taken: bool) -> None:
+def _interrupted(*, nothing_taken: bool, what: str = "image was") -> None:
     if nothing_taken:
-        print("\ninterrupted while the image was brought to the daemon: nothing was taken", file=sys.stderr)
+        print(f"\ninterrupted while the {what} brought to the daemon: nothing was taken", file=sys.stderr)
     else:
         print("\ninterrupted before the daemon answered: `pushctl jobs` shows if the job was taken", file=sys.stderr)
 

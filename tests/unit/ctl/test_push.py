@@ -53,6 +53,15 @@ class Stub:
             self.read += piece
         return self._bring(progress)
 
+    def submit_files(self, *, progress: Progress, **asked: Any) -> Job:
+        self.asked = asked
+        return self._bring(progress)
+
+    def plan_files(self, *, progress: Progress, **asked: Any) -> dict[str, Any]:
+        self.asked = asked
+        self._bring(progress)
+        return plan(PUSH)
+
     def plan(self, source: str, destinations: list[str], *, progress: Progress, **asked: Any) -> dict[str, Any]:
         self._bring(progress)
         return plan(PUSH)
@@ -177,3 +186,111 @@ def test_an_interrupt_once_the_archive_is_read_does_not_pretend_to_know(
     _use(monkeypatch, Stub(interrupted=True), _Pipe(b"archive"))
     assert main(["push", "-", DESTINATION]) == 130
     assert "`pushctl jobs` shows if the job was taken" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------------- files
+
+TYPE = "application/vnd.example.report.v1"
+
+
+def test_files_are_handed_over_with_what_was_typed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub = _use(monkeypatch, Stub([(1000, 1000)]))
+    typed = ["--annotation", "a=b=c", "--annotation", "d=", "--to", "two.example.com/x:1", "--to", "3.example.com/x"]
+    more = ["--priority", "5", "--label", "l=m", "--if-tag", "absent", "--idempotency-key", "k"]
+    assert main(["push", "--artifact-type", TYPE, *typed, DESTINATION, "a.json:application/json", "b", *more]) == 0
+    assert capsys.readouterr().out == f"{ID}\n"
+    assert stub.asked == {
+        "files": [("a.json", "application/json"), ("b", "")], "artifact_type": TYPE,
+        "destinations": [DESTINATION, "two.example.com/x:1", "3.example.com/x"],
+        "annotations": {"a": "b=c", "d": ""}, "priority": 5, "labels": {"l": "m"}, "deadline": None,
+        "verify": Verify.TAG, "not_before": None, "if_tag": "absent", "retain": Retain.SOURCE, "credential": "auto",
+        "idempotency_key": "k",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("typed", "file"),
+    [
+        ("a.txt", ("a.txt", "")),
+        ("a.txt:text/plain", ("a.txt", "text/plain")),
+        ("a:b", ("a:b", "")),
+        ("a:b:text/plain", ("a:b", "text/plain")),
+        ("a:b:", ("a:b", "")),  # as oras reads it
+        ("a:", ("a", "")),
+        ("a::", ("a:", "")),
+        ("dir:1/file", ("dir", "1/file")),  # which looks like one
+        ("dir:1/file:", ("dir:1/file", "")),
+        ("a:text/pl@in", ("a:text/pl@in", "")),
+        ("a:text/plain; charset=utf-8", ("a:text/plain; charset=utf-8", "")),
+        (":text/plain", (":text/plain", "")),
+        ("./-", ("./-", "")),
+        ("", ("", "")),
+    ],
+)
+def test_a_media_type_stands_behind_the_last_colon_where_it_looks_like_one(
+    monkeypatch: pytest.MonkeyPatch, typed: str, file: tuple[str, str]
+) -> None:
+    stub = _use(monkeypatch, Stub())
+    assert main(["push", "--artifact-type", TYPE, DESTINATION, typed]) == 0
+    assert stub.asked["files"] == [file]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["--artifact-type", TYPE, DESTINATION, "--wait", "a", "b", "--dry-run"],
+        [DESTINATION, "--artifact-type", TYPE, "a", "b", "--dry-run"],
+        ["--dry-run", DESTINATION, "a", "b", "--artifact-type", TYPE],
+    ],
+)
+def test_options_may_stand_between_destination_and_files(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], typed: list[str]
+) -> None:
+    stub = _use(monkeypatch, Stub())
+    assert main(["push", *typed]) == 0
+    assert (stub.asked["destinations"], stub.asked["files"]) == ([DESTINATION], [("a", ""), ("b", "")])
+    assert "would be pushed" in capsys.readouterr().out
+
+
+def test_an_artifact_may_have_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    stub = _use(monkeypatch, Stub())
+    assert main(["push", "--artifact-type", TYPE, DESTINATION]) == 0
+    assert (stub.asked["destinations"], stub.asked["files"]) == ([DESTINATION], [])
+
+
+@pytest.mark.parametrize("steps", [[], [(500, 1000)]])
+def test_an_interrupt_while_files_are_read_or_brought_says_that_nothing_was_taken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], steps: list[tuple[int, int]]
+) -> None:
+    _use(monkeypatch, Stub(steps, interrupted=True))
+    assert main(["push", "--artifact-type", TYPE, DESTINATION, "a"]) == 130
+    assert capsys.readouterr().err.endswith("while the files were brought to the daemon: nothing was taken\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--artifact-type", TYPE], "the following arguments are required: DESTINATION"),
+        (["--artifact-type", "report", DESTINATION, "a"], "'report' is no media type"),
+        (["--artifact-type", "text/", DESTINATION, "a"], "'text/' is no media type"),
+        (["--artifact-type", TYPE, "--annotation", "x", DESTINATION, "a"], "'x' is not KEY=VALUE"),
+        (["--artifact-type", TYPE, "--annotation", "=x", DESTINATION, "a"], "'=x' is not KEY=VALUE"),
+        (["--artifact-type", TYPE, "--annotation", "x=1", "--annotation", "x=2", DESTINATION], "x is there twice"),
+        (["--artifact-type", TYPE, DESTINATION, "-"], "standard input is no FILE"),
+        (["--artifact-type", TYPE, DESTINATION, "-:text/plain"], "standard input is no FILE"),
+        (["--artifact-type", TYPE, "--to", "", DESTINATION, "a"], "must not be empty"),
+        (["--annotation", "a=b", SOURCE, DESTINATION], "--annotation goes with --artifact-type"),
+        (["--to", DESTINATION, SOURCE, DESTINATION], "--to goes with --artifact-type"),
+        (["--to", DESTINATION, SOURCE], "required: DESTINATION"),
+        (["--annotation", "a=b", "-", DESTINATION], "--annotation goes with --artifact-type"),
+    ],
+)
+def test_what_makes_no_sense_of_files_is_a_usage_error(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["push", *arguments])
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err
