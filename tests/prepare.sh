@@ -7,6 +7,7 @@
 # Real peers that are built from source. Optional: the tests of what is missing are skipped.
 distribution=v3.1.2
 crane=v0.22.1
+oras=v1.3.6
 compose=v2.16.2
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pushd-tests
@@ -58,9 +59,10 @@ prepare() {
     if command -v go >/dev/null; then
         go_install registry "$distribution" github.com/distribution/distribution/v3/cmd/registry
         go_install crane "$crane" github.com/google/go-containerregistry/cmd/crane
+        go_install oras "$oras" oras.land/oras/cmd/oras
         go_install compose-spec "$compose" github.com/compose-spec/compose-go/v2/cmd
     else
-        printf 'go is not there: distribution 3, crane and the loader of compose files are not built, and their tests are skipped\n'
+        printf 'go is not there: distribution 3, crane, oras and the loader of compose files are not built, and their tests are skipped\n'
     fi
 }
 
@@ -80,4 +82,5 @@ export PUSHD_TEST_NGINX=$nginx
 export PUSHD_TEST_PROMTOOL=$promtool
 [ ! -x "$cache/bin/registry" ] || export PUSHD_TEST_REGISTRY3=$cache/bin/registry
 [ ! -x "$cache/bin/crane" ] || export PUSHD_TEST_CRANE=$cache/bin/crane
+[ ! -x "$cache/bin/oras" ] || export PUSHD_TEST_ORAS=$cache/bin/oras
 [ ! -x "$cache/bin/compose-spec" ] || export PUSHD_TEST_COMPOSE=$cache/bin/compose-spec

@@ -1,4 +1,4 @@
-"""Real programs for tests: registries, skopeo, crane; found, started, watched and ended."""
+"""Real programs for tests: registries, skopeo, crane, oras; found, started, watched and ended."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ class Tool:
 
 SKOPEO = Tool("skopeo", "PUSHD_TEST_SKOPEO", required=True)
 CRANE = Tool("crane", "PUSHD_TEST_CRANE")
+ORAS = Tool("oras", "PUSHD_TEST_ORAS")
 DISTRIBUTION_2 = Tool("docker-registry", "PUSHD_TEST_REGISTRY2", required=True)
 DISTRIBUTION_3 = Tool("registry", "PUSHD_TEST_REGISTRY3")
 NGINX = Tool("nginx", "PUSHD_TEST_NGINX", required=True)
