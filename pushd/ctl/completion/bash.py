@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from pushd.ctl.completion.outline import ASKED, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from pushd.ctl.completion.outline import Command, Option, Outline, Value
+    from pushd.ctl.completion.outline import Option, Outline, Value
 
 # bash's own word splitting takes `:` and `=` for ends of words, and `compgen -W` runs what looks like a command in
 # what it is given: so words are found in the line itself, and what the daemon says is compared and nothing else.
@@ -50,7 +50,8 @@ _pushctl_source() {
 
 _pushctl() {
     COMPREPLY=()
-    local line=${COMP_LINE:0:COMP_POINT} _pushctl_typed="" _pushctl_socket="" command="" before="" word
+    local line=${COMP_LINE:0:COMP_POINT} _pushctl_typed="" _pushctl_socket="" _pushctl_options=" "
+    local command="" before="" word
     local -i operands=0
     local -a words
     read -ra words <<<"$line"
@@ -63,6 +64,7 @@ _pushctl() {
             [[ $before == --socket ]] && _pushctl_socket=$word
             before=""
         elif [[ $word == -?* && $word != -:* ]]; then
+            _pushctl_options+="${word%%=*} "
             _pushctl_takes "$command" "$word" && before=$word
         elif [[ -z $command ]]; then
             command=$word
@@ -114,19 +116,26 @@ def _at(outline: Outline) -> Iterator[str]:
     yield "        esac"
     yield "        return"
     yield "    fi"
+    for command in outline.commands:
+        if command.other is not None:
+            yield f'    if [[ $1 == {command.name} && $_pushctl_options == *" {command.other.option} "* ]]; then'
+            yield '        case "$3" in'
+            yield from (f"            {place}) {offer} ;;" for place, offer in _by_place(command.other.operands))
+            yield "        esac"
+            yield "        return"
+            yield "    fi"
     yield '    case "$1:$3" in'
     yield f"        :*) _pushctl_offer {' '.join(command.name for command in outline.commands)} ;;"
     for command in outline.commands:
-        for pattern, value in _operands(command):
-            yield f"        {pattern}) {_offer(value)} ;;"
+        yield from (f"        {command.name}:{place}) {offer} ;;" for place, offer in _by_place(command.operands))
     yield "    esac"
     yield "}"
 
 
-def _operands(command: Command) -> Iterator[tuple[str, Value]]:
-    for place, value in enumerate(command.operands):
-        if value.kind is not Kind.OTHER:
-            yield f"{command.name}:{'*' if value.many else place}", value
+def _by_place(operands: Iterable[Value]) -> Iterator[tuple[str, str]]:
+    """Give a pattern for each place, which matches after those before it did not, and what is offered there."""
+    for place, value in enumerate(operands):
+        yield "*" if value.many else str(place), _offer(value)
 
 
 def _places(outline: Outline) -> Iterator[tuple[str, tuple[Option, ...]]]:

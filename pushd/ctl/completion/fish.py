@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pushd.ctl.completion.outline import ASKED, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pushd.ctl.completion.outline import Command, Option, Outline, Value
 
@@ -36,6 +36,10 @@ function __pushctl_source
     end
 end
 
+function __pushctl_typed  # whether this option was
+    string match -qr -- "^$argv[1](=|\\$)" (commandline -opc)
+end
+
 complete -c pushctl -f
 """
 _TOP = "__fish_use_subcommand"
@@ -55,9 +59,18 @@ def _command(command: Command) -> Iterator[str]:
     behind = _quoted(f"__fish_seen_subcommand_from {command.name}")
     for option in command.options:
         yield f"complete -c pushctl -n {behind} {_option(option)}"
-    for value in command.operands:
+    if command.other is None:
+        yield from _operands(behind, command.operands)
+        return
+    typed = f"__pushctl_typed {command.other.option}"
+    yield from _operands(f"{behind} -n {_quoted(f'not {typed}')}", command.operands)
+    yield from _operands(f"{behind} -n {_quoted(typed)}", command.other.operands)
+
+
+def _operands(condition: str, operands: Iterable[Value]) -> Iterator[str]:
+    for value in operands:
         if value.kind is not Kind.OTHER:
-            yield f"complete -c pushctl -n {behind} {_value(value)}"
+            yield f"complete -c pushctl -n {condition} {_value(value)}"
 
 
 def _option(option: Option) -> str:

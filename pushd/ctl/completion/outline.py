@@ -83,17 +83,31 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """What is typed behind a command's name once `option` was."""
+
+    option: str
+    operands: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """One command.
 
     Attributes:
         operands: what is typed behind its name.
+        other: what is typed there instead after one of its options.
     """
 
     name: str
     text: str
     options: tuple[Option, ...]
     operands: tuple[Value, ...]
+    other: Form | None = None
+
+
+_OTHERS = {"push": Form("--artifact-type", (Value(Kind.OTHER), Value(Kind.FILES, many=True)))}
+"""Of this the parser knows nothing: to it an operand is an operand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +130,7 @@ def outline(parser: argparse.ArgumentParser) -> Outline:
     own = _options(parser)
     anywhere = tuple(option for option in own if "--socket" in option.names)  # hidden behind a command, and taken there
     commands = tuple(
-        Command(name, helps[name], (*_options(command), *anywhere), _operands(command))
+        Command(name, helps[name], (*_options(command), *anywhere), _operands(command), _OTHERS.get(name))
         for name, command in cast("dict[str, argparse.ArgumentParser]", subcommands.choices).items()
     )
     return Outline(own, commands)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from pushd.ctl.completion.outline import ASKED, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from pushd.ctl.completion.outline import Command, Option, Outline, Value
+    from pushd.ctl.completion.outline import Option, Outline, Value
 
 _HEAD = """\
 #compdef pushctl
@@ -72,13 +72,22 @@ def _top(outline: Outline) -> Iterator[str]:
     yield "    case $line[1] in"
     for command in outline.commands:
         yield f"        {command.name})"
-        yield "            _arguments \\"
-        specs = [*(_option(option) for option in command.options), *_operands(command)]
-        yield from (f"                {spec} \\" for spec in specs[:-1])
-        yield f"                {specs[-1]}"
+        if command.other is not None:
+            yield f"            if (( ${{words[(I){command.other.option}(|=*)]}} )); then"
+            yield from _arguments(command.options, command.other.operands)
+            yield "                return"
+            yield "            fi"
+        yield from _arguments(command.options, command.operands)
         yield "            ;;"
     yield "    esac"
     yield "}"
+
+
+def _arguments(options: Iterable[Option], operands: Iterable[Value]) -> Iterator[str]:
+    yield "            _arguments \\"
+    specs = [*(_option(option) for option in options), *_operands(operands)]
+    yield from (f"                {spec} \\" for spec in specs[:-1])
+    yield f"                {specs[-1]}"
 
 
 def _option(option: Option) -> str:
@@ -92,8 +101,8 @@ def _option(option: Option) -> str:
     return " ".join(_quoted(f"({names}){name}[{text}]{value}") for name in option.names)
 
 
-def _operands(command: Command) -> Iterator[str]:
-    for place, value in enumerate(command.operands, 1):
+def _operands(operands: Iterable[Value]) -> Iterator[str]:
+    for place, value in enumerate(operands, 1):
         yield _quoted(f"{'*' if value.many else place}: :{_action(value)}")
 
 

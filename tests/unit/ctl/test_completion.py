@@ -119,6 +119,15 @@ def test_words_that_are_known_are_offered(offered: Callable[[str], list[str]], l
     assert offered(line) == words
 
 
+@pytest.mark.parametrize("option", ["--artifact-type a/b", "--artifact-type=a/b"])
+@pytest.mark.parametrize(("typed", "words"), [("bui", ["build", "build.tar"]), ("oc", [])])
+def test_files_are_offered_where_an_artifact_is_pushed_and_no_sources(
+    offered: Callable[[str], list[str]], option: str, typed: str, words: list[str]
+) -> None:
+    files = offered(f"pushctl push {option} r.example.com/team/x {typed}")
+    assert sorted(word.rstrip("/") for word in files) == words
+
+
 def test_the_ids_of_jobs_are_asked_of_the_daemon(offered: Callable[[str], list[str]], path: Path) -> None:
     with FakeDaemon(path, answer({"jobs": [job(), job(id="xyz")], "next": None})):
         assert offered("pushctl wait abc") == [ID]
@@ -205,6 +214,9 @@ def test_the_outline_knows_what_stands_where() -> None:
     commands = {command.name: command for command in outline(parser()).commands}
     assert [value.kind for value in commands["push"].operands] == [Kind.SOURCE, Kind.OTHER]
     assert commands["push"].operands[1].many
+    assert commands["push"].other is not None
+    assert commands["push"].other.option in {option.names[-1] for option in commands["push"].options}
+    assert [value.kind for value in commands["push"].other.operands] == [Kind.OTHER, Kind.FILES]
     assert commands["pause"].operands[0].kind is Kind.JOBS
     options = {option.names[-1]: option for option in commands["jobs"].options}
     assert options["--state"].value is not None
