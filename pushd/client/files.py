@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 from pushd.client.bringing import bring_image
-from pushd.client.opening import open_at, refused
+from pushd.client.opening import open_at, refused, whole
 from pushd.client.packing import FullError, pack
 from pushd.errors import Code, SourceError
 from pushd.oci.artifact import EMPTY, EMPTY_CONTENT, TITLE, Layer, build_artifact
@@ -141,7 +141,7 @@ class Files:
 
     def _plain(self, fd: int, status: os.stat_result, name: str, media_type: str) -> Layer:
         identity = Identity.of(status)
-        extent = Extent(fd, identity, 0, identity.size, name)
+        extent = whole(fd, status, name)
         hasher = hashlib.sha256(usedforsecurity=False)
         try:
             for piece in extent.pieces():
@@ -171,7 +171,7 @@ class Files:
         if Identity.of(status) != identity:
             os.close(fd)
             raise changed(name)
-        return Extent(fd, identity, 0, identity.size, name)
+        return whole(fd, status, name)
 
     def _place_made(self, digest: Digest, name: str, start: int, size: int) -> None:
         self._places[digest] = name, partial(self._open_made, name, start, size)

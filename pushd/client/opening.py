@@ -7,6 +7,7 @@ import stat
 from typing import Final
 
 from pushd.errors import Code, SourceError
+from pushd.source.extent import Extent, Identity, check_unchanged
 from pushd.source.faults import unreadable
 
 # Whoever writes to a FIFO that was put there a moment ago is not waited for, and no terminal becomes ours.
@@ -50,6 +51,21 @@ def open_at(directory: int | None, name: str, subject: str, *, follow: bool = Fa
     return fd, status
 
 
+def whole(fd: int, status: os.stat_result, subject: str) -> Extent:
+    """Take over an open regular file, all of it.
+
+    Raises:
+        SourceError: `source.changed`; `source.unreadable`; `source.blob_not_regular`, its size is none, as in /proc.
+    """
+    identity = Identity.of(status)
+    try:
+        _check_end(fd, identity, subject)
+    except BaseException:
+        os.close(fd)
+        raise
+    return Extent(fd, identity, 0, identity.size, subject)
+
+
 def refused(error: OSError, subject: str) -> SourceError:
     """Tell the caller why `subject` could not be opened or read: `source.unreadable`.
 
@@ -70,3 +86,13 @@ def _check_kind(mode: int, subject: str) -> None:
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         kind = _OTHERS.get(stat.S_IFMT(mode), "something else")
         raise irregular(subject, f"is {kind}: only regular files and directories can be pushed")
+
+
+def _check_end(fd: int, identity: Identity, subject: str) -> None:
+    try:
+        more = os.pread(fd, 1, identity.size)
+        check_unchanged(fd, identity, subject)
+    except OSError as error:
+        raise refused(error, subject) from error
+    if more:
+        raise irregular(subject, "has more bytes than its size says", hint="copy it, and push the copy")

@@ -13,13 +13,16 @@ import stat
 import tarfile
 import zlib
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
-from pushd.client.opening import irregular, open_at, refused
+from pushd.client.opening import irregular, open_at, refused, whole
 from pushd.errors import Code, SourceError
 from pushd.oci.digest import Digest
 from pushd.oci.text import quoted
-from pushd.source.extent import Extent, Identity, changed, check_unchanged
+from pushd.source.extent import Identity, changed, check_unchanged
+
+if TYPE_CHECKING:
+    from pushd.source.extent import Extent
 
 MAX_DEPTH = 200
 """Levels of directories: one descriptor is open for each, and the way to a file may have no more than 4096 bytes."""
@@ -110,7 +113,7 @@ class _Tree:
         except OSError as error:
             raise refused(error, subject) from error
         if stat.S_ISREG(status.st_mode):
-            self._add_file(Extent(fd, Identity.of(status), 0, status.st_size, subject), status.st_mode, subject)
+            self._add_file(whole(fd, status, subject), status.st_mode, subject)
             return
         try:
             self._add_directory(fd, at)

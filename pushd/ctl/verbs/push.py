@@ -67,6 +67,9 @@ def _check(typed: Namespace) -> None:
 def _check_files(typed: Namespace) -> None:
     if typed.source is None:
         typed.parser.error("the following arguments are required: DESTINATION")
+    if not (typed.destinations or typed.annotations):
+        # It could be: but more likely is a pattern that matched nothing, or a destination that was forgotten.
+        typed.parser.error("there is nothing to push: name a FILE behind the DESTINATION, or an --annotation at least")
     if any(file.partition(":")[0] == STANDARD_INPUT for file in map(shown, typed.destinations)):
         typed.parser.error("standard input is no FILE, it has no name: write it to one, or name a file as ./-")
     keys = [key for key, _ in typed.annotations]

@@ -365,9 +365,45 @@ def test_a_fifo_is_named_and_nobody_waits_for_it(daemon: SpoolServer, client: Cl
     assert daemon.entries == {}
 
 
+def test_a_disk_that_fails_is_told_with_the_file(client: Client, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: int) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    (here / "a").touch()
+    monkeypatch.setattr("os.pread", fail)
+    assert str(_refused(client, "a")) == "a: cannot be read: Input/output error"
+
+
 def test_a_device_is_named_and_not_opened(client: Client) -> None:
     refused = _refused(client, "null", directory="/dev")
     assert (refused.code, refused.subject) == (Code.SOURCE_BLOB_NOT_REGULAR, "null")
+
+
+def test_a_file_that_is_no_bytes_on_a_disk_is_refused_and_not_taken_for_empty(
+    daemon: SpoolServer, client: Client
+) -> None:
+    refused = _refused(client, "version", directory="/proc")
+    assert refused.code is Code.SOURCE_BLOB_NOT_REGULAR
+    assert str(refused) == "version: has more bytes than its size says; copy it, and push the copy"
+    assert daemon.jobs == []
+
+
+@pytest.mark.parametrize("name", ["swapped", "gone"])
+def test_what_was_put_in_place_of_a_file_in_the_last_moment_is_looked_at_too(
+    client: Client, here: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (here / "file").touch()
+    os.mkfifo(here / "swapped")
+    status = (here / "file").stat()
+    directory = os.open(here, os.O_PATH)
+    monkeypatch.setattr("os.stat", lambda *_, **__: status)  # what was there when it was looked at
+    expected = FileNotFoundError if name == "gone" else SourceError
+    try:
+        with pytest.raises(expected):
+            open_at(directory, name, name)
+    finally:
+        monkeypatch.undo()
+        os.close(directory)
 
 
 def test_too_many_for_a_manifest_is_said(
@@ -483,7 +519,8 @@ def test_a_change_that_no_clock_has_seen_is_found_by_the_digest(
 
     daemon._create = changing  # type: ignore[method-assign]  # as above
     monkeypatch.setattr(files, "open_at", lambda *_, **__: (os.open(here / "a", os.O_RDONLY), status))
-    monkeypatch.setattr("pushd.source.extent.check_unchanged", lambda *_: None)
+    for module in ("pushd.source.extent", "pushd.client.opening"):
+        monkeypatch.setattr(f"{module}.check_unchanged", lambda *_: None)
     refused = _refused(client, "a")
     assert (refused.code, refused.subject) == (Code.SOURCE_CHANGED, "a")
     assert daemon.jobs == []

@@ -221,6 +221,31 @@ def test_what_may_not_be_read_is_refused_by_its_name(
     assert str(caught.value).startswith(f"data/{name}: may not be read; you are uid ")
 
 
+def test_what_may_be_listed_but_not_looked_at_is_refused_by_its_name(
+    tree: Path, powerless: Callable[[], AbstractContextManager[None]]
+) -> None:
+    tree.chmod(0o744)
+    with _open(tree) as fd, powerless(), pytest.raises(SourceError) as caught:
+        pack(fd, "data", io.BytesIO(), mtime=0)
+    assert str(caught.value).startswith("data/a.sh: may not be read")
+
+
+def test_a_disk_that_fails_is_told_with_the_directory(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> list[str]:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("os.listdir", fail)
+    with _open(tree) as fd, pytest.raises(SourceError) as caught:
+        pack(fd, "data", io.BytesIO(), mtime=0)
+    assert str(caught.value) == "data: cannot be read: Input/output error"
+
+
+def test_directories_as_deep_as_they_may_be_are_packed(tmp_path: Path) -> None:
+    deepest = tmp_path.joinpath(*["d"] * (packing.MAX_DEPTH - 1))
+    deepest.mkdir(parents=True)
+    assert len(_members(_pack(tmp_path)[0])) == packing.MAX_DEPTH
+
+
 def test_directories_without_end_are_refused(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "MAX_DEPTH", 2)
     assert "data/sub/deep: " in _refused(tree, Code.SOURCE_UNREADABLE)
@@ -255,13 +280,15 @@ def _grow(path: Path) -> None:
         lambda tree: os.truncate(tree / "large", 5),
         lambda tree: (tree / "large").unlink(),
         lambda tree: (tree / "new").touch(),
+        lambda tree: (tree / "z").unlink(),
     ],
-    ids=["grows", "shrinks", "goes", "is joined"],
+    ids=["grows", "shrinks", "goes", "is joined", "goes before its turn"],
 )
 def test_what_changes_while_it_is_read_is_refused(tree: Path, change: Callable[[Path], object]) -> None:
     (tree / "large").write_bytes(os.urandom(4 * MIB))  # which gzip lets through piece by piece
+    (tree / "z").touch()
     os.utime(tree, (1, 1))  # no clock is too coarse for what happens to it now
     with _open(tree) as fd, pytest.raises(SourceError) as caught:
         pack(fd, "data", _Changing(lambda: change(tree)), mtime=0)
     assert caught.value.code is Code.SOURCE_CHANGED
-    assert caught.value.subject in ("data/large", "data")
+    assert caught.value.subject in ("data/large", "data", "data/z")

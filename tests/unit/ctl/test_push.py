@@ -254,9 +254,9 @@ def test_options_may_stand_between_destination_and_files(
     assert "would be pushed" in capsys.readouterr().out
 
 
-def test_an_artifact_may_have_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_artifact_may_be_its_annotations_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     stub = _use(monkeypatch, Stub())
-    assert main(["push", "--artifact-type", TYPE, DESTINATION]) == 0
+    assert main(["push", "--artifact-type", TYPE, "--annotation", "a=b", DESTINATION]) == 0
     assert (stub.asked["destinations"], stub.asked["files"]) == ([DESTINATION], [])
 
 
@@ -273,6 +273,7 @@ def test_an_interrupt_while_files_are_read_or_brought_says_that_nothing_was_take
     ("arguments", "words"),
     [
         (["--artifact-type", TYPE], "the following arguments are required: DESTINATION"),
+        (["--artifact-type", TYPE, DESTINATION], "there is nothing to push: name a FILE"),
         (["--artifact-type", "report", DESTINATION, "a"], "'report' is no media type"),
         (["--artifact-type", "text/", DESTINATION, "a"], "'text/' is no media type"),
         (["--artifact-type", TYPE, "--annotation", "x", DESTINATION, "a"], "'x' is not KEY=VALUE"),
