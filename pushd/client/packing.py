@@ -2,7 +2,8 @@
 
 The same files give the same bytes, whoever packs them, when, and wherever they lie: they are sorted, nobody's, and of
 one time. Permissions are kept, but none to be somebody else (set-user-ID and its like): with the owner gone they would
-mean another one. A hard link becomes a file of its own.
+mean another one. A hard link becomes a file of its own. A symbolic link stays one if it leads to a place within, also
+where its way leads through another one: `oras push` packs that as well, but `oras pull` 1.3 refuses to write it out.
 """
 
 from __future__ import annotations

@@ -96,7 +96,8 @@ def parser() -> argparse.ArgumentParser:
 
 def _push(push: argparse.ArgumentParser) -> None:
     push.usage = """%(prog)s [options] SOURCE DESTINATION...
-       %(prog)s [options] --artifact-type TYPE DESTINATION [FILE[:TYPE]...]"""
+       %(prog)s [options] --artifact-type TYPE DESTINATION
+                    [FILE[:MEDIATYPE]...]"""
     source = push.add_argument(
         "source", metavar="SOURCE", type=arguments.shown,
         help="oci:DIR[:REF], oci-archive:FILE[:REF], dir:DIR, or -[:REF]",

@@ -82,7 +82,7 @@ def here(tmp_path: Path) -> Path:
     (here / "a:b").write_text("a colon is a part of it\n")
     (here / "charts" / "one.svg").write_text("<svg/>")
     (here / "charts" / "run.sh").write_text("#!/bin/sh\n")
-    (here / "charts" / "run.sh").chmod(0o755)
+    (here / "charts" / "run.sh").chmod((here / "charts" / "run.sh").stat().st_mode | stat.S_IXUSR)
     (here / "charts" / "deep" / "er" / "löng name").write_bytes(os.urandom(2_000_000))
     (here / "charts" / "deep" / "er" / ("x" * 200)).touch()
     (here / "charts" / "link").symlink_to("deep/er/löng name")

@@ -314,8 +314,10 @@ def test_bytes_that_are_brought_come_with_the_same_credentials(
     with SpoolServer(path) as daemon:
         client.submit(f"oci:{layout.path}:1.4", [f"{R}/app:1"])
         client.submit_stream(archive, [f"{R}/app:1"], reference="1.4")
-    assert [document["credentials"] for document in daemon.jobs] == [[ALICE]] * 2
-    assert all("spooled" in document for document in daemon.jobs)
+        client.submit_files([("app.tar", "")], [f"{R}/app:1"], artifact_type="a/b", directory=str(tmp_path))
+        client.plan_files([("app.tar", "")], [f"{R}/app:1"], artifact_type="a/b", directory=str(tmp_path))
+    assert [document["credentials"] for document in (*daemon.jobs, *daemon.plans)] == [[ALICE]] * 4
+    assert all("spooled" in document for document in (*daemon.jobs, *daemon.plans))
 
 
 def test_a_broken_file_is_told_before_a_pipe_is_read(
