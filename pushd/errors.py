@@ -54,6 +54,7 @@ class Code(StrEnum):
     SOURCE_ARCHIVE_INVALID = "source.archive_invalid"
     SOURCE_AMBIGUOUS = "source.ambiguous"
     SOURCE_REFERENCE_UNKNOWN = "source.reference_unknown"
+    SOURCE_PLATFORM_UNKNOWN = "source.platform_unknown"
     SOURCE_MANIFEST_INVALID = "source.manifest_invalid"
     SOURCE_MANIFEST_TOO_LARGE = "source.manifest_too_large"
     SOURCE_MANIFEST_CYCLE = "source.manifest_cycle"

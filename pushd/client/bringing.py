@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from pushd.client.conversation import Conversation
     from pushd.oci.descriptor import Descriptor
-    from pushd.oci.image import Document, Image
+    from pushd.oci.document import Document
+    from pushd.oci.image import Image
     from pushd.source import ImageSource
     from pushd.source.extent import Extent
 

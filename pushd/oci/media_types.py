@@ -10,6 +10,7 @@ OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 OCI_EMPTY = "application/vnd.oci.empty.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 OCI_LAYER_GZIP = f"{OCI_LAYER}+gzip"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_MANIFEST_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+json"
@@ -23,6 +24,8 @@ MANIFESTS = IMAGES | INDEXES
 """All documents that a registry keeps under `/manifests/`."""
 SCHEMA_1 = frozenset({DOCKER_SCHEMA_1, DOCKER_SCHEMA_1_SIGNED})
 """Docker's first schema, which registries no longer take."""
+CONFIGS = frozenset({OCI_CONFIG, DOCKER_CONFIG})
+"""Configs of images that run somewhere, and say where; an artifact has others."""
 OCI = frozenset({OCI_MANIFEST, OCI_INDEX})
 """Documents of the OCI image spec: those that may have a subject."""
 

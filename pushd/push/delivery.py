@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.digest import Digest
-    from pushd.oci.image import Document, Image
+    from pushd.oci.document import Document
+    from pushd.oci.image import Image
     from pushd.oci.upload import Checkpoint
     from pushd.push.gate import Gates
     from pushd.push.ports.registry import Registries, Registry

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from pushd.errors import Code, StoreError
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
-from pushd.oci.image import Document, Image
+from pushd.oci.document import Document
+from pushd.oci.image import Image
 from pushd.oci.manifest import Manifest
 from pushd.store.jobs import row as job
 

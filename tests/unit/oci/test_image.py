@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pushd.errors import Code, SourceError
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
-from pushd.oci.image import MAX_DEPTH, MAX_DOCUMENTS, MAX_TOTAL, Document, Image, read_image
+from pushd.oci.document import Document
+from pushd.oci.image import MAX_DEPTH, MAX_DOCUMENTS, MAX_TOTAL, Image, read_image
 from pushd.oci.manifest import MAX_SIZE, Manifest
 from pushd.oci.media_types import DOCKER_SCHEMA_1, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 

@@ -4,7 +4,8 @@ import json
 
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
-from pushd.oci.image import Document, Image
+from pushd.oci.document import Document
+from pushd.oci.image import Image
 from pushd.oci.manifest import Manifest
 from pushd.oci.media_types import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 from pushd.push.plan import make_plan

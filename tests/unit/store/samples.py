@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from pushd.job import AUTO, DeliveryState, Failure, JobSpec, Retain
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
-from pushd.oci.image import Document, Image
+from pushd.oci.document import Document
+from pushd.oci.image import Image
 from pushd.oci.manifest import Manifest
 from pushd.work import Outcome, Sealed, Submission, TransferKey
 
