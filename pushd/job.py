@@ -169,6 +169,8 @@ class JobSpec:
             digest, or None for whatever it may be. A tag that names this very image already is always right.
         retain: where the bytes are kept.
         spooled: where they were brought, or None when `source` is to be read.
+        platforms: what is pushed of an index, `OS/ARCH[/VARIANT]`, normalised and in order, each once; empty for all
+            of it. A single image must be for them.
         credential: what the destinations are spoken to with: `AUTO`, `DAEMON`, `ANONYMOUS`, or the name of one that the
             submitter stored. What is handed over with a job is no part of this: it is a secret.
     """
@@ -183,6 +185,7 @@ class JobSpec:
     if_tag: str | None = None
     retain: Retain = Retain.SOURCE
     spooled: Spooled | None = None
+    platforms: tuple[str, ...] = ()
     credential: str = AUTO
 
 
@@ -270,7 +273,8 @@ class Job:
     Attributes:
         id: twelve characters, unguessable, safe in a URL.
         uid: the submitter, as the kernel names them.
-        digest: the root manifest's digest: exactly this image is delivered.
+        digest: the root manifest's digest: exactly this image is delivered. With `platforms` it may be that of an
+            index written anew.
         media_type: the root manifest's media type.
         size: bytes of all blobs, each counted once, and manifests.
         deadline_at: when what is unfinished fails; while the job is paused, its time does not run.
@@ -278,6 +282,7 @@ class Job:
         if_tag: what each destination's tag must name when it is put; None for whatever it may be.
         retain: where its bytes are kept: its files, or a copy of them in the spool.
         paused_at: since when it is paused; None when it is not.
+        platforms: what is pushed of its source, as in `JobSpec`.
     """
 
     id: str
@@ -297,3 +302,4 @@ class Job:
     if_tag: str | None = None
     retain: Retain = Retain.SOURCE
     paused_at: datetime | None = None
+    platforms: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ from pushd.job import ABSENT, AUTO, JobSpec, Retain, Spooled, Verify
 from pushd.oci.digest import Digest
 from pushd.oci.manifest import MAX_SIZE
 from pushd.oci.media_types import is_media_type
+from pushd.oci.platform import Platform
 from pushd.oci.text import printable
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ MAX_SOURCE: Final = 8192
 MAX_DESTINATION: Final = 1024
 """Characters: a name of 255, a tag of 128 and a digest fit twice."""
 MAX_DESTINATIONS: Final = 64
+MAX_PLATFORMS: Final = 64
+MAX_PLATFORM: Final = 128
+"""Characters."""
 MAX_LABELS: Final = 64
 MAX_LABEL_VALUE: Final = 1024
 """Bytes of a label's value, as UTF-8."""
@@ -61,6 +65,7 @@ class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     if_tag: str | None = None
     retain: Retain = Retain.SOURCE
     spooled: _Spooled | None = None
+    platforms: list[str] = []
     credential: str = AUTO
     credentials: list[Given] = []
 
@@ -97,6 +102,7 @@ def read_submission(body: bytes, *, now: datetime) -> tuple[JobSpec, tuple[Hande
         if_tag=read.if_tag,
         retain=read.retain,
         spooled=None if read.spooled is None else _spooled(read.spooled),
+        platforms=_platforms(read.platforms),
         credential=read.credential,
     )
     return spec, handed
@@ -112,6 +118,8 @@ def fingerprint(spec: JobSpec) -> bytes:
     asked = msgspec.to_builtins(replace(spec, spooled=None), order="deterministic")
     if spec.credential == AUTO:
         del asked["credential"]
+    if not spec.platforms:
+        del asked["platforms"]
     return hashlib.sha256(msgspec.json.encode(asked)).digest()
 
 
@@ -143,6 +151,21 @@ def _spooled(read: _Spooled) -> Spooled:
     if not 0 < read.size <= MAX_SIZE:
         raise malformed("spooled.size", f"must be from 1 to {MAX_SIZE} bytes, as a manifest has")
     return Spooled(entry=read.entry, media_type=read.media_type, digest=read.digest, size=read.size)
+
+
+def _platforms(platforms: Sequence[str]) -> tuple[str, ...]:
+    """Give the platforms as they are spelled everywhere, each once and in order: which is first means nothing."""
+    if len(platforms) > MAX_PLATFORMS:
+        raise malformed("platforms", f"must be at most {MAX_PLATFORMS}, not {len(platforms)}")
+    read = set()
+    for index, text in enumerate(platforms):
+        field = f"platforms[{index}]"
+        _check_text(text, field, MAX_PLATFORM)
+        try:
+            read.add(Platform.parse(text))
+        except RequestError as error:
+            raise malformed(field, "must be a platform", hint=error.hint) from error
+    return tuple(map(str, sorted(read)))
 
 
 def _check_digest(text: str, field: str, detail: str) -> None:

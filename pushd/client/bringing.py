@@ -13,11 +13,12 @@ from pushd.client.exchange import Connection
 from pushd.client.parts import Held, Lying, Tally
 from pushd.errors import Code, RequestError, SourceError
 from pushd.job import Spooled
+from pushd.oci.platform import Platform
 from pushd.source import open_source
 from pushd.source.name import COLONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from pushd.client.conversation import Conversation
     from pushd.oci.descriptor import Descriptor
@@ -38,9 +39,6 @@ _JOINED_WITHIN: Final = 2.0  # seconds for a thread to notice that nobody wants 
 class Source(Protocol):
     """What an image is brought from. Threads share it."""
 
-    def image(self) -> Image:
-        """Give the image, all of which can be opened."""
-
     def open(self, blob: Descriptor) -> Extent:
         """Open one blob of it for reading."""
 
@@ -50,20 +48,25 @@ def bring_source(
     name: str,
     use: Callable[[Spooled], T],
     *,
+    platforms: Collection[str],
     progress: Callable[[int, int | None], None] | None,
     keep: bool,
 ) -> T:
     """Open the source `name` as the caller, bring its image to the daemon's spool, and give what `use` makes of that.
 
-    With `keep` it stays there when `use` succeeds, for the job that needs it.
+    Of an index only what is for `platforms` is brought, if there are any. With `keep` it stays there when `use`
+    succeeds, for the job that needs it.
 
     Raises:
+        RequestError: `request.malformed`, one of `platforms` is none.
         SourceError: the image is not the caller's to read either, or is malformed.
         PushdError: the daemon's refusals, and what `use` raises.
     """
+    chosen = [Platform.parse(platform) for platform in platforms]
     source = _open(name)
     try:
-        return bring_image(conversation, source, use, progress=progress, keep=keep)
+        image = source.image(chosen)
+        return bring_image(conversation, source, image, use, progress=progress, keep=keep)
     finally:
         source.close()
 
@@ -71,18 +74,18 @@ def bring_source(
 def bring_image(
     conversation: Conversation,
     source: Source,
+    image: Image,
     use: Callable[[Spooled], T],
     *,
     progress: Callable[[int, int | None], None] | None,
     keep: bool,
 ) -> T:
-    """Bring the image of an open source; otherwise as `bring_source`.
+    """Bring an image whose source is open; otherwise as `bring_source`.
 
     Raises:
         SourceError: as the source does.
         PushdError: the daemon's refusals, and what `use` raises.
     """
-    image = source.image()
     for _ in range(_TIMES):
         entry = Entry.create(conversation, image.size)
         try:

@@ -63,6 +63,7 @@ def job_of(document: Mapping[str, Any]) -> Job:
         if_tag=document.get("if_tag"),
         retain=Retain(document.get("retain", Retain.SOURCE)),
         paused_at=_time(document.get("paused_at")),
+        platforms=tuple(document.get("platforms", ())),
     )
 
 

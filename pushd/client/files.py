@@ -61,7 +61,7 @@ def bring_files(
     """
     files = Files(artifact, directory)
     try:
-        return bring_image(conversation, files, use, progress=progress, keep=keep)
+        return bring_image(conversation, files, files.image(), use, progress=progress, keep=keep)
     except SourceError as error:
         if error.code is Code.SOURCE_BLOB_DIGEST:  # too quick for the clock of its filesystem
             raise changed(files.called(error.subject)) from error

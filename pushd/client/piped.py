@@ -20,10 +20,11 @@ from pushd.errors import Code, RequestError, SourceError, StoreError
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.image import read_image
 from pushd.oci.media_types import OCI_MANIFEST
+from pushd.oci.platform import Platform
 from pushd.source.index import check_marker, choose, parse_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from pushd.client.conversation import Conversation
     from pushd.job import Spooled
@@ -39,7 +40,7 @@ _NOT_LISTED: Final = frozenset({Code.SOURCE_LAYOUT_INVALID, Code.SOURCE_REFERENC
 _INDEX: Final = "index.json"
 _MARKER: Final = "oci-layout"
 _LIST: Final = "manifest.json"
-_PART: Final = "if it has only one platform of several, save it with --platform, or copy it with skopeo copy"
+_PART: Final = "if it has only one platform of several, choose that with --platform"
 
 
 def bring_stream(
@@ -48,16 +49,20 @@ def bring_stream(
     reference: str,
     use: Callable[[str, Spooled], T],
     *,
+    platforms: Collection[str],
     progress: Callable[[int, int | None], None] | None,
 ) -> T:
     """Bring the image `reference` of the archive in `stream` to the daemon's spool; give what `use` makes of it.
 
-    `use` is told what the image is called, or nothing, and where it was brought.
+    Of an index only what is for `platforms` has to be in the archive, if there are any, and is the image that was
+    brought. `use` is told what the image is called, or nothing, and where it was brought.
 
     Raises:
+        RequestError: `request.malformed`, one of `platforms` is none.
         SourceError: `source.archive_invalid` and its like; the archive has no such image, or is damaged.
         PushdError: the daemon's refusals, and what `use` raises.
     """
+    chosen = [Platform.parse(platform) for platform in platforms]
     forward = Forward(stream)
     entry = _make(conversation)
     connection = Connection(conversation.socket_path)
@@ -65,7 +70,7 @@ def bring_stream(
         with entry.at_hand(keep=True):
             cargo = Cargo(entry, connection, Tally(progress, None))
             cargo.take_all(forward)
-            name, root = _image(cargo, reference)
+            name, root = _image(cargo, reference, chosen)
             cargo.trim()
             return hand_over(entry, root, lambda spooled: use(name, spooled))
     except GoneError as error:
@@ -83,7 +88,7 @@ def _make(conversation: Conversation) -> Entry:
         return Entry.create(conversation, _LEAST)
 
 
-def _image(cargo: Cargo, reference: str) -> tuple[str, Descriptor]:
+def _image(cargo: Cargo, reference: str, platforms: Collection[Platform]) -> tuple[str, Descriptor]:
     """Put the image together; give what it is called, or nothing, and its root, which is in the spool then.
 
     Raises:
@@ -91,7 +96,7 @@ def _image(cargo: Cargo, reference: str) -> tuple[str, Descriptor]:
     """
     if _INDEX in cargo:
         try:
-            return _layout(cargo, reference)
+            return _layout(cargo, reference, platforms)
         except SourceError as error:
             # Docker 25 and newer leave images out of index.json that were named by digest, or all of them
             # (moby/moby#47210, #51389); manifest.json has them.
@@ -105,21 +110,24 @@ def _image(cargo: Cargo, reference: str) -> tuple[str, Descriptor]:
     )
 
 
-def _layout(cargo: Cargo, reference: str) -> tuple[str, Descriptor]:
-    """Find an image of an OCI image layout (image-layout.md)."""
+def _layout(cargo: Cargo, reference: str, platforms: Collection[Platform]) -> tuple[str, Descriptor]:
+    """Find an image of an OCI image layout (image-layout.md), and bring what the choice of platforms made of it."""
     if _MARKER not in cargo:
         raise invalid(f"is no OCI image layout, it has no {_MARKER}")
     check_marker(cargo.kept(_MARKER), SUBJECT)
     entries = parse_index(cargo.kept(_INDEX), SUBJECT)
-    root = _said(lambda: choose(entries, _spelled(entries, reference), SUBJECT))
-    image = read_image(root, lambda document: cargo.kept(blob_path(document), hint=_PART))
+    listed = _said(lambda: choose(entries, _spelled(entries, reference), SUBJECT))
+    image = read_image(listed, lambda document: cargo.kept(blob_path(document), hint=_PART), platforms)
     for blob in image.blobs:
         size = cargo.brought(blob_path(blob)).size
         if size != blob.size:
             detail = f"has {size} bytes; its descriptor says {blob.size}"
             raise SourceError(Code.SOURCE_BLOB_SIZE, f"{blob.digest} in {SUBJECT}", detail)
-    names = [name for entry in entries if entry.descriptor.digest == root.digest for name in entry.names]
-    return reference or next(iter(names), ""), root
+    for document in image.documents:
+        if blob_path(document.descriptor) not in cargo:
+            cargo.bring(document.content, "an index of the chosen platforms")
+    names = [name for entry in entries if entry.descriptor.digest == listed.digest for name in entry.names]
+    return reference or next(iter(names), ""), image.root.descriptor
 
 
 def _saved(cargo: Cargo, reference: str) -> tuple[str, Descriptor]:

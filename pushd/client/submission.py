@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pushd.work import Handed
 
 
-def wishes(
+def wishes(  # noqa: PLR0913 (what may be asked of a job; by keyword)
     destinations: Sequence[str],
     *,
     priority: int = 0,
@@ -26,6 +26,7 @@ def wishes(
     not_before: datetime | None = None,
     if_tag: str | None = None,
     retain: Retain = Retain.SOURCE,
+    platforms: Sequence[str] = (),
     credential: str = AUTO,
 ) -> dict[str, Any]:
     """Give the fields of a submission but its source; see `Client.submit` for what they mean.
@@ -48,6 +49,8 @@ def wishes(
         document["if_tag"] = if_tag
     if retain is not Retain.SOURCE:
         document["retain"] = retain
+    if platforms:
+        document["platforms"] = list(platforms)
     if credential != AUTO:
         document["credential"] = credential
     return document

@@ -47,6 +47,7 @@ class Submitting(Speaker):
         not_before: datetime | None = None,
         if_tag: str | None = None,
         retain: Retain = Retain.SOURCE,
+        platforms: Sequence[str] = (),
         credential: str = AUTO,
         idempotency_key: str | None = None,
         progress: Callable[[int, int | None], None] | None = None,
@@ -68,6 +69,10 @@ class Submitting(Speaker):
             if_tag: what each destination's tag must name when it is put: `pushd.job.ABSENT`, or a digest; None for
                 whatever it may be.
             retain: where the bytes are kept until the job ends.
+            platforms: what is pushed of an index, each as `OS/ARCH[/VARIANT]`; all of it when empty. The index that
+                is pushed lists these and their attestations alone, and has a digest of its own unless that is all
+                there was; it is an index also for one platform. A source without an index must be an image for the
+                platform.
             credential: what the destinations are spoken to with: `pushd.job.AUTO`, the caller's own, which is looked
                 up here and handed over, else one they stored, else the daemon's; `pushd.job.DAEMON`;
                 `pushd.job.ANONYMOUS`; or the name of one they stored with `login`.
@@ -81,7 +86,8 @@ class Submitting(Speaker):
                 `request.idempotency_conflict`, the key was used for something else.
             RegistryError: a file in which the caller keeps credentials, or a helper it names, cannot be used; nothing
                 was sent.
-            SourceError: the image is missing, malformed, not what it says it is, or not the caller's to read.
+            SourceError: the image is missing, malformed, not what it says it is, or not the caller's to read;
+                `source.platform_unknown`, it has nothing for one of `platforms`.
             StoreError: `store.budget`, `store.full`; the daemon has no room for it now.
         """
         wanted = wishes(
@@ -93,6 +99,7 @@ class Submitting(Speaker):
             not_before=not_before,
             if_tag=if_tag,
             retain=retain,
+            platforms=platforms,
             credential=credential,
         )
         name, key = absolute(source), idempotency_key or new_key()
@@ -100,6 +107,7 @@ class Submitting(Speaker):
         return self._with_source(
             name,
             lambda spooled: self._post_job(sourced(wanted, name, spooled, handed), key),
+            platforms=platforms,
             progress=progress,
             keep=True,
         )
@@ -117,6 +125,7 @@ class Submitting(Speaker):
         not_before: datetime | None = None,
         if_tag: str | None = None,
         retain: Retain = Retain.SOURCE,
+        platforms: Sequence[str] = (),
         credential: str = AUTO,
         idempotency_key: str | None = None,
         progress: Callable[[int, int | None], None] | None = None,
@@ -130,13 +139,14 @@ class Submitting(Speaker):
             reference: which image of the archive, by name, or `@N` for the one at position N, from 0; empty for the
                 only one.
             priority: as `submit` has it; so are `labels`, `deadline`, `verify`, `not_before`, `if_tag`, `retain`,
-                `credential` and `idempotency_key`.
+                `platforms`, `credential` and `idempotency_key`.
             labels: see there.
             deadline: see there.
             verify: see there.
             not_before: see there.
             if_tag: see there.
             retain: see there.
+            platforms: see there.
             credential: see there.
             idempotency_key: see there.
             progress: told the bytes brought so far, and None, for nobody knows how many will come.
@@ -156,6 +166,7 @@ class Submitting(Speaker):
             not_before=not_before,
             if_tag=if_tag,
             retain=retain,
+            platforms=platforms,
             credential=credential,
         )
         key = idempotency_key or new_key()
@@ -165,7 +176,7 @@ class Submitting(Speaker):
         def hand_over(name: str, spooled: Spooled) -> Job:
             return self._post_job(sourced(wanted, f"-:{name}" if name else "-", spooled, handed), key)
 
-        return bring_stream(self._conversation, stream, reference, hand_over, progress=progress)
+        return bring_stream(self._conversation, stream, reference, hand_over, platforms=platforms, progress=progress)
 
     def plan(
         self,
@@ -174,13 +185,14 @@ class Submitting(Speaker):
         *,
         verify: Verify = Verify.TAG,
         if_tag: str | None = None,
+        platforms: Sequence[str] = (),
         credential: str = AUTO,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> Mapping[str, Any]:
         """Tell what submitting this would do; nothing changes at any registry.
 
         Where the daemon cannot read the source its bytes are brought, as `submit` does, and removed afterwards. What
-        is asked for, `credential` too, means what it means there.
+        is asked for, `platforms` and `credential` too, means what it means there.
 
         Returns:
             `source`, `digest`, `media_type`, `size` (bytes), and `destinations`: for each its `action` (`nothing`,
@@ -190,13 +202,14 @@ class Submitting(Speaker):
         Raises:
             RequestError, RegistryError, SourceError, StoreError: as `submit` does.
         """
-        wanted = wishes(destinations, verify=verify, if_tag=if_tag, credential=credential)
+        wanted = wishes(destinations, verify=verify, if_tag=if_tag, platforms=platforms, credential=credential)
         name = absolute(source)
         handed = own(destinations, credential)
 
         return self._with_source(
             name,
             lambda spooled: self._ask_plan(sourced(wanted, name, spooled, handed)),
+            platforms=platforms,
             progress=progress,
             keep=False,
         )
@@ -206,6 +219,7 @@ class Submitting(Speaker):
         name: str,
         ask: Callable[[Spooled | None], T],
         *,
+        platforms: Sequence[str],
         progress: Callable[[int, int | None], None] | None,
         keep: bool,
     ) -> T:
@@ -217,7 +231,7 @@ class Submitting(Speaker):
                 raise
         from pushd.client.bringing import bring_source  # noqa: PLC0415 (a job by path needs none of what it imports)
 
-        return bring_source(self._conversation, name, ask, progress=progress, keep=keep)
+        return bring_source(self._conversation, name, ask, platforms=platforms, progress=progress, keep=keep)
 
     def _post_job(self, document: Mapping[str, Any], key: str) -> Job:
         request = Request(

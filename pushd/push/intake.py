@@ -13,6 +13,7 @@ from pushd.errors import Code, PushdError, RegistryError, RequestError
 from pushd.job import ANONYMOUS, AUTO, DAEMON, HANDED, Retain
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
+from pushd.oci.platform import Platform
 from pushd.oci.reference import Reference
 from pushd.push import forecast
 from pushd.telemetry.trace import REQUEST_ID, TRACEPARENT
@@ -152,12 +153,16 @@ class Intake:
 
     @asynccontextmanager
     async def _opened(self, spec: JobSpec, caller: Principal) -> AsyncIterator[tuple[Source, Image]]:
-        """Open the source as the caller and read its image; a spool entry is kept for as long as this lasts."""
+        """Open the source as the caller and read its image, as far as it was chosen.
+
+        A spool entry is kept for as long as this lasts.
+        """
+        platforms = tuple(map(Platform.parse, spec.platforms))
         if spec.spooled is not None:
             root = Descriptor(spec.spooled.media_type, Digest.parse(spec.spooled.digest), spec.spooled.size)
             with self.spool.using(spec.spooled.entry, uid=caller.uid):
                 open_spooled = partial(self.open_spooled, spec.spooled.entry, root=root)
-                async with _reading(self.turns, open_spooled, keep=False) as opened:
+                async with _reading(self.turns, open_spooled, platforms, keep=False) as opened:
                     yield opened
             return
         if not caller.paths:
@@ -168,7 +173,7 @@ class Intake:
                 hint="bring the bytes to the spool, as pushctl does by itself",
             )
         open_source = partial(self.open_source, spec.source, uid=caller.uid, gids=caller.gids)
-        async with _reading(self.turns, open_source, keep=_copies(spec)) as opened:
+        async with _reading(self.turns, open_source, platforms, keep=_copies(spec)) as opened:
             yield opened
 
     def _submission(  # noqa: PLR0917 (one caller, right above)
@@ -265,13 +270,15 @@ def _fresh_id() -> str:
 
 
 @asynccontextmanager
-async def _reading(turns: Turns, open_: partial[Source], *, keep: bool) -> AsyncIterator[tuple[Source, Image]]:
+async def _reading(
+    turns: Turns, open_: partial[Source], platforms: Collection[Platform], *, keep: bool
+) -> AsyncIterator[tuple[Source, Image]]:
     """Open a source and read its image, in one hop to a thread; with `keep` the source stays open meanwhile."""
 
     def read() -> tuple[Source, Image]:
         source = open_()
         try:
-            image = source.image()
+            image = source.image(platforms)
         except BaseException:
             source.close()
             raise

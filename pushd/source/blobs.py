@@ -9,10 +9,11 @@ from pushd.oci.image import read_image
 from pushd.source.faults import IrregularFileError, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.image import Image
+    from pushd.oci.platform import Platform
     from pushd.source.extent import Extent
 
 
@@ -41,9 +42,9 @@ class Blobs:
         self._files = files
         self._subject = subject
 
-    def image(self, root: Descriptor) -> Image:
+    def image(self, root: Descriptor, platforms: Collection[Platform]) -> Image:
         """Read and check a root and all manifests below it; raises as `read_complete` does."""
-        return read_complete(root, lambda document: self.open(document).whole(), self.open)
+        return read_complete(root, lambda document: self.open(document).whole(), self.open, platforms)
 
     def open(self, blob: Descriptor) -> Extent:
         """Open one blob for reading; raises as `open_blob` does."""
@@ -52,19 +53,23 @@ class Blobs:
 
 
 def read_complete(
-    root: Descriptor, fetch: Callable[[Descriptor], bytes], open_: Callable[[Descriptor], Extent]
+    root: Descriptor,
+    fetch: Callable[[Descriptor], bytes],
+    open_: Callable[[Descriptor], Extent],
+    platforms: Collection[Platform],
 ) -> Image:
     """Read and check a root and all manifests below it, and that each blob is there with its size.
 
     Args:
         root: the document to begin with.
-        fetch: reads a document; asked for none that is too large to be read at once.
+        fetch: reads a document, or a config; asked for none that is too large to be read at once.
         open_: opens a blob.
+        platforms: what is read of an index, as `read_image` has it; all when there are none.
 
     Raises:
         SourceError: with the code of what is wrong and the name of where.
     """
-    image = read_image(root, fetch)
+    image = read_image(root, fetch, platforms)
     for blob in image.blobs:
         open_(blob).close()
     return image

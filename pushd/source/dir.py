@@ -18,6 +18,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from pushd.errors import Code, SourceError
+from pushd.oci import media_types
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
 from pushd.oci.manifest import Manifest, located
@@ -25,7 +26,10 @@ from pushd.source.blobs import open_blob, read_complete
 from pushd.source.documents import read_document
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pushd.oci.image import Image
+    from pushd.oci.platform import Platform
     from pushd.source.blobs import Files
     from pushd.source.extent import Extent
 
@@ -45,8 +49,10 @@ class DirSource:
         self._files = files
         self._subject = subject
 
-    def image(self) -> Image:
+    def image(self, platforms: Collection[Platform] = (), /) -> Image:
         """Read and check the root and all manifests below it, and that each blob is there with its size.
+
+        Of an index only what is for `platforms`, if there are any; see `read_image`.
 
         Raises:
             SourceError: with the code of what is wrong and the name of where.
@@ -56,9 +62,12 @@ class DirSource:
         root = self._described(content)
 
         def fetch(document: Descriptor) -> bytes:
-            return content if document == root else self._child(document).whole()
+            if document == root:
+                return content
+            is_manifest = document.media_type in media_types.MANIFESTS
+            return (self._child(document) if is_manifest else self.open(document)).whole()
 
-        return read_complete(root, fetch, self.open)
+        return read_complete(root, fetch, self.open, platforms)
 
     def open(self, blob: Descriptor) -> Extent:
         """Open one blob for reading; raises as `open_blob` does."""

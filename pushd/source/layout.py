@@ -10,8 +10,11 @@ from pushd.source.documents import read_document
 from pushd.source.index import check_marker, choose, parse_index
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.image import Image
+    from pushd.oci.platform import Platform
     from pushd.source.blobs import Files
     from pushd.source.extent import Extent
 
@@ -28,15 +31,17 @@ class LayoutSource:
         self._reference = reference
         self._subject = subject
 
-    def image(self) -> Image:
+    def image(self, platforms: Collection[Platform] = (), /) -> Image:
         """Read and check the root and all manifests below it, and that each blob is there with its size.
+
+        Of an index only what is for `platforms`, if there are any; see `read_image`.
 
         Raises:
             SourceError: with the code of what is wrong and the name of where.
         """
         check_marker(self._document("oci-layout"), self._subject)
         entries = parse_index(self._document("index.json"), self._subject)
-        return self._blobs.image(choose(entries, self._reference, self._subject))
+        return self._blobs.image(choose(entries, self._reference, self._subject), platforms)
 
     def open(self, blob: Descriptor) -> Extent:
         """Open one blob for reading; raises as `Blobs.open` does."""

@@ -11,10 +11,12 @@ from pushd.source.directory import Directory
 from pushd.source.faults import unreadable
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.image import Image
+    from pushd.oci.platform import Platform
     from pushd.source.extent import Extent
 
 
@@ -45,8 +47,10 @@ class SpooledSource:
         self._blobs = Blobs(self._files, subject)
         self._root = root
 
-    def image(self) -> Image:
+    def image(self, platforms: Collection[Platform] = (), /) -> Image:
         """Read and check the root and all manifests below it, and that each blob is there with its size.
+
+        Of an index only what is for `platforms`, if there are any; see `read_image`.
 
         Raises:
             SourceError: with the code of what is wrong and the name of where.
@@ -54,7 +58,7 @@ class SpooledSource:
         """
         if self._root is None:
             raise ValueError("opened without the root of an image")
-        return self._blobs.image(self._root)
+        return self._blobs.image(self._root, platforms)
 
     def open(self, blob: Descriptor) -> Extent:
         """Open one blob for reading; raises as `Blobs.open` does."""

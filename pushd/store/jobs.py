@@ -57,6 +57,7 @@ _UNNEEDED = """
 _SPOOLED = "SELECT spool FROM jobs INDEXED BY jobs_spooled WHERE spool IS NOT NULL AND finished_at IS NULL"
 
 _decode_labels = msgspec.json.Decoder(dict[str, str]).decode
+_decode_platforms = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 def job(connection: sqlite3.Connection, job_id: str) -> Job | None:
@@ -177,6 +178,7 @@ def _job(row: sqlite3.Row, deliveries: Sequence[Delivery]) -> Job:
         if_tag=row["if_tag"],
         retain=Retain(row["retain"]),
         paused_at=moment_or_none(row["paused_at"]),
+        platforms=_decode_platforms(row["platforms"]),
     )
 
 

@@ -29,8 +29,8 @@ _REPEATED = """
 _JOB = """
     INSERT INTO jobs
     (id, uid, gids, administrator, source, spool, retain, priority, labels, state, digest, media_type, size, verify,
-     if_tag, credential, created_at, not_before, deadline_at, lifetime, traceparent)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+     if_tag, platforms, credential, created_at, not_before, deadline_at, lifetime, traceparent)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     RETURNING number
 """
 _DELIVERY = """
@@ -111,6 +111,7 @@ def _store(transaction: Transaction, submission: Submission) -> Job:
             size,
             spec.verify,
             spec.if_tag,
+            msgspec.json.encode(spec.platforms).decode(),
             spec.credential,
             created_at,
             begins_at,
@@ -171,4 +172,5 @@ def _store(transaction: Transaction, submission: Submission) -> Job:
         not_before=moment_or_none(begins_at),
         if_tag=spec.if_tag,
         retain=spec.retain,
+        platforms=spec.platforms,
     )

@@ -214,7 +214,7 @@ def job(state: str = "queued", *deliveries: dict[str, Any], **fields: object) ->
         "id": "abc123DEF-_x", "state": state, "source": "oci:/srv/builds/app:1.4", "uid": 1000, "priority": 0,
         "labels": {"build": "4711"}, "digest": DIGEST, "media_type": "application/vnd.oci.image.manifest.v1+json",
         "size": 3_000_000, "created_at": AT, "deadline_at": "2026-11-23T21:00:00Z", "finished_at": None,
-        "not_before": None, "if_tag": None, "retain": "source", "paused_at": None,
+        "not_before": None, "if_tag": None, "retain": "source", "paused_at": None, "platforms": [],
         "deliveries": list(deliveries) or [delivery(state=state, digest=DIGEST if state == "succeeded" else None)],
         **fields,
     }  # fmt: skip

@@ -4,44 +4,31 @@
     layout.image.digest, layout.image.layers[0].size, layout.blob_path(layout.image.config.digest)
     pack(layout.path, tmp_path / "app.tar")
 
-Everything is derived from the specs: the same call gives the same bytes. Layers are gzip over tar that any
-tool can unpack, and have exactly the size asked for: small ones are compressed and padded in the gzip header,
-larger ones are pseudo-random bytes in stored deflate blocks, made piece by piece at over 150 MiB a second.
+Everything is derived from the specs: the same call gives the same bytes.
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import json
-import random
-import struct
 import tarfile
-import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
+from tests.fakes.layers import write_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
+IN_TOTO = "application/vnd.in-toto+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 REF_NAME = "org.opencontainers.image.ref.name"
-
-MIN_LAYER = 256
-"""The smallest gzip layer there is room for, in bytes."""
-
-_PIECE = 1 << 20
-_BLOCK = 0xFFFF  # the most a stored deflate block holds (RFC 1951, 3.2.4)
-_GZIP_FRAME = 18  # header without optional fields, and trailer (RFC 1952, 2.3)
-_TAR_FRAME = 512 + 1024  # one header, and the end of the archive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +37,10 @@ class ImageSpec:
 
     Attributes:
         tag: its `org.opencontainers.image.ref.name`, or None for an image without a name.
-        layers: bytes of each layer blob, exactly (at least `MIN_LAYER` each when compressed).
+        layers: bytes of each layer blob, exactly (at least `layers.MIN_LAYER` each when compressed).
         platforms: one: a plain image of that platform; several: an index over one image each.
         nested: put the index of the platforms into another index.
+        attested: list an attestation of each image behind the images, as BuildKit does; then it is always an index.
         compressed: gzip layers; False gives plain bytes of any length, 0 included, that are no tar.
         seed: images of one seed share the layers of equal platform, position and size; by default the tag's.
     """
@@ -61,8 +49,21 @@ class ImageSpec:
     layers: Sequence[int] = (1024,)
     platforms: Sequence[str] = ("linux/amd64",)
     nested: bool = False
+    attested: bool = False
     compressed: bool = True
     seed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What an index has of one platform: its image, and the attestation of that where there is one."""
+
+    manifests: tuple[Descriptor, ...]
+    blobs: tuple[Descriptor, ...]
+
+    @property
+    def digests(self) -> set[str]:
+        return {str(one.digest) for one in (*self.manifests, *self.blobs)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +73,9 @@ class BuiltImage:
     Attributes:
         root: the descriptor that stands in `index.json`.
         manifests: children before parents, the root last.
-        configs: one for each platform.
-        layers: of all platforms in order, each once.
+        configs: one for each platform, then one for each attestation.
+        layers: of all platforms in order, each once; then the attestations' statements.
+        parts: by platform.
     """
 
     tag: str | None
@@ -81,6 +83,7 @@ class BuiltImage:
     manifests: tuple[Descriptor, ...]
     configs: tuple[Descriptor, ...]
     layers: tuple[Descriptor, ...]
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
     @property
     def digest(self) -> Digest:
@@ -168,31 +171,18 @@ def entry(descriptor: Descriptor, **more: object) -> dict[str, Any]:
 
 def _build_image(layout: Layout, spec: ImageSpec) -> BuiltImage:
     seed = spec.seed if spec.seed is not None else spec.tag or ""
-    manifests: list[Descriptor] = []
-    configs: list[Descriptor] = []
-    layers: list[Descriptor] = []
-    for platform in spec.platforms:
-        written = [
-            _write_layer(layout, size, f"{seed}/{platform}/{position}", compressed=spec.compressed)
-            for position, size in enumerate(spec.layers)
-        ]
-        config = layout.put_json(_config(platform, [diff_id for _, diff_id in written]), CONFIG)
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": entry(config),
-            "layers": [entry(layer) for layer, _ in written],
-            # Two images of the same seed and different tags are two images.
-            "annotations": {"org.opencontainers.image.title": spec.tag or "untitled"},
-        }
-        manifests.append(layout.put_json(manifest, MANIFEST))
-        configs.append(config)
-        layers += [layer for layer, _ in written]
-    if len(spec.platforms) > 1 or spec.nested:
-        children = [
-            entry(child, platform=dict(zip(("os", "architecture"), platform.split("/"), strict=True)))
-            for child, platform in zip(manifests, spec.platforms, strict=True)
-        ]
+    parts = {platform: _build_part(layout, spec, platform, seed) for platform in spec.platforms}
+    manifests = [part.manifests[0] for part in parts.values()]
+    children = [entry(part.manifests[0], platform=_platform(platform)) for platform, part in parts.items()]
+    blobs = [blob for part in parts.values() for blob in part.blobs]
+    if spec.attested:
+        for platform, part in list(parts.items()):
+            child, attestation = _attest(layout, part.manifests[0])
+            children.append(child)
+            manifests += attestation.manifests
+            blobs += attestation.blobs
+            parts[platform] = Part(part.manifests + attestation.manifests, part.blobs + attestation.blobs)
+    if len(spec.platforms) > 1 or spec.nested or spec.attested:
         manifests.append(_put_index(layout, children))
     if spec.nested:
         manifests.append(_put_index(layout, [entry(manifests[-1])]))
@@ -200,9 +190,47 @@ def _build_image(layout: Layout, spec: ImageSpec) -> BuiltImage:
         tag=spec.tag,
         root=manifests[-1],
         manifests=tuple(dict.fromkeys(manifests)),
-        configs=tuple(dict.fromkeys(configs)),
-        layers=tuple(dict.fromkeys(layers)),
+        configs=tuple(dict.fromkeys(blob for blob in blobs if blob.media_type == CONFIG)),
+        layers=tuple(dict.fromkeys(blob for blob in blobs if blob.media_type != CONFIG)),
+        parts=parts,
     )
+
+
+def _build_part(layout: Layout, spec: ImageSpec, platform: str, seed: str) -> Part:
+    """Build the image for one platform."""
+    written = [
+        _write_layer(layout, size, f"{seed}/{platform}/{position}", compressed=spec.compressed)
+        for position, size in enumerate(spec.layers)
+    ]
+    config = layout.put_json(_config(platform, [diff_id for _, diff_id in written]), CONFIG)
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": entry(config),
+        "layers": [entry(layer) for layer, _ in written],
+        # Two images of the same seed and different tags are two images.
+        "annotations": {"org.opencontainers.image.title": spec.tag or "untitled"},
+    }
+    return Part((layout.put_json(manifest, MANIFEST),), (config, *(layer for layer, _ in written)))
+
+
+def _attest(layout: Layout, image: Descriptor) -> tuple[dict[str, Any], Part]:
+    """Build an attestation of an image; give how an index lists it, and what it has."""
+    statement = layout.put_json({"_type": "https://in-toto.io/Statement/v0.1", "of": str(image.digest)}, IN_TOTO)
+    config = layout.put_json(_config("unknown/unknown", [str(statement.digest)]), CONFIG)
+    manifest = layout.put_json(
+        {"schemaVersion": 2, "mediaType": MANIFEST, "config": entry(config), "layers": [entry(statement)]}, MANIFEST
+    )
+    annotations = {
+        "vnd.docker.reference.digest": str(image.digest),
+        "vnd.docker.reference.type": "attestation-manifest",
+    }
+    listed = entry(manifest, annotations=annotations, platform=_platform("unknown/unknown"))
+    return listed, Part((manifest,), (config, statement))
+
+
+def _platform(platform: str) -> dict[str, str]:
+    return dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False))
 
 
 def _put_index(layout: Layout, children: list[dict[str, Any]]) -> Descriptor:
@@ -210,12 +238,11 @@ def _put_index(layout: Layout, children: list[dict[str, Any]]) -> Descriptor:
 
 
 def _config(platform: str, diff_ids: Sequence[str]) -> dict[str, Any]:
-    system, architecture = platform.split("/")
-    created = "2024-01-01T00:00:00Z"
+    created, said = "2024-01-01T00:00:00Z", _platform(platform)
     return {
         "created": created,
-        "architecture": architecture,
-        "os": system,
+        "architecture": said.pop("architecture"),
+        **said,
         "config": {"Cmd": ["/app"]},
         "rootfs": {"type": "layers", "diff_ids": list(diff_ids)},
         "history": [{"created": created, "created_by": f"COPY layer {n}"} for n, _ in enumerate(diff_ids)],
@@ -224,76 +251,8 @@ def _config(platform: str, diff_ids: Sequence[str]) -> dict[str, Any]:
 
 def _write_layer(layout: Layout, size: int, seed: str, *, compressed: bool) -> tuple[Descriptor, str]:
     """Write a layer blob; give its descriptor and its diff_id, the digest of what it unpacks to."""
-    blob, unpacked = hashlib.sha256(), hashlib.sha256()
     draft = layout.path / "blobs" / "draft"
-    with draft.open("wb") as file:
-        if not compressed:
-            pieces: Iterator[bytes] = _noise(size, seed)
-        elif size >= _GZIP_FRAME + 5 + _TAR_FRAME:
-            pieces = _stored(size, seed, unpacked)
-        else:
-            pieces = iter([_small(size, seed, unpacked)])
-        for piece in pieces:
-            blob.update(piece)
-            file.write(piece)
-    digest = Digest("sha256", blob.hexdigest())
+    encoded, unpacked = write_layer(draft, size, seed, compressed=compressed)
+    digest = Digest("sha256", encoded)
     draft.rename(layout.blob_path(digest))
-    diff_id = unpacked.hexdigest() if compressed else digest.encoded
-    return Descriptor(LAYER_GZIP if compressed else LAYER, digest, size), f"sha256:{diff_id}"
-
-
-def _noise(length: int, seed: str) -> Iterator[bytes]:
-    source = random.Random(seed)
-    for start in range(0, length, _PIECE):
-        yield source.randbytes(min(_PIECE, length - start))
-
-
-def _stored(size: int, seed: str, unpacked: hashlib._Hash) -> Iterator[bytes]:
-    """Give gzip of exactly `size` bytes whose deflate blocks are stored, not compressed.
-
-    With b blocks over r bytes it has 18 + 5b + r bytes; the last block may be empty, so no size is left out.
-    """
-    blocks = -(-(size - _GZIP_FRAME) // (_BLOCK + 5))
-    length = size - _GZIP_FRAME - 5 * blocks
-    checksum = 0
-    yield gzip.compress(b"", mtime=0)[:10]
-    content = _blocks(_tar(length, seed))
-    for left in range(blocks - 1, -1, -1):
-        block = next(content, b"")
-        unpacked.update(block)
-        checksum = zlib.crc32(block, checksum)
-        yield struct.pack("<BHH", left == 0, len(block), len(block) ^ 0xFFFF) + block
-    yield struct.pack("<II", checksum, length & 0xFFFFFFFF)
-
-
-def _small(size: int, seed: str, unpacked: hashlib._Hash) -> bytes:
-    """Give gzip of exactly `size` bytes, filled up with an extra field in its header (RFC 1952, 2.3.1.1)."""
-    content = b"".join(_tar(_TAR_FRAME, seed))
-    unpacked.update(content)
-    packed = gzip.compress(content, mtime=0)
-    room = size - len(packed) - 6  # XLEN, and a subfield's identifier and length
-    if room < 0 or size < MIN_LAYER:
-        raise ValueError(f"a compressed layer of {size} bytes is not to be had; the smallest is {MIN_LAYER}")
-    flags, extra = struct.pack("<B", 4), struct.pack("<H2sH", room + 4, b"pd", room)
-    return packed[:3] + flags + packed[4:10] + extra + bytes(room) + packed[10:]
-
-
-def _tar(length: int, seed: str) -> Iterator[bytes]:
-    """Give a tar of `length` bytes with one file in it; what is left over follows its end as zeros."""
-    inside = (length - _TAR_FRAME) // 512 * 512
-    member = tarfile.TarInfo(f"layer-{hashlib.sha256(seed.encode()).hexdigest()[:12]}")
-    member.size = inside
-    yield member.tobuf(tarfile.GNU_FORMAT)
-    yield from _noise(inside, seed)
-    yield bytes(length - 512 - inside)
-
-
-def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Cut pieces anew, into full blocks and a last one that may be shorter."""
-    held = bytearray()
-    for piece in pieces:
-        held += piece
-        while len(held) > _BLOCK:
-            yield bytes(held[:_BLOCK])
-            del held[:_BLOCK]
-    yield bytes(held)
+    return Descriptor(LAYER_GZIP if compressed else LAYER, digest, size), f"sha256:{unpacked}"

@@ -307,6 +307,7 @@ class FakeJobs:
             not_before=spec.not_before,
             if_tag=spec.if_tag,
             retain=spec.retain,
+            platforms=spec.platforms,
         )
         return job
 

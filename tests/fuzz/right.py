@@ -67,6 +67,7 @@ def right(places: Places) -> list[Request]:
         "not_before": "2020-01-01T00:00:00Z",
         "if_tag": "absent",
         "retain": "source",
+        "platforms": ["linux/amd64"],
     }
     spooled = {
         "entry": places.entries[0],

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.image import Image
+    from pushd.oci.platform import Platform
     from pushd.work import FileIdentity
 
 
@@ -47,8 +50,10 @@ class BlobReader(Protocol):
 class Source(Protocol):
     """One image somewhere on disk. Its methods block: call them in a thread."""
 
-    def image(self) -> Image:
+    def image(self, platforms: Collection[Platform] = (), /) -> Image:
         """Read and check the root and all manifests below it, and that each blob is there with its size.
+
+        Of an index only what is for `platforms`, if there are any; see `pushd.oci.image.read_image`.
 
         Raises:
             SourceError: with the code of what is wrong and the name of where.

@@ -261,6 +261,13 @@ async def test_a_list_is_of_the_labels_and_the_registry_asked_for(http: aiohttp.
     assert [job["id"] for job in listed["jobs"]] == ["job1"]
 
 
+async def test_a_job_says_which_platforms_are_pushed(http: aiohttp.ClientSession) -> None:
+    every = await document(await http.post("/v1/jobs", json=GOOD), 202)
+    some = await document(await http.post("/v1/jobs", json={**GOOD, "platforms": ["linux/aarch64", "linux/386"]}), 202)
+
+    assert (every["platforms"], some["platforms"]) == ([], ["linux/386", "linux/arm64"])
+
+
 async def test_what_a_submission_would_do_is_told_and_nothing_is_submitted(
     http: aiohttp.ClientSession, jobs: FakeJobs
 ) -> None:

@@ -62,6 +62,12 @@ def test_when_it_begins_what_the_tag_must_be_and_where_the_bytes_are_is_read_too
     assert spec.spooled == Spooled(**SPOOLED)  # type: ignore[arg-type] # a table of JSON
 
 
+def test_platforms_are_read_as_they_are_spelled_everywhere_each_once_and_in_order() -> None:
+    spec = read_submission(body(platforms=["Linux/x86_64", "linux/arm", "linux/amd64", "linux/arm64/v8"]))
+
+    assert spec.platforms == ("linux/amd64", "linux/arm/v7", "linux/arm64")
+
+
 def test_what_is_null_is_as_if_it_were_not_given() -> None:
     nothing = dict.fromkeys(("deadline", "not_before", "if_tag", "spooled"))
 
@@ -123,6 +129,12 @@ def test_bytes_that_are_there_already_may_be_called_anything(source: str) -> Non
         (body(if_tag="latest"), "if_tag", 'must be "absent" or a digest'),
         (body(if_tag="sha256:AB"), "if_tag", 'must be "absent" or a digest'),
         (body(if_tag=False), "if_tag", "expected string or null, got boolean"),
+        (body(platforms="linux/amd64"), "platforms", "expected array, got string"),
+        (body(platforms=[None]), "platforms[0]", "expected string, got null"),
+        (body(platforms=["linux/amd64", "arm64"]), "platforms[1]", "must be a platform"),
+        (body(platforms=["linux/amd64", " "]), "platforms[1]", "must not be empty"),
+        (body(platforms=["x/" + "y" * 127]), "platforms[0]", "must be at most 128 characters"),
+        (body(platforms=["linux/amd64"] * 65), "platforms", "must be at most 64, not 65"),
         (body(retain="ram"), "retain", "invalid enum value 'ram'"),
         (body(retain=None), "retain", "expected string, got null"),
         (body(spooled="e"), "spooled", "expected object or null, got string"),
@@ -161,7 +173,7 @@ def test_an_unknown_field_is_refused_and_the_nearest_known_one_named() -> None:
     assert (error.subject, error.hint) == ("destination", "did you mean destinations?")
     assert refused(body(x=1)).hint == (
         "known are source, destinations, priority, labels, deadline, verify, not_before, if_tag, retain, spooled, "
-        "credential, credentials"
+        "platforms, credential, credentials"
     )
     assert refused(body(spooled={**SPOOLED, "mediaType": ""})).hint == "did you mean media_type?"
 
@@ -244,12 +256,20 @@ def test_equal_requests_have_equal_fingerprints_however_they_are_written() -> No
         {"not_before": "2020-01-01T00:00:00Z"},
         {"if_tag": "absent"},
         {"retain": "spool"},
+        {"platforms": ["linux/amd64"]},
         {"credential": "daemon"},
         {"credential": "work"},
     ],
 )
 def test_a_request_that_differs_in_any_field_has_another_fingerprint(change: dict[str, Any]) -> None:
     assert fingerprint(read_submission(body(**change))) != fingerprint(read_submission(body()))
+
+
+def test_a_request_for_the_same_platforms_is_the_same_request_however_they_are_spelled() -> None:
+    asked = [["linux/arm64", "linux/amd64"], ["linux/x86_64", "linux/aarch64", "linux/amd64"]]
+
+    assert len({fingerprint(read_submission(body(platforms=platforms))) for platforms in asked}) == 1
+    assert fingerprint(read_submission(body(platforms=[]))) == fingerprint(read_submission(body()))
 
 
 def test_a_request_asked_again_with_its_bytes_brought_again_is_the_same_request() -> None:

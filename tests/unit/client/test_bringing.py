@@ -99,6 +99,30 @@ def test_an_index_is_brought_with_all_it_lists(daemon: SpoolServer, client: Clie
     assert daemon.files("entry-1") == _whole(layout)
 
 
+def test_of_an_index_only_the_chosen_platforms_are_brought(daemon: SpoolServer, client: Client, tmp_path: Path) -> None:
+    spec = ImageSpec(layers=[512], platforms=["linux/amd64", "linux/arm64"], attested=True)
+    layout = build_layout(tmp_path / "multi", images=[spec])
+    client.submit(f"oci:{layout.path}", [DESTINATION], platforms=["linux/x86_64"])
+    (submitted,) = daemon.jobs
+    root = submitted["spooled"]["digest"]
+    assert submitted["platforms"] == ["linux/x86_64"]
+    assert daemon.files("entry-1").keys() == layout.image.parts["linux/amd64"].digests | {root}
+    assert root != str(layout.image.root.digest)
+    assert daemon.reserved == [sum(map(len, daemon.files("entry-1").values()))]
+
+
+def test_a_platform_the_image_does_not_have_is_told_before_a_byte_is_brought(
+    daemon: SpoolServer, client: Client, layout: Layout
+) -> None:
+    with pytest.raises(SourceError) as caught:
+        client.submit(f"oci:{layout.path}", [DESTINATION], platforms=["linux/s390x"])
+    assert caught.value.code is Code.SOURCE_PLATFORM_UNKNOWN
+    with pytest.raises(RequestError) as refused:
+        client.plan(f"oci:{layout.path}", [DESTINATION], platforms=["s390x"])
+    assert refused.value.code is Code.REQUEST_MALFORMED
+    assert daemon.entries == {}
+
+
 def test_many_small_files_take_a_connection_for_each_thread_and_not_for_each_file(
     daemon: SpoolServer, client: Client, tmp_path: Path
 ) -> None:
@@ -315,8 +339,9 @@ def test_a_plan_is_asked_for_by_path_where_the_daemon_can_read_it(
 ) -> None:
     daemon.refuse_path(None)
     source = f"oci:{layout.path}"
-    assert client.plan(source, [DESTINATION], if_tag="absent") == {"source": source, "destinations": []}
-    assert daemon.plans[0]["if_tag"] == "absent"
+    plan = client.plan(source, [DESTINATION], if_tag="absent", platforms=["linux/arm64"])
+    assert plan == {"source": source, "destinations": []}
+    assert (daemon.plans[0]["if_tag"], daemon.plans[0]["platforms"]) == ("absent", ["linux/arm64"])
     assert daemon.entries == {}
 
 

@@ -127,6 +127,33 @@ def test_gzip_is_undone_on_the_way(daemon: SpoolServer, client: Client, layout: 
     assert daemon.jobs[0]["spooled"]["digest"] == str(layout.image.digest)
 
 
+def test_the_chosen_platforms_of_an_index_are_the_image(daemon: SpoolServer, client: Client, tmp_path: Path) -> None:
+    spec = ImageSpec(platforms=["linux/amd64", "linux/arm64"], attested=True)
+    layout = build_layout(tmp_path / "multi", images=[spec])
+    _submit(client, pack(layout.path, tmp_path / "app.tar").read_bytes(), platforms=["linux/arm64"])
+    (submitted,) = daemon.jobs
+    assert submitted["platforms"] == ["linux/arm64"]
+    listed = {child["digest"] for child in json.loads(_root(daemon))["manifests"]}
+    assert listed == {str(one.digest) for one in layout.image.parts["linux/arm64"].manifests}
+    assert layout.image.parts["linux/arm64"].digests <= daemon.files("entry-1").keys()
+
+
+def test_of_the_platforms_that_were_not_chosen_nothing_has_to_be_in_the_archive(
+    daemon: SpoolServer, client: Client, tmp_path: Path
+) -> None:
+    """As `docker save` leaves it of an image of which only one platform was ever pulled."""
+    layout = build_layout(tmp_path / "multi", images=[ImageSpec(platforms=["linux/amd64", "linux/arm64"])])
+    arm64 = layout.image.parts["linux/arm64"]
+    for lacking in (*arm64.manifests, *arm64.blobs):
+        layout.blob_path(lacking.digest).unlink()
+    content = pack(layout.path, tmp_path / "app.tar").read_bytes()
+    _submit(client, content, platforms=["linux/amd64"])
+    assert len(json.loads(_root(daemon))["manifests"]) == 1
+    refused = _refused(client, content)
+    assert refused.code is Code.SOURCE_BLOB_MISSING
+    assert "--platform" in refused.hint
+
+
 def test_one_image_of_several_is_chosen_by_its_name(daemon: SpoolServer, client: Client, tmp_path: Path) -> None:
     specs = [ImageSpec(tag="one"), ImageSpec(tag="two", platforms=["linux/amd64", "linux/arm64"])]
     layout = build_layout(tmp_path / "many", images=specs)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushd.oci.digest import Digest
-from tests.fakes.images import INDEX, MANIFEST, MIN_LAYER, ImageSpec, build_layout, pack
+from tests.fakes.images import INDEX, MANIFEST, ImageSpec, build_layout, pack
+from tests.fakes.layers import MIN_LAYER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,6 +71,18 @@ def test_platforms_make_an_index_and_nesting_another_around_it(tmp_path: Path) -
     inner = json.loads(layout.blob_path(layout.image.manifests[2].digest).read_bytes())
     assert [child["platform"]["architecture"] for child in inner["manifests"]] == ["amd64", "arm64"]
     assert len(layout.image.blobs) == 4
+
+
+def test_each_image_may_have_an_attestation_in_the_index(tmp_path: Path) -> None:
+    layout = build_layout(tmp_path / "a", [ImageSpec(platforms=["linux/arm/v7"], attested=True)])
+
+    listed, attestation = json.loads(layout.blob_path(layout.image.root.digest).read_bytes())["manifests"]
+    assert listed["platform"] == {"os": "linux", "architecture": "arm", "variant": "v7"}
+    assert attestation["platform"] == {"os": "unknown", "architecture": "unknown"}
+    assert attestation["annotations"]["vnd.docker.reference.digest"] == listed["digest"]
+    (part,) = layout.image.parts.values()
+    assert [str(one.digest) for one in part.manifests] == [listed["digest"], attestation["digest"]]
+    assert set(part.blobs) == set(layout.image.blobs)
 
 
 def test_a_packed_layout_holds_what_the_directory_holds(tmp_path: Path) -> None:

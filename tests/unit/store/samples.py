@@ -104,6 +104,7 @@ def submission(
     deadline: float = 86_400.0,
     if_tag: str | None = None,
     retain: Retain = Retain.SOURCE,
+    platforms: tuple[str, ...] = (),
     credential: str = AUTO,
     credentials: tuple[Sealed, ...] = (),
 ) -> Submission:
@@ -118,6 +119,7 @@ def submission(
             not_before=not_before,
             if_tag=if_tag,
             retain=retain,
+            platforms=platforms,
             credential=credential,
         ),
         registries=tuple(destination.partition("/")[0] for destination in destinations),

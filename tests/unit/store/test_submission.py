@@ -40,11 +40,13 @@ async def test_what_is_given_back_is_what_is_read(store: Store) -> None:
         not_before=after(3600.25),
         if_tag="absent",
         retain=Retain.SPOOL,
+        platforms=("linux/amd64", "linux/arm64"),
         gids=frozenset({7, 3}),
         spool="entry",
     )
     job = await store.submit(asked, limit=PLENTY)
     assert (job.if_tag, job.retain, job.not_before, job.paused_at) == ("absent", Retain.SPOOL, after(3600.25), None)
+    assert job.platforms == ("linux/amd64", "linux/arm64")
     assert await store.get("job1") == job
 
 
