@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 STANDARD_INPUT = "-"
 _DASH = "\0"
+_PLATFORM = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?", re.ASCII)
+_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}", re.ASCII)
 _DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,}", re.ASCII)
 
 
@@ -86,6 +88,22 @@ def if_tag(text: str) -> str:
     """`absent`, or a digest."""
     if text != ABSENT and not _DIGEST.fullmatch(text):
         raise ArgumentTypeError(f"{text!r} is neither {ABSENT!r} nor a digest")
+    return text
+
+
+def platforms(text: str) -> list[str]:
+    """One or more, with commas between them; what they are called elsewhere the daemon knows."""
+    found = text.split(",")
+    for platform in found:
+        if not _PLATFORM.fullmatch(platform):
+            raise ArgumentTypeError(f"{platform!r} is not OS/ARCH[/VARIANT]")
+    return found
+
+
+def tag(text: str) -> str:
+    """A tag by itself."""
+    if not _TAG.fullmatch(text):
+        raise ArgumentTypeError(f"{text!r} is no tag")
     return text
 
 

@@ -10,6 +10,9 @@ examples:
   pushctl push oci:./build:1.4 registry.example.com/team/app:1.4 --wait
   docker save app:1.4 | pushctl push - registry.example.com/team/app:1.4
   pushctl push oci:./build:1.4 registry.example.com/team/app:1.4 --dry-run
+  pushctl push oci:./build registry.example.com/team/app --tag 1.4 --tag latest
+  pushctl push oci:./build registry.example.com/team/app:1 \\
+    --platform linux/amd64,linux/arm64
   pushctl push --artifact-type application/vnd.example.report.v1 \\
     registry.example.com/team/report:1 report.json:application/json charts
 
@@ -26,6 +29,14 @@ With --artifact-type, files and directories are pushed as an OCI artifact, for
 named with --to. A name ends at its last colon if a media type follows, or
 nothing: where it could be mistaken, add a colon. The same files give the same
 digest; the time is told only if SOURCE_DATE_EPOCH is set.
+
+With --tag each destination gets these tags beside its own; one that names no
+tag gets these alone, and not latest. Each is a destination of the same job, and
+a digest behind the name holds for all of them.
+
+With --platform the index that is pushed lists these platforms alone, with their
+attestations; it has another digest, and is an index also for a single one. An
+image without an index must be for the platform.
 
 The registry is told your own credential, as `docker login` or `podman login`
 left it, else one you stored with `pushctl login`, else the daemon's where you

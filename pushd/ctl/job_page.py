@@ -35,6 +35,7 @@ def job_page(job: Job, now: datetime, *, width: int | None) -> Iterator[str]:
         ("source", clean(job.source) + (", kept in the daemon's spool" if job.retain is Retain.SPOOL else "")),
         ("image", f"{clean(job.media_type)}, {show_bytes(job.size)}"),
         ("", clean(job.digest)),
+        ("platforms", " ".join(map(clean, job.platforms))),
         ("submitted", f"{when(job.created_at, now)}, by uid {job.uid}"),
         ("finished", when(job.finished_at, now) if job.finished_at else ""),
         ("paused", f"{when(job.paused_at, now)}; `pushctl resume {clean(job.id)}`" if job.paused_at else ""),

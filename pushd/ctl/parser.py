@@ -119,6 +119,14 @@ def _push(push: argparse.ArgumentParser) -> None:
         "--to", type=arguments.named, action="append", default=[], metavar="DESTINATION",
         help="one more place for the artifact; may be repeated",
     )  # fmt: skip
+    push.add_argument(
+        "--tag", dest="tags", type=arguments.tag, action="append", default=[], metavar="TAG",
+        help="also under this tag, in each destination's repository; may be repeated",
+    )  # fmt: skip
+    push.add_argument(
+        "--platform", dest="platforms", type=arguments.platforms, action="extend", default=[], metavar="OS/ARCH",
+        help="of an index only this platform, OS/ARCH[/VARIANT]; may be repeated, or have commas",
+    )  # fmt: skip
     push.add_argument("--wait", action="store_true", help="wait until it is done, and show how it goes")
     push.add_argument("--dry-run", action="store_true", help="only say what would be done")
     push.add_argument("--priority", type=int, default=0, metavar="N", help="larger goes first (default: 0)")

@@ -49,7 +49,9 @@ _KINDS = {
     "SOURCE": Kind.SOURCE,
     "STATE": Kind.WORDS,
 }
-_WORDS = {"STATE": tuple(JobState), "SOURCE": SOURCES, "--if-tag": (ABSENT,)}
+_PLATFORMS = ("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/ppc64le", "linux/s390x", "windows/amd64")
+"""Those most images are built for."""
+_WORDS = {"STATE": tuple(JobState), "SOURCE": SOURCES, "--if-tag": (ABSENT,), "--platform": _PLATFORMS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from pushd.ctl.arguments import STANDARD_INPUT, named_file, shown
 from pushd.ctl.bringing import Bringing
 from pushd.ctl.detach import detachable, interruptible
 from pushd.ctl.exits import Exit, exit_of_jobs
+from pushd.ctl.tags import with_tags
 from pushd.ctl.texts import clean, job_line
 from pushd.job import Retain
 
@@ -70,6 +71,8 @@ def _check_files(typed: Namespace) -> None:
     if not (typed.destinations or typed.annotations):
         # It could be: but more likely is a pattern that matched nothing, or a destination that was forgotten.
         typed.parser.error("there is nothing to push: name a FILE behind the DESTINATION, or an --annotation at least")
+    if typed.platforms:
+        typed.parser.error("--platform chooses among the images of an index: files are for every platform")
     if any(file.partition(":")[0] == STANDARD_INPUT for file in map(shown, typed.destinations)):
         typed.parser.error("standard input is no FILE, it has no name: write it to one, or name a file as ./-")
     keys = [key for key, _ in typed.annotations]
@@ -92,7 +95,13 @@ def _submit(client: Client, typed: Namespace) -> Job:
     bringing = Bringing(sys.stderr, silent=typed.json)
     try:
         with interruptible(), bringing:
-            return client.submit(typed.source, typed.destinations, progress=bringing.progress, **_asked(typed))
+            return client.submit(
+                typed.source,
+                _destinations(typed),
+                platforms=typed.platforms,
+                progress=bringing.progress,
+                **_asked(typed),
+            )
     except KeyboardInterrupt:
         _interrupted(nothing_taken=bringing.brought is not None and not bringing.brought.complete)
         raise
@@ -105,8 +114,9 @@ def _stream(client: Client, typed: Namespace) -> Job:
         with interruptible(), bringing:
             return client.submit_stream(
                 archive,  # type: ignore[arg-type]  # a BinaryIO as far as reading goes
-                typed.destinations,
+                _destinations(typed),
                 reference=typed.source.partition(":")[2],
+                platforms=typed.platforms,
                 progress=bringing.progress,
                 **_asked(typed),
             )
@@ -125,11 +135,16 @@ def _submit_files(client: Client, typed: Namespace) -> Job:
         raise
 
 
+def _destinations(typed: Namespace) -> list[str]:
+    """Give where an image goes."""
+    return with_tags(typed.destinations, typed.tags)
+
+
 def _artifact(typed: Namespace) -> dict[str, Any]:
     """Give what both ways of asking for an artifact say of it."""
     return {
         "files": [named_file(file) for file in typed.destinations],
-        "destinations": [typed.source, *typed.to],
+        "destinations": with_tags([typed.source, *typed.to], typed.tags),
         "artifact_type": typed.artifact_type,
         "annotations": dict(typed.annotations),
     }
@@ -150,7 +165,7 @@ def _plan(client: Client, typed: Namespace) -> Exit:
         if typed.artifact_type is not None:
             plan = client.plan_files(**_artifact(typed), **asked)
         else:
-            plan = client.plan(typed.source, typed.destinations, **asked)
+            plan = client.plan(typed.source, _destinations(typed), platforms=typed.platforms, **asked)
     print_lines([json_line(plan)] if typed.json else plan_page(plan, width=page_width()))
     return Exit.REFUSED if refused(plan) else Exit.DONE
 

@@ -116,7 +116,7 @@ def test_the_page_says_what_the_job_asked_for() -> None:
     page = _page(
         job(
             "paused", not_before="2026-11-22T22:02:00Z", if_tag="absent", retain="spool", priority=3,
-            paused_at="2026-11-22T21:00:00Z",
+            paused_at="2026-11-22T21:00:00Z", platforms=["linux/amd64", "linux/arm/v7"],
         )
     )  # fmt: skip
     text = "\n".join(page)
@@ -124,6 +124,7 @@ def test_the_page_says_what_the_job_asked_for() -> None:
     assert any(line.startswith("not before  ") and line.endswith("(in 1h)") for line in page)
     assert "only if     the tag does not exist yet" in page
     assert "priority    3" in page
+    assert "platforms   linux/amd64 linux/arm/v7" in page
     assert any(line.startswith("paused      ") for line in page)
     assert "`pushctl resume abc123DEF-_x`" in text
     assert f"only if     the tag names {DIGEST}" in _page(job("queued", if_tag=DIGEST), width=None)

@@ -117,6 +117,17 @@ def test_a_push_hands_on_when_and_where_and_how_it_is_to_be_done(daemon: FakeDae
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_push_says_which_platforms_and_under_which_tags(daemon: FakeDaemon, more: list[str]) -> None:
+    daemon.then(answer(PLAN if more else job()))
+    platforms = ["--platform", "linux/amd64,linux/arm/v7", "--platform", "linux/arm64"]
+    assert main(["push", SOURCE, DESTINATION, *platforms, "--tag", "1", "--tag", "latest", *more]) == 0
+    asked = daemon.received[0].json
+    assert asked["platforms"] == ["linux/amd64", "linux/arm/v7", "linux/arm64"]
+    name = DESTINATION.rpartition(":")[0]
+    assert asked["destinations"] == [DESTINATION, f"{name}:1", f"{name}:latest"]
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
 def test_a_push_says_which_credential_is_to_be_used(daemon: FakeDaemon, more: list[str]) -> None:
     daemon.then(answer(PLAN if more else job()))
     assert main(["push", SOURCE, DESTINATION, "--credential", "ci", *more]) == 0
@@ -226,6 +237,12 @@ def test_a_push_that_hears_the_daemon_restart_goes_on(daemon: FakeDaemon, capsys
         (["push", SOURCE, DESTINATION, "--not-before", "noon"], "'noon' is neither a time such as"),
         (["push", SOURCE, DESTINATION, "--not-before", "2026-12-24T20:00:00"], "is neither a time such as"),
         (["push", SOURCE, DESTINATION, "--if-tag", "latest"], "neither 'absent' nor a digest"),
+        (["push", SOURCE, DESTINATION, "--platform", "arm64"], "'arm64' is not OS/ARCH[/VARIANT]"),
+        (["push", SOURCE, DESTINATION, "--platform", "linux/arm64,"], "'' is not OS/ARCH[/VARIANT]"),
+        (["push", SOURCE, DESTINATION, "--platform", "linux/arm/v7/x"], "is not OS/ARCH[/VARIANT]"),
+        (["push", SOURCE, DESTINATION, "--tag", "team/app:1"], "'team/app:1' is no tag"),
+        (["push", SOURCE, DESTINATION, "--tag", "-1"], "--tag"),
+        (["push", SOURCE, DESTINATION, "--tag="], "'' is no tag"),
         (["push", SOURCE, DESTINATION, "--idempotency-key", ""], "1 to 255 printable"),
         (["push", "-", DESTINATION, "--dry-run"], "standard input cannot"),
         (["push", SOURCE, DESTINATION, "--credential", ""], "must not be empty"),

@@ -146,13 +146,14 @@ def test_an_archive_is_read_from_standard_input(
 ) -> None:
     stub = _use(monkeypatch, Stub([(7, None)]), _Pipe(b"archive"))
     typed = ["--priority", "5", "--label", "a=b", "--deadline", "90s", "--if-tag", "absent", "--verify", "blobs"]
+    typed += ["--platform", "linux/arm64", "--tag", "1"]
     assert main(["push", "-", DESTINATION, *typed, "--idempotency-key", "k", "--spool"]) == 0
     assert capsys.readouterr() == (f"{ID}\n", "")
     assert stub.read == b"archive"
     assert stub.asked == {
-        "destinations": [DESTINATION], "reference": "", "priority": 5, "labels": {"a": "b"}, "deadline": 90.0,
-        "verify": Verify.BLOBS, "not_before": None, "if_tag": "absent", "retain": Retain.SPOOL, "credential": "auto",
-            "idempotency_key": "k",
+        "destinations": [DESTINATION, "registry.example.com/team/app:1"], "reference": "", "priority": 5,
+        "labels": {"a": "b"}, "deadline": 90.0, "verify": Verify.BLOBS, "not_before": None, "if_tag": "absent",
+        "retain": Retain.SPOOL, "platforms": ["linux/arm64"], "credential": "auto", "idempotency_key": "k",
     }  # fmt: skip
 
 
@@ -208,6 +209,12 @@ def test_files_are_handed_over_with_what_was_typed(
         "verify": Verify.TAG, "not_before": None, "if_tag": "absent", "retain": Retain.SOURCE, "credential": "auto",
         "idempotency_key": "k",
     }  # fmt: skip
+
+
+def test_an_artifact_goes_under_more_tags_as_well(stub: Stub) -> None:
+    typed = ["--artifact-type", TYPE, "--tag", "2", "--to", "two.example.com/x", "registry.example.com/r:1", "a"]
+    assert main(["push", *typed]) == 0
+    assert stub.asked["destinations"] == ["registry.example.com/r:1", "registry.example.com/r:2", "two.example.com/x:2"]
 
 
 @pytest.mark.parametrize(
@@ -283,6 +290,7 @@ def test_an_interrupt_while_files_are_read_or_brought_says_that_nothing_was_take
         (["--artifact-type", TYPE, DESTINATION, "-:text/plain"], "standard input is no FILE"),
         (["--artifact-type", TYPE, "--to", "", DESTINATION, "a"], "must not be empty"),
         (["--annotation", "a=b", SOURCE, DESTINATION], "--annotation goes with --artifact-type"),
+        (["--artifact-type", TYPE, "--platform", "linux/arm64", DESTINATION, "a"], "files are for every platform"),
         (["--to", DESTINATION, SOURCE, DESTINATION], "--to goes with --artifact-type"),
         (["--to", DESTINATION, SOURCE], "required: DESTINATION"),
         (["--annotation", "a=b", "-", DESTINATION], "--annotation goes with --artifact-type"),

@@ -17,7 +17,7 @@ from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
 from pushd.oci.image import read_image
 from pushd.oci.manifest import MAX_SIZE, Manifest
-from pushd.oci.media_types import DOCKER_CONFIG, OCI_CONFIG, OCI_EMPTY, OCI_INDEX, OCI_MANIFEST
+from pushd.oci.media_types import DOCKER_CONFIG, DOCKER_MANIFEST_LIST, OCI_CONFIG, OCI_EMPTY, OCI_INDEX, OCI_MANIFEST
 from pushd.oci.platform import Platform
 
 if TYPE_CHECKING:
@@ -29,6 +29,12 @@ AMD64, ARM64, ARM, S390X = "linux/amd64", "linux/arm64", "linux/arm/v7", "linux/
 KNOWN = (AMD64, ARM64, ARM)
 ATTESTATION = {"vnd.docker.reference.type": "attestation-manifest"}
 UNKNOWN = {"os": "unknown", "architecture": "unknown"}
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["os", "linux", "amd64", *ATTESTATION.values()]),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["os", "architecture", *ATTESTATION]), inner),
+    max_leaves=4,
+)
 
 Entry = dict[str, Any]
 
@@ -112,6 +118,25 @@ def test_the_index_names_what_it_is_now(shelf: Shelf) -> None:
     assert written.descriptor == Descriptor(OCI_INDEX, Digest.of(written.content), len(written.content))
     assert written.manifest == Manifest.parse(written.content, OCI_INDEX)
     assert str(written.descriptor.digest) != root["digest"]
+
+
+def test_docker_s_manifest_lists_are_chosen_from_as_well(shelf: Shelf) -> None:
+    chosen = shelf.image(AMD64)
+    root = shelf.put(
+        {"schemaVersion": 2, "mediaType": DOCKER_MANIFEST_LIST, "manifests": [shelf.image(ARM), chosen]},
+        DOCKER_MANIFEST_LIST,
+    )
+    image = shelf.read(root, AMD64)
+    assert image.root.descriptor.media_type == image.root.manifest.media_type == DOCKER_MANIFEST_LIST
+    assert _listed(image) == [chosen]
+
+
+def test_a_digest_stays_one_of_its_algorithm(shelf: Shelf) -> None:
+    content = shelf.contents[Digest.parse(shelf.index(shelf.image(ARM64), shelf.image(AMD64))["digest"])]
+    root = Descriptor(OCI_INDEX, Digest.of(content, "sha512"), len(content))
+    shelf.contents[root.digest] = content
+    written = read_image(root, shelf.fetch, [Platform.parse(AMD64)]).root
+    assert written.descriptor.digest == Digest.of(written.content, "sha512")
 
 
 def test_one_platform_is_an_index_still(shelf: Shelf) -> None:
@@ -215,6 +240,14 @@ def test_a_platform_that_is_none_is_refused_by_the_name_of_its_field(shelf: Shel
         error = shelf.refused(shelf.index(shelf.image(ARM64), odd | {"platform": said}), ARM64)
         assert error.code is Code.SOURCE_MANIFEST_INVALID
         assert error.subject.endswith(f"manifests[1].{where}")
+
+
+@given(st.dictionaries(st.sampled_from(["platform", "annotations", "data"]), JSON))
+def test_whatever_an_index_says_of_a_child_it_is_read_or_refused(said: dict[str, Any]) -> None:
+    shelf = Shelf()
+    root = shelf.index(shelf.image(AMD64), shelf.image(ARM64, "odd") | said)
+    with suppress(SourceError):
+        assert _listed(shelf.read(root, AMD64))[0] == shelf.image(AMD64)
 
 
 def test_a_config_that_is_not_what_it_is_said_to_be_is_refused(shelf: Shelf) -> None:

@@ -42,7 +42,8 @@ def check_there(registry: FakeRegistry, layout: Layout, job: Job, *platforms: st
     shelf = registry.repository("team/app")
     assert shelf.tags == {"1": job.digest}
     assert shelf.blobs.keys() == {str(blob.digest) for part in parts for blob in part.blobs}
-    children = [str(one.digest) for number in (0, 1) for part in parts for one in part.manifests[number : number + 1]]
+    images, attestations = zip(*(part.manifests for part in parts), strict=True)
+    children = [str(one.digest) for one in (*images, *attestations)]
     assert shelf.manifests.keys() == {job.digest, *children}
     listed = json.loads(shelf.manifests[job.digest].content)["manifests"]
     assert [child["digest"] for child in listed] == children
