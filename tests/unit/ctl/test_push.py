@@ -211,7 +211,8 @@ def test_files_are_handed_over_with_what_was_typed(
     }  # fmt: skip
 
 
-def test_an_artifact_goes_under_more_tags_as_well(stub: Stub) -> None:
+def test_an_artifact_goes_under_more_tags_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    stub = _use(monkeypatch, Stub([]))
     typed = ["--artifact-type", TYPE, "--tag", "2", "--to", "two.example.com/x", "registry.example.com/r:1", "a"]
     assert main(["push", *typed]) == 0
     assert stub.asked["destinations"] == ["registry.example.com/r:1", "registry.example.com/r:2", "two.example.com/x:2"]
