@@ -1,7 +1,9 @@
 """The upload session: how one blob gets into one repository (OCI distribution spec 1.1, "Pushing blobs").
 
-A state machine without IO (`session`), over values: what it asks for and is told (`actions`), how the registry
-wants it, and what the disk knows of it (`limits`).
+A state machine without IO. `session` is the script: it begins with `opening`, goes on with `sending`, and comes to
+`recovery` when something breaks, or to `lost` when nothing helps. All of them are `asking` the registry, and work on
+one `upload`: what it is, and its `standing`. What the script asks for and is told are values (`actions`), and so are
+how the registry wants it and what the disk knows of it (`limits`).
 """
 
 from pushd.oci.upload.actions import (

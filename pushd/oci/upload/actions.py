@@ -5,9 +5,10 @@ No `repr` shows a Location: its query is a secret.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pushd.oci.reply import Reply
 
@@ -197,4 +198,10 @@ class Cancelled:
     error: PushdError
 
 
-Outcome = Reply | Broken | Cancelled | None
+Answer = Reply | Broken
+"""What comes of a request."""
+Outcome = Answer | Cancelled | None
+
+Result = TypeVar("Result")
+Script = Generator[Action, Outcome, Result]
+"""A part of what happens, in its order: gives actions, is told what came of each, and comes to a result."""
