@@ -229,11 +229,6 @@ class Claim:
         handing = None if self.handed_at is None else self.job_id
         return Asker(user=user, choice=self.credential, job_id=handing)
 
-    @property
-    def user(self) -> User:
-        """With whose rights it is delivered."""
-        return self.asker.user
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferKey:

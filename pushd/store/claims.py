@@ -84,7 +84,22 @@ _RUNNING_UNDER = "SELECT job FROM deliveries WHERE id = ? AND epoch = ? AND atte
 _decode_gids = msgspec.json.Decoder(list[int]).decode
 
 
-def claim(
+def claim_all(
+    transaction: Transaction, epoch: int, now: datetime, *, free: Mapping[str, int], default: int, most: int
+) -> tuple[Sequence[Claim], datetime | None]:
+    """Take the next deliveries that may run, `most` of them at once, and give them with when the next is due."""
+    left = dict(free)
+    taken: list[Claim] = []
+    while len(taken) < most:
+        one = _claim(transaction, epoch, now, free=left, default=default)
+        if one is None:
+            break
+        left[one.registry] = left.get(one.registry, default) - 1
+        taken.append(one)
+    return taken, _due(transaction.connection, now)
+
+
+def _claim(
     transaction: Transaction, epoch: int, now: datetime, *, free: Mapping[str, int], default: int
 ) -> Claim | None:
     """Take the next delivery that may run, marking it running, or give None.
@@ -98,21 +113,6 @@ def claim(
         more = _ripen(transaction, now)
         chosen = _choose(transaction, free, default, paused)
     return None if chosen is None else _take(transaction, chosen, epoch, now)
-
-
-def claim_all(
-    transaction: Transaction, epoch: int, now: datetime, *, free: Mapping[str, int], default: int, most: int
-) -> tuple[Sequence[Claim], datetime | None]:
-    """Take the next deliveries that may run, `most` of them at once, and give them with when the next is due."""
-    left = dict(free)
-    taken: list[Claim] = []
-    while len(taken) < most:
-        one = claim(transaction, epoch, now, free=left, default=default)
-        if one is None:
-            break
-        left[one.registry] = left.get(one.registry, default) - 1
-        taken.append(one)
-    return taken, due(transaction.connection, now)
 
 
 def _ripen(transaction: Transaction, now: datetime) -> bool:
@@ -151,7 +151,7 @@ def first(heads: Iterable[Head]) -> int | None:
     return None if chosen is None else chosen.delivery
 
 
-def due(connection: sqlite3.Connection, now: datetime) -> datetime | None:
+def _due(connection: sqlite3.Connection, now: datetime) -> datetime | None:
     """Read the earliest `not_before` after `now` of a held delivery."""
     row = connection.execute(_HELD_UNTIL, (seconds(now),)).fetchone()
     return None if row["due"] is None else moment(row["due"])

@@ -94,18 +94,6 @@ def resume(transaction: Transaction, job_id: str, now: datetime, *, by: int) -> 
     settle(transaction, job["number"], now)
 
 
-def hand_over(transaction: Transaction, job_id: str, uid: int, sealed: Sequence[Sealed], now: datetime) -> int:
-    """Give a job credentials of its submitter, in place of those it has with the same scopes.
-
-    Returns:
-        How many of its deliveries that waited for one go on.
-
-    Raises:
-        RequestError: `request.not_found`; `request.state`, it has ended; `request.forbidden`, it is not the user's.
-    """
-    return _hand_over(transaction, _living(transaction, job_id, "given credentials"), uid, sealed, now)
-
-
 def retry(transaction: Transaction, job_id: str, now: datetime, *, by: int, handed: Sequence[Sealed] = ()) -> int:
     """Let the deliveries of a job that failed or were cancelled wait again as if new; give how many.
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushd.store import control, credentials, logins
+from pushd.store import credentials, logins
 from pushd.store.view import View
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
     from datetime import datetime
 
     from pushd.store.transaction import Transaction
@@ -23,15 +22,6 @@ class Keeping(View):
     def __init__(self, reads: Worker[sqlite3.Connection], writes: Worker[Transaction]) -> None:
         super().__init__(reads)
         self._writes = writes
-
-    async def hand_over(self, job_id: str, uid: int, sealed: Sequence[Sealed], now: datetime) -> int:
-        """Give a job credentials of its submitter, in place of those with the same scopes; give how many go on.
-
-        Raises:
-            RequestError: `request.not_found`; `request.state`, it has ended; `request.forbidden`, it is not of `uid`.
-        """
-        sealed = tuple(sealed)
-        return await self._writes.send(lambda transaction: control.hand_over(transaction, job_id, uid, sealed, now))
 
     async def store_login(self, uid: int, name: str, sealed: Sealed, now: datetime, *, limit: int) -> int:
         """Store a user's credential, in place of the one of that name; give how many deliveries go on that waited.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from pushd.errors import Code, StoreError
@@ -159,8 +160,10 @@ class Store(Keeping):
         """
         return await self._writes.send(lambda transaction: submit(transaction, submission, limit=limit), patient=True)
 
-    async def claim(self, now: datetime, *, free: Mapping[str, int], default: int) -> Claim | None:
-        """Take the next delivery that may run, marking it running.
+    async def claim_all(
+        self, now: datetime, *, free: Mapping[str, int], default: int, most: int
+    ) -> tuple[Sequence[Claim], datetime | None]:
+        """Take the next deliveries that may run, marking them running.
 
         Larger priority first, then the user whose turn is longest ago, then older first. Held ones whose `not_before`
         has passed count as queued; what goes to a paused registry is passed over.
@@ -169,35 +172,22 @@ class Store(Keeping):
             now: the time.
             free: how many more may run for each registry named in it.
             default: how many more may run for any other.
-        """
-        taken, _ = await self.claim_all(now, free=free, default=default, most=1)
-        return taken[0] if taken else None
-
-    async def claim_all(
-        self, now: datetime, *, free: Mapping[str, int], default: int, most: int
-    ) -> tuple[Sequence[Claim], datetime | None]:
-        """Take the next deliveries that may run, as `claim` does for one, all in one transaction.
-
-        Args:
-            now: the time.
-            free: how many more may run for each registry named in it.
-            default: how many more may run for any other.
             most: of them at once.
 
         Returns:
-            The claims, and the earliest `not_before` after `now` of a held delivery, as `due` gives it.
+            The claims, and the earliest `not_before` after `now` of a held delivery.
         """
         free = dict(free)  # as it is now: the caller goes on counting
         taken = self._writes.send(
             lambda transaction: claims.claim_all(transaction, self.epoch, now, free=free, default=default, most=most),
-            lost=self._give_all_back,
+            lost=self._give_back,
         )
         try:
             return await taken
         except asyncio.CancelledError:
             # The answer may have been there already, and the caller been cancelled before it looked.
             if not taken.cancelled() and taken.exception() is None:
-                self._give_all_back(taken.result())
+                self._give_back(taken.result())
             raise
 
     async def plan(
@@ -367,13 +357,9 @@ class Store(Keeping):
 
         return await self._writes.send(fenced)
 
-    def _give_all_back(self, taken: tuple[Sequence[Claim], datetime | None]) -> None:
-        for claim in taken[0]:
-            self._give_back(claim)
-
-    def _give_back(self, claim: Claim | None) -> None:
-        if claim is None:
-            return
+    def _give_back(self, taken: tuple[Sequence[Claim], datetime | None]) -> None:
+        given, _ = taken
         now = self._clock()
-        with contextlib.suppress(StoreError):  # closed meanwhile: the next life puts it back
-            self._writes.send(lambda transaction: claims.give_back(transaction, claim, now))
+        with contextlib.suppress(StoreError):  # closed meanwhile: the next life puts them back
+            for claim in given:
+                self._writes.send(partial(claims.give_back, claim=claim, now=now))

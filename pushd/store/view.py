@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from pushd.store import (
     backlog,
-    claims,
     credentials,
     expiry,
     image,
@@ -69,10 +68,6 @@ class View:
             RequestError: `request.not_found`.
         """
         return await self._reads.send(lambda connection: image.load(connection, job_id))
-
-    async def due(self, now: datetime) -> datetime | None:
-        """Give the earliest `not_before` after `now` of a held delivery."""
-        return await self._reads.send(lambda connection: claims.due(connection, now))
 
     async def deadline(self) -> datetime | None:
         """Give when there is something for `expire` to do next, if nothing changes meanwhile; None for never."""

@@ -140,8 +140,7 @@ def _live(transaction: Transaction, number: int, epoch: int, at: datetime) -> No
     """Write a whole life of a job: submitted, claimed, planned, brought, finished."""
     of = image(f"build {number}", layers=_LAYERS)
     submission.submit(transaction, _submission(number, f"r{number % _REGISTRIES}.test", of, at), limit=_PLENTY)
-    claim = claims.claim(transaction, epoch, at, free={}, default=1)
-    assert claim is not None
+    (claim,), _ = claims.claim_all(transaction, epoch, at, free={}, default=1, most=1)
     repository = f"team{number % _TEAMS}/app"
     transfers.plan(
         transaction, claim, credential="anonymous", repository=repository, blobs=of.blobs, manifests=1, now=at
@@ -291,8 +290,7 @@ def _actions(jobs: int) -> Iterator[Action]:
         "GET /v1/status, a user's queue": lambda store: store.queue(1003),
         "GET /v1/status, the oldest": lambda store: store.oldest(),
         "GET /v1/metrics, the backlog": lambda store: store.backlog(),
-        "a look for a claim in vain": lambda store: store.claim(now, free={}, default=0),
-        "when the next is due": lambda store: store.due(now),
+        "a look for a claim in vain": lambda store: store.claim_all(now, free={}, default=0, most=1),
         "a look for deadlines": lambda store: store.expire(now),
         "the next deadline": lambda store: store.deadline(),
         "a round of pruning in vain": lambda store: store.prune(now, FOR_EVER),
@@ -330,9 +328,7 @@ async def _push(store: Store, number: int) -> None:
     at = datetime.now(UTC)
     of = image(f"measured {number}", layers=_LAYERS)
     await store.submit(_submission(number, f"m{number % 4}.test", of, at), limit=_PLENTY)
-    claim = await store.claim(at, free={}, default=_PLENTY)
-    assert claim is not None
-    await store.due(at)
+    (claim,), _ = await store.claim_all(at, free={}, default=_PLENTY, most=1)
     repository, image_of = "team/app", await store.image(claim.job_id)
     blobs = image_of.blobs
     await store.plan(claim, credential="anonymous", repository=repository, blobs=blobs, manifests=1)

@@ -181,13 +181,6 @@ class JobStore(Protocol):
                 `request.forbidden`, credentials are handed over for a job that is not of the user `by`.
         """
 
-    async def hand_over(self, job_id: str, uid: int, sealed: Sequence[Sealed], now: datetime) -> int:
-        """Give a job credentials of its submitter, in place of those with the same scopes; give how many go on.
-
-        Raises:
-            RequestError: `request.not_found`; `request.state`, it has ended; `request.forbidden`, it is not of `uid`.
-        """
-
     async def handed(self, job_id: str) -> Sequence[Sealed]:
         """Give the credentials handed over with a job, oldest first; those that are spent without their secret."""
 

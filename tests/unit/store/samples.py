@@ -1,10 +1,11 @@
-"""Images, submissions and times for the store's tests."""
+"""Images, submissions, claims and times for the store's tests."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pushd.job import AUTO, DeliveryState, Failure, JobSpec, Retain
@@ -18,6 +19,7 @@ from pushd.work import Outcome, Sealed, Submission, TransferKey
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pushd.store import Store
     from pushd.work import Claim
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -134,6 +136,20 @@ def submission(
         fingerprint=fingerprint,
         credentials=credentials,
     )
+
+
+async def next_claim(
+    store: Store, now: datetime, *, free: Mapping[str, int] = MappingProxyType({}), default: int
+) -> Claim | None:
+    """Claim the next delivery that may run, if there is one."""
+    taken, _ = await store.claim_all(now, free=free, default=default, most=1)
+    return taken[0] if taken else None
+
+
+async def due(store: Store, now: datetime) -> datetime | None:
+    """Give when the next held delivery is due, as a look for claims says it."""
+    _, earliest = await store.claim_all(now, free={}, default=0, most=0)
+    return earliest
 
 
 def sealed(

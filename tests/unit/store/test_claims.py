@@ -18,7 +18,19 @@ from pushd.store.opening import open_database
 from pushd.store.submission import submit
 from pushd.store.transaction import Transaction
 from pushd.telemetry.events import DELIVERY_REQUEUED, DELIVERY_STARTED
-from tests.unit.store.samples import FAILED, NOON, PLENTY, THROTTLED, after, blob, submission, succeeded, transfer_key
+from tests.unit.store.samples import (
+    FAILED,
+    NOON,
+    PLENTY,
+    THROTTLED,
+    after,
+    blob,
+    due,
+    next_claim,
+    submission,
+    succeeded,
+    transfer_key,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -31,13 +43,13 @@ if TYPE_CHECKING:
 
 
 async def claimed(store: Store, at: float = 0.0, default: int = 9, **free: int) -> Claim:
-    claim = await store.claim(after(at), free=free, default=default)
+    claim = await next_claim(store, after(at), free=free, default=default)
     assert claim is not None
     return claim
 
 
 async def test_an_empty_queue_gives_nothing(store: Store, published: list[Event]) -> None:
-    assert await store.claim(NOON, free={}, default=1) is None
+    assert await next_claim(store, NOON, default=1) is None
     assert published == []
 
 
@@ -54,7 +66,7 @@ async def test_a_claim_carries_what_the_engine_needs(store: Store) -> None:
 async def test_a_claimed_delivery_runs_and_is_not_claimed_again(store: Store, published: list[Event]) -> None:
     await store.submit(submission("job1"), limit=PLENTY)
     claim = await claimed(store, 5)
-    assert await store.claim(NOON, free={}, default=1) is None
+    assert await next_claim(store, NOON, default=1) is None
     job = await store.get("job1")
     assert job is not None
     (delivery,) = job.deliveries
@@ -81,11 +93,11 @@ async def test_a_claim_carries_whose_rights_and_whose_bytes(store: Store) -> Non
     await store.submit(asked, limit=PLENTY)
     claim = await claimed(store)
     assert (claim.gids, claim.spool, claim.if_tag) == (frozenset({7, 100}), "entry", "absent")
-    assert claim.user == User(uid=1000, gids=frozenset({7, 100}), administrator=True)
+    assert claim.asker.user == User(uid=1000, gids=frozenset({7, 100}), administrator=True)
     await store.submit(submission("job2"), limit=PLENTY)
     claim = await claimed(store)
     assert (claim.gids, claim.spool, claim.if_tag) == (frozenset(), None, None)
-    assert not claim.user.administrator
+    assert not claim.asker.user.administrator
 
 
 async def test_users_take_turns_inside_a_priority(store: Store) -> None:
@@ -112,7 +124,7 @@ async def test_what_goes_to_a_paused_registry_is_passed_over(store: Store) -> No
     await store.submit(submission("job2", "other.test/app:1"), limit=PLENTY)
     await store.pause_registry("paused.test", NOON, by=0)
     assert (await claimed(store)).job_id == "job2"
-    assert await store.claim(NOON, free={"paused.test": 5}, default=5) is None
+    assert await next_claim(store, NOON, free={"paused.test": 5}, default=5) is None
     await store.resume_registry("paused.test", NOON, by=0)
     assert (await claimed(store)).job_id == "job1"
 
@@ -120,12 +132,12 @@ async def test_what_goes_to_a_paused_registry_is_passed_over(store: Store) -> No
 async def test_a_registry_with_no_place_left_holds_up_only_its_own(store: Store) -> None:
     await store.submit(submission("job1", "busy.test/app:1", priority=9), limit=PLENTY)
     await store.submit(submission("job2", "idle.test/app:1"), limit=PLENTY)
-    claim = await store.claim(NOON, free={"busy.test": 0}, default=1)
+    claim = await next_claim(store, NOON, free={"busy.test": 0}, default=1)
     assert claim is not None
     assert claim.job_id == "job2"
-    assert await store.claim(NOON, free={"busy.test": 0}, default=1) is None
-    assert await store.claim(NOON, free={"idle.test": 1}, default=0) is None
-    claim = await store.claim(NOON, free={"busy.test": 1}, default=0)
+    assert await next_claim(store, NOON, free={"busy.test": 0}, default=1) is None
+    assert await next_claim(store, NOON, free={"idle.test": 1}, default=0) is None
+    claim = await next_claim(store, NOON, free={"busy.test": 1}, default=0)
     assert claim is not None
     assert claim.job_id == "job1"
 
@@ -133,7 +145,7 @@ async def test_a_registry_with_no_place_left_holds_up_only_its_own(store: Store)
 async def test_a_held_delivery_counts_as_queued_when_its_time_has_come(store: Store) -> None:
     await store.submit(submission("job1"), limit=PLENTY)
     await store.hold(await claimed(store), after(60), THROTTLED)
-    assert await store.claim(after(59), free={}, default=1) is None
+    assert await next_claim(store, after(59), default=1) is None
     claim = await claimed(store, 60)
     assert (claim.job_id, claim.attempt) == ("job1", 2)
     job = await store.get("job1")
@@ -145,8 +157,8 @@ async def test_a_held_delivery_counts_as_queued_when_its_time_has_come(store: St
 async def test_a_held_delivery_whose_time_has_come_waits_its_turn_as_queued(store: Store) -> None:
     await store.submit(submission("job1"), limit=PLENTY)
     await store.hold(await claimed(store), after(60), THROTTLED)
-    assert await store.claim(after(61), free={}, default=0) is None
-    assert await store.due(after(61)) is None
+    assert await next_claim(store, after(61), default=0) is None
+    assert await due(store, after(61)) is None
     job = await store.get("job1")
     assert job is not None
     assert job.state is JobState.QUEUED
@@ -154,13 +166,13 @@ async def test_a_held_delivery_whose_time_has_come_waits_its_turn_as_queued(stor
 
 
 async def test_the_next_time_to_look_is_that_of_the_earliest_held(store: Store) -> None:
-    assert await store.due(NOON) is None
+    assert await due(store, NOON) is None
     await store.submit(submission("job1", "registry.test/a:1", "registry.test/b:1"), limit=PLENTY)
     await store.hold(await claimed(store), after(90), THROTTLED)
     await store.hold(await claimed(store), after(30), THROTTLED)
-    assert await store.due(NOON) == after(30)
-    assert await store.due(after(30)) == after(90)
-    assert await store.due(after(90)) is None
+    assert await due(store, NOON) == after(30)
+    assert await due(store, after(30)) == after(90)
+    assert await due(store, after(90)) is None
 
 
 # ------------------------------------------------------------------------------------------- release, and tries
@@ -296,7 +308,8 @@ def writer(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def claim_next(writer: sqlite3.Connection, at: float = 0.0) -> Claim | None:
-    return claims.claim(Transaction(writer), 1, after(at), free={"full.test": 0}, default=1)
+    taken, _ = claims.claim_all(Transaction(writer), 1, after(at), free={"full.test": 0}, default=1, most=1)
+    return taken[0] if taken else None
 
 
 def fill(writer: sqlite3.Connection, prefix: str, count: int, registry: str = "registry.test", uid: int = 1000) -> None:

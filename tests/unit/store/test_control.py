@@ -27,6 +27,8 @@ from tests.unit.store.samples import (
     SUPERSEDED,
     THROTTLED,
     after,
+    due,
+    next_claim,
     submission,
     succeeded,
 )
@@ -46,7 +48,7 @@ DAY = 86_400.0
 
 
 async def claimed(store: Store, at: float = 0.0) -> Claim:
-    claim = await store.claim(after(at), free={}, default=9)
+    claim = await next_claim(store, after(at), default=9)
     assert claim is not None
     return claim
 
@@ -103,8 +105,8 @@ async def test_a_paused_job_waits_and_names_what_still_runs(store: Store, publis
     assert (first.kind, first.job, first.uid, first.fields) == (JOB_PAUSED, "job1", 1000, {"by": 7})
     assert [event.kind for event in (second, third)] == [DELIVERY_PAUSED, DELIVERY_PAUSED]
     assert second.fields == {"destination": THREE[0], "registry": "registry.test", "attempt": 1}
-    assert await store.claim(after(100), free={}, default=9) is None
-    assert await store.due(NOON) is None
+    assert await next_claim(store, after(100), default=9) is None
+    assert await due(store, NOON) is None
 
 
 async def test_what_ran_of_a_paused_job_is_paused_when_it_stops(store: Store, published: list[Event]) -> None:

@@ -13,7 +13,7 @@ from pushd.store import open_store
 from pushd.store.crashes import LIMIT, in_a_row
 from pushd.telemetry.events import DELIVERY_FAILED, DELIVERY_REQUEUED, JOB_FINISHED
 from pushd.work import Outcome, TransferResult
-from tests.unit.store.samples import NOON, PLENTY, THROTTLED, after, blob, submission, transfer_key
+from tests.unit.store.samples import NOON, PLENTY, THROTTLED, after, blob, next_claim, submission, transfer_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -72,7 +72,7 @@ async def delivery(store: Store) -> Delivery:
 
 
 async def claimed(store: Store) -> Claim:
-    claim = await store.claim(NOON, free={}, default=9)
+    claim = await next_claim(store, NOON, default=9)
     assert claim is not None
     return claim
 
@@ -99,7 +99,7 @@ async def test_crash_after_crash_without_progress_sets_a_delivery_aside(lives: L
         job = await store.get("job1")
         assert job is not None
         assert job.state is JobState.FAILED
-        assert await store.claim(NOON, free={}, default=9) is None
+        assert await next_claim(store, NOON, default=9) is None
     (ended,) = job.deliveries
     assert (ended.state, ended.attempt, ended.finished_at) == (DeliveryState.FAILED, LIMIT, NOON)
     assert ended.failure is not None

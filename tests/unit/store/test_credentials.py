@@ -17,11 +17,9 @@ from pushd.job import DeliveryState
 from pushd.store import credentials, expiry, logins, open_store, schema
 from pushd.telemetry.events import CREDENTIAL_SPENT
 from pushd.work import Retention
-from tests.unit.store.samples import FAILED, NOON, PLENTY, after, sealed, submission, succeeded
+from tests.unit.store.samples import FAILED, NOON, PLENTY, after, next_claim, sealed, submission, succeeded
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from pushd.store import Store
     from pushd.telemetry.events import Event
     from pushd.work import Claim, Sealed
@@ -31,7 +29,7 @@ TWO = ("registry.test/a:1", "registry.test/b:1")
 
 
 async def claimed(store: Store, at: float = 0.0) -> Claim:
-    claim = await store.claim(after(at), free={}, default=9)
+    claim = await next_claim(store, after(at), default=9)
     assert claim is not None
     return claim
 
@@ -206,7 +204,7 @@ async def test_spending_what_is_not_there_changes_nothing(store: Store, publishe
 async def test_one_that_came_in_place_of_another_is_not_spent_with_it(store: Store) -> None:
     await store.submit(submission("job1", credentials=(sealed(secret=b"old"),)), limit=PLENTY)
     (old,) = await store.handed("job1")
-    await store.hand_over("job1", 1000, [sealed(secret=b"new")], NOON)
+    await store.retry("job1", NOON, by=1000, handed=[sealed(secret=b"new")])
     await store.spend(old.number, NOON)
     assert await secrets(store) == [b"new"]
 
@@ -243,7 +241,7 @@ async def test_no_more_than_a_round_expires_at_a_time(store: Store, monkeypatch:
 async def test_what_is_handed_over_anew_takes_the_place_of_the_same_scope_alone(store: Store) -> None:
     handed = (sealed("registry.test", b"1"), sealed("registry.test/team", b"2"))
     await store.submit(submission("job1", credentials=handed), limit=PLENTY)
-    await store.hand_over("job1", 1000, [sealed("registry.test", b"3", at=after(5))], after(5))
+    await store.retry("job1", after(5), by=1000, handed=[sealed("registry.test", b"3", at=after(5))])
     assert {one.scope: one.secret for one in await store.handed("job1")} == {
         "registry.test": b"3",
         "registry.test/team": b"2",
@@ -251,20 +249,11 @@ async def test_what_is_handed_over_anew_takes_the_place_of_the_same_scope_alone(
     assert (await claimed(store, 5)).handed_at == after(5)
 
 
-WAYS: dict[str, Callable[[Store], Awaitable[int]]] = {
-    "hand_over": lambda store: store.hand_over("job1", 0, [sealed()], NOON),
-    "retry": lambda store: store.retry("job1", NOON, by=0, handed=[sealed()]),
-}
-
-
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-async def test_nobody_hands_over_credentials_for_somebody_elses_job(
-    store: Store, way: Callable[[Store], Awaitable[int]]
-) -> None:
+async def test_nobody_hands_over_credentials_for_somebody_elses_job(store: Store) -> None:
     await store.submit(submission("job1", *TWO), limit=PLENTY)
     await store.finish(await claimed(store), FAILED, NOON)
     with pytest.raises(RequestError) as refused:
-        await way(store)
+        await store.retry("job1", NOON, by=0, handed=[sealed()])
     assert refused.value.code is Code.REQUEST_FORBIDDEN
     assert await store.handed("job1") == ()
     assert await state(store) == [DeliveryState.FAILED, DeliveryState.QUEUED]
@@ -273,9 +262,6 @@ async def test_nobody_hands_over_credentials_for_somebody_elses_job(
 async def test_a_job_that_has_ended_is_given_no_credential(store: Store) -> None:
     await store.submit(submission("job1"), limit=PLENTY)
     await store.finish(await claimed(store), succeeded(), NOON)
-    with pytest.raises(RequestError) as refused:
-        await store.hand_over("job1", 1000, [sealed()], NOON)
-    assert refused.value.code is Code.REQUEST_STATE
     assert await store.retry("job1", NOON, by=1000, handed=[sealed()]) == 0
     assert await everything(store) == []
 

@@ -25,6 +25,7 @@ from tests.unit.store.samples import (
     THROTTLED,
     after,
     image,
+    next_claim,
     submission,
     succeeded,
 )
@@ -43,7 +44,7 @@ async def begun(store: Store, *destinations: str) -> Claim:
 
 
 async def claimed(store: Store, at: float = 0.0) -> Claim:
-    claim = await store.claim(after(at), free={}, default=9)
+    claim = await next_claim(store, after(at), default=9)
     assert claim is not None
     return claim
 
@@ -230,7 +231,7 @@ async def test_cancelling_a_job_that_only_waits_ends_it(store: Store, published:
     assert await store.cancel("job1", after(1)) == ()
     assert (await job1(store)).state is JobState.CANCELLED
     assert [event.kind for event in published[1:]] == [DELIVERY_CANCELLED, DELIVERY_CANCELLED, JOB_FINISHED]
-    assert await store.claim(after(2), free={}, default=1) is None
+    assert await next_claim(store, after(2), default=1) is None
 
 
 async def test_cancelling_again_changes_nothing(store: Store, published: list[Event]) -> None:

@@ -6,7 +6,7 @@ from pushd.errors import Code
 from pushd.job import DeliveryState, JobState
 from pushd.store import expiry
 from pushd.telemetry.events import DELIVERY_FAILED, JOB_FINISHED
-from tests.unit.store.samples import NOON, PLENTY, THROTTLED, after, sealed, submission
+from tests.unit.store.samples import NOON, PLENTY, THROTTLED, after, next_claim, sealed, submission
 
 if TYPE_CHECKING:
     import pytest
@@ -20,7 +20,7 @@ TWO = ("registry.test/a:1", "registry.test/b:1")
 
 
 async def claimed(store: Store, at: float = 0.0) -> Claim:
-    claim = await store.claim(after(at), free={}, default=9)
+    claim = await next_claim(store, after(at), default=9)
     assert claim is not None
     return claim
 

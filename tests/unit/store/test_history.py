@@ -4,7 +4,18 @@ from typing import TYPE_CHECKING
 
 from pushd.job import Failure, Try
 from pushd.work import JobQuery, Outcome
-from tests.unit.store.samples import CANCELLED, FAILED, NOON, PLENTY, REFUSED, THROTTLED, after, submission, succeeded
+from tests.unit.store.samples import (
+    CANCELLED,
+    FAILED,
+    NOON,
+    PLENTY,
+    REFUSED,
+    THROTTLED,
+    after,
+    next_claim,
+    submission,
+    succeeded,
+)
 
 if TYPE_CHECKING:
     from pushd.store import Store
@@ -13,7 +24,7 @@ if TYPE_CHECKING:
 
 
 async def claimed(store: Store, at: float = 0.0) -> Claim:
-    claim = await store.claim(after(at), free={}, default=9)
+    claim = await next_claim(store, after(at), default=9)
     assert claim is not None
     return claim
 

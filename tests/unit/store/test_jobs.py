@@ -9,7 +9,7 @@ from pushd.job import JobState, TransferState
 from pushd.store import jobs
 from pushd.store.jobs import transfer_state
 from pushd.work import JobQuery, Late
-from tests.unit.store.samples import FAILED, NOON, PLENTY, THROTTLED, after, image, submission, succeeded
+from tests.unit.store.samples import FAILED, NOON, PLENTY, THROTTLED, after, image, next_claim, submission, succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ async def test_jobs_are_listed_by_state_and_by_submitter(store: Store) -> None:
     await store.submit(submission("job0", uid=1), limit=PLENTY)
     await store.submit(submission("job1", uid=2), limit=PLENTY)
     await store.submit(submission("job2", uid=1), limit=PLENTY)
-    claim = await store.claim(NOON, free={}, default=1)
+    claim = await next_claim(store, NOON, default=1)
     assert claim is not None
     assert ids(await store.list(JobQuery(states=[JobState.RUNNING]))) == ["job0"]
     assert ids(await store.list(JobQuery(states=[JobState.RUNNING, JobState.QUEUED]))) == ["job2", "job1", "job0"]
@@ -59,7 +59,7 @@ async def test_jobs_are_listed_by_state_and_by_submitter(store: Store) -> None:
 
 async def test_a_list_has_the_deliveries_and_not_their_transfers(store: Store) -> None:
     await store.submit(submission("job1", "registry.test/a:1", "registry.test/b:1"), limit=PLENTY)
-    claim = await store.claim(NOON, free={}, default=1)
+    claim = await next_claim(store, NOON, default=1)
     assert claim is not None
     await store.plan(claim, credential="anonymous", repository="a", blobs=image().blobs, manifests=1)
     (listed,) = await store.list(JobQuery())
@@ -81,7 +81,7 @@ async def test_a_page_after_somebody_elses_job_is_refused_as_one_nobody_knows(st
 async def test_the_queue_is_counted_by_state_and_forgets_what_ended(store: Store) -> None:
     assert await store.queue() == {}
     await store.submit(submission("job1", *(f"registry.test/{name}:1" for name in "abcde")), limit=PLENTY)
-    claims = [await store.claim(NOON, free={}, default=1) for _ in range(4)]
+    claims = [await next_claim(store, NOON, default=1) for _ in range(4)]
     first, second, third, _ = claims
     assert first is not None
     assert second is not None

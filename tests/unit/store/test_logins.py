@@ -10,7 +10,7 @@ from pushd.errors import Code, RequestError
 from pushd.job import AUTO, DeliveryState, JobState
 from pushd.store import deliveries
 from pushd.telemetry.events import CREDENTIAL_REMOVED, CREDENTIAL_STORED, DELIVERY_HELD, DELIVERY_REQUEUED
-from tests.unit.store.samples import NEEDY, NOON, PLENTY, THROTTLED, after, sealed, submission
+from tests.unit.store.samples import NEEDY, NOON, PLENTY, THROTTLED, after, next_claim, sealed, submission
 
 if TYPE_CHECKING:
     from pushd.job import Delivery, Job
@@ -22,7 +22,7 @@ HOURS = after(36_000)
 
 
 async def claimed(store: Store, at: float = 0.0) -> Claim:
-    claim = await store.claim(after(at), free={}, default=9)
+    claim = await next_claim(store, after(at), default=9)
     assert claim is not None
     return claim
 
@@ -169,14 +169,14 @@ async def test_what_is_paused_waits_on_until_it_is_resumed(store: Store) -> None
 async def test_what_is_handed_over_lets_its_own_job_go_on_and_no_other(store: Store) -> None:
     await needy(store)
     await needy(store, name="job2")
-    assert await store.hand_over("job1", 1000, [sealed()], NOON) == 1
+    assert await store.retry("job1", NOON, by=1000, handed=[sealed()]) == 1
     assert (await first(store, "job1")).state is DeliveryState.QUEUED
     assert (await first(store, "job2")).state is DeliveryState.HELD
 
 
 async def test_several_scopes_that_take_in_one_delivery_let_it_go_on_once(store: Store) -> None:
     await needy(store)
-    assert await store.hand_over("job1", 1000, [sealed(), sealed("registry.test/team")], NOON) == 1
+    assert await store.retry("job1", NOON, by=1000, handed=[sealed(), sealed("registry.test/team")]) == 1
 
 
 async def test_a_retry_with_a_credential_lets_go_on_what_waits_as_well_as_what_failed(store: Store) -> None:
@@ -217,7 +217,7 @@ async def test_what_was_there_when_it_was_claimed_does_not_help(store: Store) ->
 async def test_what_is_handed_over_while_it_runs_helps_at_once(store: Store) -> None:
     await store.submit(submission(credentials=(sealed(),)), limit=PLENTY)
     claim = await claimed(store)
-    await store.hand_over("job1", 1000, [sealed()], NOON)
+    await store.retry("job1", NOON, by=1000, handed=[sealed()])
     await store.hold(claim, HOURS, NEEDY)
     assert (await first(store)).state is DeliveryState.QUEUED
 

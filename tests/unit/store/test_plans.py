@@ -21,6 +21,7 @@ from tests.unit.store.samples import (
     after,
     blob,
     image,
+    next_claim,
     sealed,
     submission,
     succeeded,
@@ -52,7 +53,7 @@ A, B = "a.test/team/app:1", "b.test/team/app:1"
 
 
 async def claimed(store: Store, at: float = 0.0) -> Claim:
-    claim = await store.claim(after(at), free={}, default=99)
+    claim = await next_claim(store, after(at), default=99)
     assert claim is not None
     return claim
 
@@ -91,7 +92,7 @@ async def stumble(store: Store) -> None:
     await store.release(await claimed(store))
     await store.finish(await claimed(store), FAILED, NOON)
     await store.store_login(1000, "mine", sealed("a.test", until=after(50)), NOON, limit=9)
-    await store.hand_over("needy", 1000, [sealed("b.test")], NOON)
+    await store.retry("needy", NOON, by=1000, handed=[sealed("b.test")])
     await store.handed("needy")
     (login,) = await store.logins(1000)
     await store.spend(login.sealed.number, NOON)
@@ -121,7 +122,6 @@ async def ask(store: Store) -> None:
     ):
         await store.list(query)
     await store.get("held")
-    await store.due(NOON)
     await store.claim_all(NOON, free={}, default=0, most=1)
     await store.deadline()
     await store.paused_registries()

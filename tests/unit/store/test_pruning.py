@@ -19,6 +19,7 @@ from tests.unit.store.samples import (
     blob,
     image,
     index,
+    next_claim,
     submission,
     transfer_key,
 )
@@ -40,7 +41,7 @@ def few(jobs: int = 1_000_000, events: int = 1_000_000) -> Retention:
 
 
 async def claimed(store: Store) -> Claim:
-    claim = await store.claim(NOON, free={}, default=9)
+    claim = await next_claim(store, NOON, default=9)
     assert claim is not None
     return claim
 

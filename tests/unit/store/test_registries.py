@@ -6,7 +6,7 @@ from pushd.job import TransferState
 from pushd.store import open_store, registries
 from pushd.telemetry.events import REGISTRY_PAUSED, REGISTRY_RESUMED
 from pushd.work import Retention, TransferResult
-from tests.unit.store.samples import NOON, PLENTY, after, blob, submission
+from tests.unit.store.samples import NOON, PLENTY, after, blob, next_claim, submission
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 async def test_a_paused_registry_says_since_when_and_names_what_runs(store: Store, published: list[Event]) -> None:
     await store.submit(submission("job1", "a.test/app:1", "b.test/app:1"), limit=PLENTY)
-    running = [await store.claim(NOON, free={}, default=1) for _ in range(2)]
+    running = [await next_claim(store, NOON, default=1) for _ in range(2)]
     assert running[0] is not None
     assert await store.pause_registry("a.test", after(5), by=7) == (running[0].delivery_id,)
     assert await store.paused_registries() == {"a.test": after(5)}
@@ -48,12 +48,12 @@ async def test_a_resumed_registry_is_told_once(store: Store, published: list[Eve
 
 async def test_what_is_released_to_a_paused_registry_is_queued_and_not_claimed(store: Store) -> None:
     await store.submit(submission("job1"), limit=PLENTY)
-    claim = await store.claim(NOON, free={}, default=1)
+    claim = await next_claim(store, NOON, default=1)
     assert claim is not None
     await store.pause_registry("registry.test", NOON, by=7)
     await store.release(claim)
     assert (await store.queue())["registry.test"]["queued"] == 1
-    assert await store.claim(NOON, free={}, default=1) is None
+    assert await next_claim(store, NOON, default=1) is None
 
 
 async def test_a_registry_stays_paused_over_the_lives_of_the_daemon(store: Store, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ async def test_a_registry_stays_paused_over_the_lives_of_the_daemon(store: Store
 
 async def test_a_registry_once_met_stays_so_when_all_that_went_there_is_gone(store: Store) -> None:
     await store.submit(submission("job1"), limit=PLENTY)
-    claim = await store.claim(NOON, free={}, default=1)
+    claim = await next_claim(store, NOON, default=1)
     assert claim is not None
     await store.plan(claim, credential="c", repository="team/app", blobs=[], manifests=1)
     assert not await store.met("registry.test")  # with nothing to send nothing was asked that only an upload asks
@@ -85,7 +85,7 @@ async def test_what_waits_for_a_registry_is_cancelled_a_bite_at_a_time_and_nothi
 ) -> None:
     monkeypatch.setattr(registries, "_BITE", 2)
     await store.submit(submission("running", "a.test/app:0"), limit=PLENTY)
-    running = await store.claim(NOON, free={}, default=1)
+    running = await next_claim(store, NOON, default=1)
     assert running is not None
     for number in range(3):
         await store.submit(submission(f"job{number}", f"a.test/app:{number}", "b.test/app:1"), limit=PLENTY)

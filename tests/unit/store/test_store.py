@@ -18,7 +18,7 @@ from pushd.store import open_store
 from pushd.store.opening import open_database
 from pushd.telemetry.events import DELIVERY_REQUEUED, DELIVERY_STARTED
 from pushd.work import JobQuery
-from tests.unit.store.samples import FAILED, NOON, PLENTY, after, blob, image, submission, transfer_key
+from tests.unit.store.samples import FAILED, NOON, PLENTY, after, blob, image, next_claim, submission, transfer_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ def as_the_engine_sees_it(store: Store) -> JobStore:
 
 
 async def claimed(store: Store, at: float = 0.0) -> Claim:
-    claim = await store.claim(after(at), free={}, default=9)
+    claim = await next_claim(store, after(at), default=9)
     assert claim is not None
     return claim
 
@@ -146,7 +146,7 @@ async def test_an_earlier_life_can_write_nothing(tmp_path: Path, published: list
         with pytest.raises(StoreError) as refused:
             await second.finish(lost, FAILED, NOON)
         assert refused.value.code is Code.STORE_CLAIM_LOST
-        await second.claim(NOON, free={}, default=9)
+        await next_claim(second, NOON, default=9)
     await second.close()
 
 
@@ -155,12 +155,12 @@ import asyncio, os, signal, sys
 from pathlib import Path
 from pushd.store import open_store
 from pushd.store.opening import Opened, open_database
-from tests.unit.store.samples import NOON, submission
+from tests.unit.store.samples import NOON, next_claim, submission
 
 async def main():
     store = await open_store(Path(sys.argv[1]), publish=lambda events: None)
     await store.submit(submission("job1"), limit=9)
-    await store.claim(NOON, free={}, default=1)
+    await next_claim(store, NOON, default=1)
     await store.submit(submission("job2"), limit=9)
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -257,7 +257,7 @@ async def test_a_claim_whose_claimer_left_is_given_back(store: Store, published:
     hold_up = HoldUp()
     held_up = store._writes.send(hold_up)
     await hold_up.begun.wait()
-    claimer = asyncio.create_task(store.claim(NOON, free={}, default=1))
+    claimer = asyncio.create_task(next_claim(store, NOON, default=1))
     await asyncio.sleep(0)
     claimer.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -274,7 +274,7 @@ async def test_a_claim_whose_claimer_was_cancelled_before_it_looked_is_given_bac
     store: Store, published: list[Event]
 ) -> None:
     await store.submit(submission("job1"), limit=PLENTY)
-    claimer = asyncio.create_task(store.claim(NOON, free={}, default=1))
+    claimer = asyncio.create_task(next_claim(store, NOON, default=1))
     while len(published) < 2:  # published, but the claimer has not run since
         await asyncio.sleep(0)
         if published[1:]:
@@ -289,7 +289,7 @@ async def test_a_claim_that_found_nothing_needs_no_giving_back(store: Store) -> 
     hold_up = HoldUp()
     held_up = store._writes.send(hold_up)
     await hold_up.begun.wait()
-    claimer = asyncio.create_task(store.claim(NOON, free={}, default=1))
+    claimer = asyncio.create_task(next_claim(store, NOON, default=1))
     await asyncio.sleep(0)
     claimer.cancel()
     hold_up.let_go()
@@ -305,7 +305,7 @@ async def test_a_claim_lost_while_closing_waits_for_the_next_life(tmp_path: Path
     hold_up = HoldUp()
     store._writes.send(hold_up)
     await hold_up.begun.wait()
-    claimer = asyncio.create_task(store.claim(NOON, free={}, default=1))
+    claimer = asyncio.create_task(next_claim(store, NOON, default=1))
     await asyncio.sleep(0)
     claimer.cancel()
     closing_it = asyncio.create_task(store.close())

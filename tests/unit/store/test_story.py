@@ -27,6 +27,7 @@ from tests.unit.store.samples import (
     THROTTLED,
     Clock,
     after,
+    next_claim,
     submission,
     succeeded,
 )
@@ -135,7 +136,7 @@ class Story(RuleBasedStateMachine):
             and free.get(one.registry, default) > 0
             and one.registry not in self.closed
         ]
-        claim = self.run(self.store.claim(after(self.now), free=free, default=default))
+        claim = self.run(next_claim(self.store, after(self.now), free=free, default=default))
         assert (None if claim is None else claim.delivery_id) == min(ready, default=(0, 0, None))[2]
         if claim is not None:
             one = self.expected[claim.delivery_id]

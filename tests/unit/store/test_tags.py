@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushd.store import open_store
-from tests.unit.store.samples import FAILED, NOON, PLENTY, image, submission
+from tests.unit.store.samples import FAILED, NOON, PLENTY, image, next_claim, submission
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ async def claims(store: Store, *destinations: str) -> list[Claim]:
     found = []
     for number, destination in enumerate(destinations):
         await store.submit(submission(f"job{number}", destination), limit=PLENTY)
-        claim = await store.claim(NOON, free={}, default=9)
+        claim = await next_claim(store, NOON, default=9)
         assert claim is not None
         found.append(claim)
     return found
@@ -80,7 +80,7 @@ async def test_the_order_outlives_the_daemon(tmp_path: Path) -> None:
     assert await store.tagging(newer)
     await store.close()
     store = await open_store(tmp_path, publish=lambda _: None)
-    again = await store.claim(NOON, free={}, default=9)
+    again = await next_claim(store, NOON, default=9)
     assert again is not None
     assert again.delivery_id == older.delivery_id
     assert not await store.tagging(again)

@@ -15,7 +15,7 @@ from pushd.oci.upload import Checkpoint, Form
 from pushd.store import open_store, schema
 from pushd.store.opening import _prepare, open_database
 from pushd.work import JobQuery, Retention, TransferKey
-from tests.unit.store.samples import LAYER, NOON, PLENTY, SUPERSEDED, after, blob, image, sealed, submission
+from tests.unit.store.samples import LAYER, NOON, PLENTY, SUPERSEDED, after, blob, image, next_claim, sealed, submission
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -174,7 +174,7 @@ async def test_what_the_events_told_becomes_the_history(store: Store) -> None:
 
 
 async def test_tries_are_counted_on_from_the_holds_there_were(store: Store) -> None:
-    claims = [await store.claim(after(60), free={}, default=9) for _ in range(4)]
+    claims = [await next_claim(store, after(60), default=9) for _ in range(4)]
     tries = {claim.delivery_id: (claim.attempt, claim.tries) for claim in claims if claim is not None}
     assert tries == {1: (3, 1), 2: (3, 24), 5: (3, 1), 6: (3, 1)}
     await store.close()
@@ -182,7 +182,7 @@ async def test_tries_are_counted_on_from_the_holds_there_were(store: Store) -> N
 
 async def test_the_stop_before_the_upgrade_counts_as_no_crash(store: Store, state_dir: Path) -> None:
     for _ in range(2):
-        claim = await store.claim(NOON, free={"f.test": 1}, default=0)
+        claim = await next_claim(store, NOON, free={"f.test": 1}, default=0)
         assert claim is not None
         assert claim.delivery_id == 6
         await store.close()
@@ -215,7 +215,7 @@ def test_no_number_is_given_again_where_all_rows_are_gone(tmp_path: Path) -> Non
 
 
 async def test_what_version_1_had_no_word_for_can_be_written(store: Store) -> None:
-    claim = await store.claim(NOON, free={}, default=9)
+    claim = await next_claim(store, NOON, default=9)
     assert claim is not None
     await store.finish(claim, SUPERSEDED, NOON)
     job = await store.get("job1")
@@ -356,7 +356,7 @@ def test_no_row_and_no_value_of_version_3_is_lost() -> None:
 
 
 async def test_a_job_of_version_3_has_no_credential_of_its_own_and_chose_none(third: Store) -> None:
-    claim = await third.claim(NOON, free={"f.test": 1}, default=0)
+    claim = await next_claim(third, NOON, free={"f.test": 1}, default=0)
     assert claim is not None
     assert (claim.credential, claim.handed_at) == (AUTO, None)
     assert (await third.handed(claim.job_id), await third.logins(claim.uid)) == ((), ())
@@ -364,7 +364,7 @@ async def test_a_job_of_version_3_has_no_credential_of_its_own_and_chose_none(th
 
 
 async def test_a_job_of_version_3_can_be_given_one(third: Store) -> None:
-    assert await third.hand_over("job11", 7, [sealed("a.test")], NOON) == 0
+    assert await third.retry("job11", NOON, by=7, handed=[sealed("a.test")]) == 0
     (one,) = await third.handed("job11")
     assert (one.scope, one.secret, one.number) == ("a.test", b"sealed", 1)
     await third.close()
