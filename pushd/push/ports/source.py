@@ -14,15 +14,7 @@ if TYPE_CHECKING:
 
 
 class BlobReader(Protocol):
-    """Random access into one blob of a source. Its methods block: call them in a thread.
-
-    Attributes:
-        size: bytes.
-    """
-
-    @property
-    def size(self) -> int:
-        """Bytes in the blob."""
+    """Random access into one blob of a source. Its methods block: call them in a thread."""
 
     @property
     def identity(self) -> FileIdentity:

@@ -19,11 +19,11 @@ from pushd.oci.media_types import (
     DOCKER_SCHEMA_1,
     DOCKER_SCHEMA_1_SIGNED,
     OCI_CONFIG,
-    OCI_EMPTY,
     OCI_INDEX,
     OCI_MANIFEST,
 )
 
+OCI_EMPTY = "application/vnd.oci.empty.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"

@@ -29,12 +29,9 @@ class Reader:
         self.read_bytes = 0
 
     @property
-    def size(self) -> int:
-        return len(self.content)
-
-    @property
     def identity(self) -> FileIdentity:
-        return FileIdentity(device=1, inode=1, size=self.size, mtime_ns=0, ctime_ns=0, offset=0, length=self.size)
+        size = len(self.content)
+        return FileIdentity(device=1, inode=1, size=size, mtime_ns=0, ctime_ns=0, offset=0, length=size)
 
     def read(self, offset: int, length: int) -> bytes:
         self.read_bytes += length

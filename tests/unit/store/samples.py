@@ -146,6 +146,13 @@ async def next_claim(
     return taken[0] if taken else None
 
 
+async def claimed(store: Store, at: float = 0.0) -> Claim:
+    """Claim the next delivery; there is one."""
+    claim = await next_claim(store, after(at), default=PLENTY)
+    assert claim is not None
+    return claim
+
+
 async def due(store: Store, now: datetime) -> datetime | None:
     """Give when the next held delivery is due, as a look for claims says it."""
     _, earliest = await store.claim_all(now, free={}, default=0, most=0)

@@ -7,22 +7,25 @@ from typing import TYPE_CHECKING
 from pushd.store.backlog import backlog, queue
 from pushd.telemetry.standing import Backlog
 from pushd.work import Retention
-from tests.unit.store.samples import FAILED, NEEDY, NOON, PLENTY, THROTTLED, after, next_claim, submission, succeeded
+from tests.unit.store.samples import (
+    FAILED,
+    NEEDY,
+    NOON,
+    PLENTY,
+    THROTTLED,
+    after,
+    claimed,
+    submission,
+    succeeded,
+)
 
 if TYPE_CHECKING:
     import sqlite3
 
     from pushd.store import Store
-    from pushd.work import Claim
 
 REGISTRY = "registry.test"
 NONE = {"queued": 0, "running": 0, "held": 0, "paused": 0}
-
-
-async def claimed(store: Store, at: float = 0.0) -> Claim:
-    claim = await next_claim(store, after(at), default=9)
-    assert claim is not None
-    return claim
 
 
 async def read(store: Store) -> Backlog:

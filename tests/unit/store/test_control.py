@@ -27,6 +27,7 @@ from tests.unit.store.samples import (
     SUPERSEDED,
     THROTTLED,
     after,
+    claimed,
     due,
     next_claim,
     submission,
@@ -40,17 +41,10 @@ if TYPE_CHECKING:
     from pushd.job import Job
     from pushd.store import Store
     from pushd.telemetry.events import Event
-    from pushd.work import Claim
     from tests.unit.store.samples import Clock
 
 THREE = ("registry.test/a:1", "registry.test/b:1", "registry.test/c:1")
 DAY = 86_400.0
-
-
-async def claimed(store: Store, at: float = 0.0) -> Claim:
-    claim = await next_claim(store, after(at), default=9)
-    assert claim is not None
-    return claim
 
 
 async def job1(store: Store) -> Job:

@@ -13,7 +13,7 @@ from pushd.store import open_store
 from pushd.store.crashes import LIMIT, in_a_row
 from pushd.telemetry.events import DELIVERY_FAILED, DELIVERY_REQUEUED, JOB_FINISHED
 from pushd.work import Outcome, TransferResult
-from tests.unit.store.samples import NOON, PLENTY, THROTTLED, after, blob, next_claim, submission, transfer_key
+from tests.unit.store.samples import NOON, PLENTY, THROTTLED, after, blob, claimed, next_claim, submission, transfer_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -69,12 +69,6 @@ async def delivery(store: Store) -> Delivery:
     job = await store.get("job1")
     assert job is not None
     return job.deliveries[0]
-
-
-async def claimed(store: Store) -> Claim:
-    claim = await next_claim(store, NOON, default=9)
-    assert claim is not None
-    return claim
 
 
 async def planned(store: Store) -> Claim:

@@ -17,21 +17,15 @@ from pushd.job import DeliveryState
 from pushd.store import credentials, expiry, logins, open_store, schema
 from pushd.telemetry.events import CREDENTIAL_SPENT
 from pushd.work import Retention
-from tests.unit.store.samples import FAILED, NOON, PLENTY, after, next_claim, sealed, submission, succeeded
+from tests.unit.store.samples import FAILED, NOON, PLENTY, after, claimed, sealed, submission, succeeded
 
 if TYPE_CHECKING:
     from pushd.store import Store
     from pushd.telemetry.events import Event
-    from pushd.work import Claim, Sealed
+    from pushd.work import Sealed
 
 CANARY = b"sealed-canary-0123456789"
 TWO = ("registry.test/a:1", "registry.test/b:1")
-
-
-async def claimed(store: Store, at: float = 0.0) -> Claim:
-    claim = await next_claim(store, after(at), default=9)
-    assert claim is not None
-    return claim
 
 
 async def secrets(store: Store, job_id: str = "job1") -> list[bytes | None]:

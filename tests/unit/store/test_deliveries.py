@@ -24,6 +24,7 @@ from tests.unit.store.samples import (
     SUPERSEDED,
     THROTTLED,
     after,
+    claimed,
     image,
     next_claim,
     submission,
@@ -41,12 +42,6 @@ if TYPE_CHECKING:
 async def begun(store: Store, *destinations: str) -> Claim:
     await store.submit(submission("job1", *destinations), limit=PLENTY)
     return await claimed(store)
-
-
-async def claimed(store: Store, at: float = 0.0) -> Claim:
-    claim = await next_claim(store, after(at), default=9)
-    assert claim is not None
-    return claim
 
 
 async def job1(store: Store) -> Job:

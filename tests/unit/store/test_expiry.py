@@ -6,7 +6,7 @@ from pushd.errors import Code
 from pushd.job import DeliveryState, JobState
 from pushd.store import expiry
 from pushd.telemetry.events import DELIVERY_FAILED, JOB_FINISHED
-from tests.unit.store.samples import NOON, PLENTY, THROTTLED, after, next_claim, sealed, submission
+from tests.unit.store.samples import NOON, PLENTY, THROTTLED, after, claimed, sealed, submission
 
 if TYPE_CHECKING:
     import pytest
@@ -14,15 +14,8 @@ if TYPE_CHECKING:
     from pushd.job import Job
     from pushd.store import Store
     from pushd.telemetry.events import Event
-    from pushd.work import Claim
 
 TWO = ("registry.test/a:1", "registry.test/b:1")
-
-
-async def claimed(store: Store, at: float = 0.0) -> Claim:
-    claim = await next_claim(store, after(at), default=9)
-    assert claim is not None
-    return claim
 
 
 async def job1(store: Store) -> Job:

@@ -12,21 +12,14 @@ from tests.unit.store.samples import (
     REFUSED,
     THROTTLED,
     after,
-    next_claim,
+    claimed,
     submission,
     succeeded,
 )
 
 if TYPE_CHECKING:
     from pushd.store import Store
-    from pushd.work import Claim
     from tests.unit.store.samples import Clock
-
-
-async def claimed(store: Store, at: float = 0.0) -> Claim:
-    claim = await next_claim(store, after(at), default=9)
-    assert claim is not None
-    return claim
 
 
 async def history(store: Store, *, position: int = 0) -> tuple[Try, ...]:

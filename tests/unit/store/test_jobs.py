@@ -9,7 +9,18 @@ from pushd.job import JobState, TransferState
 from pushd.store import jobs
 from pushd.store.jobs import transfer_state
 from pushd.work import JobQuery, Late
-from tests.unit.store.samples import FAILED, NOON, PLENTY, THROTTLED, after, image, next_claim, submission, succeeded
+from tests.unit.store.samples import (
+    FAILED,
+    NOON,
+    PLENTY,
+    THROTTLED,
+    after,
+    claimed,
+    image,
+    next_claim,
+    submission,
+    succeeded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,8 +58,7 @@ async def test_jobs_are_listed_by_state_and_by_submitter(store: Store) -> None:
     await store.submit(submission("job0", uid=1), limit=PLENTY)
     await store.submit(submission("job1", uid=2), limit=PLENTY)
     await store.submit(submission("job2", uid=1), limit=PLENTY)
-    claim = await next_claim(store, NOON, default=1)
-    assert claim is not None
+    await claimed(store)
     assert ids(await store.list(JobQuery(states=[JobState.RUNNING]))) == ["job0"]
     assert ids(await store.list(JobQuery(states=[JobState.RUNNING, JobState.QUEUED]))) == ["job2", "job1", "job0"]
     assert ids(await store.list(JobQuery(uid=1))) == ["job2", "job0"]
@@ -59,8 +69,7 @@ async def test_jobs_are_listed_by_state_and_by_submitter(store: Store) -> None:
 
 async def test_a_list_has_the_deliveries_and_not_their_transfers(store: Store) -> None:
     await store.submit(submission("job1", "registry.test/a:1", "registry.test/b:1"), limit=PLENTY)
-    claim = await next_claim(store, NOON, default=1)
-    assert claim is not None
+    claim = await claimed(store)
     await store.plan(claim, credential="anonymous", repository="a", blobs=image().blobs, manifests=1)
     (listed,) = await store.list(JobQuery())
     assert [delivery.destination for delivery in listed.deliveries] == ["registry.test/a:1", "registry.test/b:1"]

@@ -7,7 +7,7 @@ import pytest
 
 from pushd.job import TransferState
 from pushd.work import TransferResult
-from tests.unit.store.samples import NOON, PLENTY, blob, next_claim, submission, transfer_key
+from tests.unit.store.samples import PLENTY, blob, claimed, submission, transfer_key
 
 if TYPE_CHECKING:
     from pushd.store import Store
@@ -21,8 +21,7 @@ UPLOADED = TransferResult(state=TransferState.UPLOADED)
 async def begun(store: Store, repository: str, *, registry: str = "registry.test") -> Claim:
     """Begin the delivery of A and B to a repository."""
     await store.submit(submission(repository, f"{registry}/{repository}:1"), limit=PLENTY)
-    claim = await next_claim(store, NOON, default=9)
-    assert claim is not None
+    claim = await claimed(store)
     await store.plan(claim, credential="anonymous", repository=repository, blobs=[A, B], manifests=1)
     return claim
 

@@ -10,21 +10,14 @@ from pushd.errors import Code, RequestError
 from pushd.job import AUTO, DeliveryState, JobState
 from pushd.store import deliveries
 from pushd.telemetry.events import CREDENTIAL_REMOVED, CREDENTIAL_STORED, DELIVERY_HELD, DELIVERY_REQUEUED
-from tests.unit.store.samples import NEEDY, NOON, PLENTY, THROTTLED, after, next_claim, sealed, submission
+from tests.unit.store.samples import NEEDY, NOON, PLENTY, THROTTLED, after, claimed, sealed, submission
 
 if TYPE_CHECKING:
     from pushd.job import Delivery, Job
     from pushd.store import Store
     from pushd.telemetry.events import Event
-    from pushd.work import Claim
 
 HOURS = after(36_000)
-
-
-async def claimed(store: Store, at: float = 0.0) -> Claim:
-    claim = await next_claim(store, after(at), default=9)
-    assert claim is not None
-    return claim
 
 
 async def the(store: Store, name: str = "job1") -> Job:

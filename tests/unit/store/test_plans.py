@@ -20,8 +20,8 @@ from tests.unit.store.samples import (
     THROTTLED,
     after,
     blob,
+    claimed,
     image,
-    next_claim,
     sealed,
     submission,
     succeeded,
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pushd.store import Store
-    from pushd.work import Claim
 
 SMALL = {
     "meta", "paused_registries", "submitters", "backlog", "sqlite_sequence",
@@ -50,12 +49,6 @@ NEWEST = "SELECT number FROM jobs WHERE TRUE ORDER BY number DESC LIMIT 100"
 IDENTITY = FileIdentity(device=1, inode=2, size=3, mtime_ns=4, ctime_ns=5, offset=0, length=3)
 UPLOADED = TransferResult(state=TransferState.UPLOADED)
 A, B = "a.test/team/app:1", "b.test/team/app:1"
-
-
-async def claimed(store: Store, at: float = 0.0) -> Claim:
-    claim = await next_claim(store, after(at), default=99)
-    assert claim is not None
-    return claim
 
 
 async def deliver(store: Store) -> None:

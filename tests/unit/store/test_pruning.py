@@ -17,9 +17,9 @@ from tests.unit.store.samples import (
     THROTTLED,
     after,
     blob,
+    claimed,
     image,
     index,
-    next_claim,
     submission,
     transfer_key,
 )
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pushd.store import Store
-    from pushd.work import Claim
     from tests.unit.store.samples import Clock
 
 FOR_EVER = Retention(job_age=1e12, job_count=1_000_000, event_age=1e12, event_count=1_000_000)
@@ -38,12 +37,6 @@ DAY = 86_400.0
 
 def few(jobs: int = 1_000_000, events: int = 1_000_000) -> Retention:
     return Retention(job_age=1e12, job_count=jobs, event_age=1e12, event_count=events)
-
-
-async def claimed(store: Store) -> Claim:
-    claim = await next_claim(store, NOON, default=9)
-    assert claim is not None
-    return claim
 
 
 async def ended(store: Store, job_id: str, at: float, *destinations: str) -> None:

@@ -6,7 +6,7 @@ from pushd.job import TransferState
 from pushd.store import open_store, registries
 from pushd.telemetry.events import REGISTRY_PAUSED, REGISTRY_RESUMED
 from pushd.work import Retention, TransferResult
-from tests.unit.store.samples import NOON, PLENTY, after, blob, next_claim, submission
+from tests.unit.store.samples import NOON, PLENTY, after, blob, claimed, next_claim, submission
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,8 +48,7 @@ async def test_a_resumed_registry_is_told_once(store: Store, published: list[Eve
 
 async def test_what_is_released_to_a_paused_registry_is_queued_and_not_claimed(store: Store) -> None:
     await store.submit(submission("job1"), limit=PLENTY)
-    claim = await next_claim(store, NOON, default=1)
-    assert claim is not None
+    claim = await claimed(store)
     await store.pause_registry("registry.test", NOON, by=7)
     await store.release(claim)
     assert (await store.queue())["registry.test"]["queued"] == 1
@@ -66,8 +65,7 @@ async def test_a_registry_stays_paused_over_the_lives_of_the_daemon(store: Store
 
 async def test_a_registry_once_met_stays_so_when_all_that_went_there_is_gone(store: Store) -> None:
     await store.submit(submission("job1"), limit=PLENTY)
-    claim = await next_claim(store, NOON, default=1)
-    assert claim is not None
+    claim = await claimed(store)
     await store.plan(claim, credential="c", repository="team/app", blobs=[], manifests=1)
     assert not await store.met("registry.test")  # with nothing to send nothing was asked that only an upload asks
     await store.plan(claim, credential="c", repository="team/app", blobs=[blob("a")], manifests=1)
@@ -85,8 +83,7 @@ async def test_what_waits_for_a_registry_is_cancelled_a_bite_at_a_time_and_nothi
 ) -> None:
     monkeypatch.setattr(registries, "_BITE", 2)
     await store.submit(submission("running", "a.test/app:0"), limit=PLENTY)
-    running = await next_claim(store, NOON, default=1)
-    assert running is not None
+    running = await claimed(store)
     for number in range(3):
         await store.submit(submission(f"job{number}", f"a.test/app:{number}", "b.test/app:1"), limit=PLENTY)
 

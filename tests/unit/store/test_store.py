@@ -18,7 +18,18 @@ from pushd.store import open_store
 from pushd.store.opening import open_database
 from pushd.telemetry.events import DELIVERY_REQUEUED, DELIVERY_STARTED
 from pushd.work import JobQuery
-from tests.unit.store.samples import FAILED, NOON, PLENTY, after, blob, image, next_claim, submission, transfer_key
+from tests.unit.store.samples import (
+    FAILED,
+    NOON,
+    PLENTY,
+    after,
+    blob,
+    claimed,
+    image,
+    next_claim,
+    submission,
+    transfer_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,19 +40,12 @@ if TYPE_CHECKING:
     from pushd.store.opening import Opened
     from pushd.store.transaction import Transaction
     from pushd.telemetry.events import Event
-    from pushd.work import Claim
     from tests.unit.store.samples import Clock
 
 
 def as_the_engine_sees_it(store: Store) -> JobStore:
     """Hold the class to the engine's port: mypy refuses this function when a method differs."""
     return store
-
-
-async def claimed(store: Store, at: float = 0.0) -> Claim:
-    claim = await next_claim(store, after(at), default=9)
-    assert claim is not None
-    return claim
 
 
 class HoldUp:

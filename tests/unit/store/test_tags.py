@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushd.store import open_store
-from tests.unit.store.samples import FAILED, NOON, PLENTY, image, next_claim, submission
+from tests.unit.store.samples import FAILED, NOON, PLENTY, claimed, image, submission
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +22,7 @@ async def claims(store: Store, *destinations: str) -> list[Claim]:
     found = []
     for number, destination in enumerate(destinations):
         await store.submit(submission(f"job{number}", destination), limit=PLENTY)
-        claim = await next_claim(store, NOON, default=9)
-        assert claim is not None
+        claim = await claimed(store)
         found.append(claim)
     return found
 
@@ -80,8 +79,7 @@ async def test_the_order_outlives_the_daemon(tmp_path: Path) -> None:
     assert await store.tagging(newer)
     await store.close()
     store = await open_store(tmp_path, publish=lambda _: None)
-    again = await next_claim(store, NOON, default=9)
-    assert again is not None
+    again = await claimed(store)
     assert again.delivery_id == older.delivery_id
     assert not await store.tagging(again)
     await store.close()

@@ -10,7 +10,16 @@ from pushd.job import Transfer, TransferState
 from pushd.oci.upload import Checkpoint, Form
 from pushd.telemetry.events import DELIVERY_PLANNED, TRANSFER_FINISHED
 from pushd.work import TransferResult
-from tests.unit.store.samples import LAYER, NOON, PLENTY, THROTTLED, after, blob, next_claim, submission, transfer_key
+from tests.unit.store.samples import (
+    LAYER,
+    PLENTY,
+    THROTTLED,
+    after,
+    blob,
+    claimed,
+    submission,
+    transfer_key,
+)
 
 if TYPE_CHECKING:
     from pushd.store import Store
@@ -24,8 +33,7 @@ HALFWAY = Checkpoint("https://registry.test/v2/team/app/blobs/uploads/1?_state=s
 
 async def planned(store: Store, job_id: str = "job1", *, uid: int = 1000, credential: str = "anonymous") -> Claim:
     await store.submit(submission(job_id, uid=uid), limit=PLENTY)
-    claim = await next_claim(store, NOON, default=9)
-    assert claim is not None
+    claim = await claimed(store)
     await store.plan(claim, credential=credential, repository="team/app", blobs=[A, B], manifests=1)
     return claim
 
@@ -173,8 +181,7 @@ async def test_a_delivery_cannot_move_an_upload_it_does_not_wait_for(store: Stor
 
 async def test_a_registry_is_met_once_a_delivery_to_it_was_planned(store: Store) -> None:
     await store.submit(submission("job1"), limit=PLENTY)
-    claim = await next_claim(store, NOON, default=9)
-    assert claim is not None
+    claim = await claimed(store)
     assert not await store.met(claim.registry)
     await store.plan(claim, credential="anonymous", repository="team/app", blobs=[A], manifests=1)
     assert await store.met(claim.registry)
@@ -211,8 +218,7 @@ async def test_a_plan_tells_where_each_blobs_upload_stands_else_where_it_was_see
     await store.checkpoint(first, transfer_key(first, A), HALFWAY)
     await store.land(first, (B, TransferResult(state=TransferState.UPLOADED)))
     await store.submit(submission("job2"), limit=PLENTY)
-    second = await next_claim(store, NOON, default=9)
-    assert second is not None
+    second = await claimed(store)
     blobs = [A, B, blob("c")]
 
     there = await store.plan(second, credential="anonymous", repository="team/app", blobs=blobs, manifests=1)
@@ -227,8 +233,7 @@ async def test_a_plan_tells_nothing_of_other_principals_or_credentials(store: St
     await store.checkpoint(mine, transfer_key(mine, A), HALFWAY)
     await store.land(mine, (B, TransferResult(state=TransferState.UPLOADED)))
     await store.submit(submission("job2", uid=1001), limit=PLENTY)
-    theirs = await next_claim(store, NOON, default=9)
-    assert theirs is not None
+    theirs = await claimed(store)
     for claim, credential, repository in (
         (theirs, "anonymous", "team/app"),
         (theirs, "anonymous", "other"),

@@ -15,7 +15,19 @@ from pushd.oci.upload import Checkpoint, Form
 from pushd.store import open_store, schema
 from pushd.store.opening import _prepare, open_database
 from pushd.work import JobQuery, Retention, TransferKey
-from tests.unit.store.samples import LAYER, NOON, PLENTY, SUPERSEDED, after, blob, image, next_claim, sealed, submission
+from tests.unit.store.samples import (
+    LAYER,
+    NOON,
+    PLENTY,
+    SUPERSEDED,
+    after,
+    blob,
+    claimed,
+    image,
+    next_claim,
+    sealed,
+    submission,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -215,8 +227,7 @@ def test_no_number_is_given_again_where_all_rows_are_gone(tmp_path: Path) -> Non
 
 
 async def test_what_version_1_had_no_word_for_can_be_written(store: Store) -> None:
-    claim = await next_claim(store, NOON, default=9)
-    assert claim is not None
+    claim = await claimed(store)
     await store.finish(claim, SUPERSEDED, NOON)
     job = await store.get("job1")
     assert job is not None

@@ -16,7 +16,7 @@ from pushd.vault import Found, Keyring, Seal
 from pushd.vault.key import Key
 from pushd.vault.keyring import LOGINS
 from pushd.work import Asker, Handed, Login
-from tests.unit.store.samples import PLENTY, next_claim, submission
+from tests.unit.store.samples import PLENTY, claimed, submission
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -395,8 +395,7 @@ async def test_no_secret_and_no_user_name_is_in_the_database_its_log_or_an_event
     sealed = await keyring.seal(Handed(scope=HOST, credential=everything), UID, NOON)
     await store.submit(submission("job1", credentials=(sealed,)), limit=PLENTY)
     await keyring.store("ci", Handed(scope=HOST, credential=everything), uid=UID)
-    claim = await next_claim(store, NOON, default=1)
-    assert claim is not None
+    claim = await claimed(store)
     found = await keyring.find(HOST, REPOSITORY, claim.asker)
     assert found is not None
     assert found.credential == everything
@@ -419,8 +418,7 @@ async def test_a_job_goes_on_with_a_login_once_what_came_with_it_is_spent(tmp_pa
     keyring = Keyring(store, Seal(lambda: Key(b"k" * 32, "/key")), clock)
     sealed = await keyring.seal(handed(password="job"), UID, NOON)
     await store.submit(submission("job1", credentials=(sealed,)), limit=PLENTY)
-    claim = await next_claim(store, NOON, default=1)
-    assert claim is not None
+    claim = await claimed(store)
     found = await keyring.find(HOST, REPOSITORY, claim.asker)
     assert found is not None
     await keyring.spend(found.number)
