@@ -17,12 +17,12 @@ from pushd.errors import Code, RegistryError, RequestError
 from pushd.job import DeliveryState, TransferState, Verify
 from pushd.oci.reference import Reference
 from pushd.push import survey
+from pushd.push.bringing import bring
 from pushd.push.landings import Landings
 from pushd.push.locks import KeyedLocks
 from pushd.push.plan import Plan, check_tag, make_plan
 from pushd.push.progress import Progress
 from pushd.push.run import DrainedError, Run
-from pushd.push.transfer import bring
 from pushd.telemetry.events import DELIVERY_HEALING, MANIFEST_PUT, Event
 from pushd.telemetry.trace import TRACEPARENT, trace_id
 from pushd.work import Outcome

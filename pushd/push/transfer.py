@@ -6,14 +6,13 @@ Decides nothing. What happens next is `oci.upload`'s to say; how much runs at on
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import anyio
 
-from pushd.errors import Code, Origin, PushdError, RegistryError, RequestError, SourceError, StoreError
+from pushd.errors import Code, Origin, PushdError, RegistryError, RequestError, SourceError
 from pushd.job import TransferState
 from pushd.oci.upload import (
     Broken,
@@ -37,10 +36,9 @@ from pushd.oci.upload import (
     Wait,
 )
 from pushd.push.bandwidth import Paced
-from pushd.push.held import Held, HeldBody
-from pushd.push.places import SMALL_MAX
+from pushd.push.content import Content
+from pushd.push.held import HeldBody
 from pushd.push.run import DrainedError
-from pushd.push.tape import Tape
 from pushd.telemetry.events import (
     REGISTRY_SLOW,
     TRANSFER_STARTED,
@@ -51,18 +49,16 @@ from pushd.telemetry.events import (
     Event,
 )
 from pushd.telemetry.trace import trace_id
-from pushd.work import TransferKey, TransferResult
+from pushd.work import TransferResult
 
 if TYPE_CHECKING:
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.upload import Action, Opening, Outcome, Request, Send
-    from pushd.push.landings import Landings
     from pushd.push.ports.registry import Body
-    from pushd.push.ports.source import BlobReader
     from pushd.push.progress import Progress
     from pushd.push.run import Means, Run
     from pushd.telemetry.events import Kind, Value
-    from pushd.work import FileIdentity
+    from pushd.work import TransferKey
 
 _CLEAN_UP = 10.0
 """Seconds a cancelled transfer may take to delete its session at the registry."""
@@ -80,83 +76,41 @@ _STATES = {
 }
 
 
-async def bring(
-    means: Means, run: Run, blob: Descriptor, progress: Progress, landings: Landings, *, insist: bool = False
-) -> TransferState | None:
-    """Bring one blob to the run's repository, and write down what it came to.
+class Transfer:
+    """An upload session being driven.
 
     Args:
         means: what all transfers share.
         run: the delivery it is for.
         blob: what to bring.
+        key: what the store keeps its checkpoint under.
         progress: its entry on the board.
-        landings: write down what small ones came to.
-        insist: send it whatever the registry says it has: it was wrong about that before.
-
-    Returns:
-        How it landed, or None when the daemon is to stop and it did not.
-
-    Raises:
-        SourceError: the blob is not what it should be; nothing of it was committed.
-        RegistryError: it could not be brought there.
-        StoreError: where it stands could not be written down.
+        piece_size: bytes of a large blob that are read, hashed and sent at once.
     """
-    key = TransferKey(
-        registry=run.registry.name,
-        repository=run.repository,
-        digest=blob.digest,
-        credential=run.registry.credential,
-        uid=run.claim.uid,
-    )
-    small = blob.size <= SMALL_MAX
-    async with means.alone.holding(key) as waited:
-        async with means.places.place(run.registry.name, blob.size) as piece_size:
-            transfer = _Transfer(means, run, blob, key, progress, piece_size)
-            try:
-                result = await transfer.drive(await _known(means, run, key, afresh=waited or insist), insist=insist)
-            except DrainedError:
-                return None
-            except (SourceError, RegistryError):
-                with suppress(StoreError):  # what failed is the better story; the delivery's end tells it as well
-                    await means.store.land(run.claim, (blob, transfer.result(TransferState.FAILED)))
-                raise
-            if result.state is TransferState.UPLOADED:
-                means.places.landed(run.registry.name, blob.size, result.seconds)
-        if not small:
-            # Before the next one with the same need asks where the session stands: there is none any more.
-            landings.pass_over()
-            await means.store.land(run.claim, (blob, result))
-    if small:
-        await landings.add(blob, result)
-    return result.state
 
-
-async def _known(means: Means, run: Run, key: TransferKey, *, afresh: bool) -> Checkpoint | str | None:
-    """Give what is known of a blob, as `JobStore.plan` does; asked again where it may have changed since."""
-    if not afresh:
-        return run.known.get(key.digest)
-    return await means.store.recall(key) or await means.store.seen_in(key)
-
-
-class _Transfer:
-    """An upload session being driven."""
-
-    def __init__(  # noqa: PLR0917 (one caller, right above)
-        self, means: Means, run: Run, blob: Descriptor, key: TransferKey, progress: Progress, piece_size: int
+    def __init__(
+        self, means: Means, run: Run, blob: Descriptor, key: TransferKey, progress: Progress, *, piece_size: int
     ) -> None:
         self._means = means
         self._run = run
         self._blob = blob
         self._key = key
         self._progress = progress
-        self._piece_size = piece_size
-        self._unknown: FileIdentity | None = None  # of the file, where its digest is not known yet
-        self._tape: Tape | Held | None = None
+        self._content = Content(means, run.source, blob, piece_size=piece_size)
         self._started = self._moved = 0.0
         self._session: UploadSession
 
     async def drive(self, known: Checkpoint | str | None, *, insist: bool) -> TransferResult:
-        """Drive the session to its end; `known`: as `JobStore.plan` gives it."""
+        """Drive the session to its end.
+
+        Args:
+            known: what is known of the blob, as `JobStore.plan` gives it.
+            insist: send it whatever the registry says it has.
+
+        Raises:
+            DrainedError: the daemon is to stop, or the delivery to be paused, and the blob did not land.
+            SourceError, RegistryError, StoreError: as `bring` says.
+        """
         self._started = self._progress.started = anyio.current_time()
         checkpoint = known if isinstance(known, Checkpoint) else None
         seen_in = known if isinstance(known, str) and not insist else None
@@ -186,15 +140,14 @@ class _Transfer:
             raise
         finally:
             with anyio.CancelScope(shield=True):
-                if self._tape is not None:
-                    await self._tape.close()
+                await self._content.close()
         self._advance(state=_STATES[landing], done=self._blob.size)
-        if landing is Landing.UPLOADED and self._unknown is not None:
-            await self._means.store.validate(self._unknown, self._blob.digest, datetime.now(UTC))
+        if landing is Landing.UPLOADED:
+            await self._content.remember()
         return self.result(_STATES[landing])
 
     def result(self, state: TransferState) -> TransferResult:
-        """Say what it came to."""
+        """Say what it came to, or has so far."""
         return TransferResult(
             state=state,
             sent=self._progress.sent,
@@ -241,7 +194,8 @@ class _Transfer:
                 case Save(checkpoint):
                     await self._means.store.checkpoint(self._run.claim, self._key, checkpoint)
                 case Rehash(offset):
-                    await self._rehash(offset)
+                    await self._content.rehash(offset)
+                    self._advance(state=TransferState.RUNNING, done=offset)
                 case Wait(seconds, error):
                     self._tell(
                         UPLOAD_INTERRUPTED,
@@ -261,7 +215,7 @@ class _Transfer:
                 case Put(start=0, stop=0):
                     # Every byte has been through the hash, whatever was sent in which life: the last word before
                     # the registry is told that it is complete.
-                    (await self._opened()).check()
+                    (await self._content.open()).check()
                     return await self._ask(action)
                 case Patch() | Stream() | Single() | Put():
                     return await self._send(action)
@@ -303,7 +257,7 @@ class _Transfer:
 
     async def _send(self, request: Send) -> Outcome:
         started = anyio.current_time()
-        tape = await self._opened()
+        tape = await self._content.open()
         if request.start == self._blob.size:
             tape.check()  # an empty blob has no last piece to withhold
         self._advance(state=TransferState.RUNNING, done=request.start)
@@ -320,37 +274,7 @@ class _Transfer:
             return body.content
         return Paced(body, bandwidth, registry, sent=self._sent)
 
-    async def _rehash(self, offset: int) -> None:
-        if offset or self._tape is not None:
-            tape = await self._opened()
-            async with self._means.rehashing:
-                await tape.rehash(offset)
-            if offset == self._blob.size:
-                tape.check()
-        self._advance(state=TransferState.RUNNING, done=offset)
-
     # ---------------------------------------------------------------------------------------------- small pieces
-
-    async def _opened(self) -> Tape | Held:
-        """Open the blob when it is first needed: one that is there already is never read."""
-        if self._tape is None:
-            source, threads = self._run.source, self._means.threads
-            if self._blob.size <= SMALL_MAX:
-                self._tape = await Held.read(source, self._blob, threads=threads)
-            else:
-                self._tape = await self._tape_of(await anyio.to_thread.run_sync(source.open, self._blob))
-        return self._tape
-
-    async def _tape_of(self, reader: BlobReader) -> Tape:
-        identity, digest = reader.identity, self._blob.digest
-        try:
-            known = await self._means.store.validated(identity)
-        except BaseException:
-            reader.close()
-            raise
-        self._unknown = identity if known != digest else None
-        hashing = self._means.hashings.of(identity, digest, known=known, now=datetime.now(UTC))
-        return Tape(self._blob, reader, piece_size=self._piece_size, threads=self._means.threads, hashing=hashing)
 
     def _sent(self, length: int) -> None:
         self._moved = anyio.current_time()

@@ -159,7 +159,7 @@ async def test_a_blob_that_was_hashed_once_is_not_hashed_again_for_the_next_dest
     house: Builder, registry: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout = build_layout(tmp_path / "image", [ImageSpec(layers=[MIB])])
-    monkeypatch.setattr("pushd.push.transfer.datetime", _Ahead)
+    monkeypatch.setattr("pushd.push.content.datetime", _Ahead)
     known: list[bool] = []
     check = Tape.check
 
