@@ -96,6 +96,7 @@ class Transfer:
         self._blob = blob
         self._key = key
         self._progress = progress
+        self._subject = f"{blob.digest} to {run.claim.destination}"
         self._content = Content(means, run.source, blob, piece_size=piece_size)
         self._started = self._moved = 0.0
         self._session: UploadSession
@@ -285,10 +286,6 @@ class Transfer:
         if done is not None:
             self._progress.done = done
         self._means.board.touch(self._progress)
-
-    @property
-    def _subject(self) -> str:
-        return f"{self._blob.digest} to {self._run.claim.destination}"
 
     def _reason(self, error: PushdError) -> str:
         """Say what went wrong, for sentences that begin with the blob and its destination."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from pushd.errors import Code, StoreError
-from pushd.store import claims, control, deliveries, known_blobs, registries, tags, transfers, validated_files
+from pushd.store import control, registries, validated_files
+from pushd.store.delivering import Delivering
 from pushd.store.expiry import expire
-from pushd.store.keeping import Keeping
 from pushd.store.moment import utc_now
 from pushd.store.opening import open_database
 from pushd.store.pruning import prune
@@ -20,25 +18,20 @@ from pushd.store.submission import submit
 from pushd.store.worker import Worker
 from pushd.store.writing import commit
 from pushd.telemetry.events import DELIVERY_REQUEUED
-from pushd.work import TransferKey
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from pathlib import Path
 
-    from pushd.job import Failure, Job
-    from pushd.oci.descriptor import Descriptor
+    from pushd.job import Job
     from pushd.oci.digest import Digest
-    from pushd.oci.upload import Checkpoint
     from pushd.store.answer import Answer
     from pushd.store.opening import Opened
     from pushd.store.transaction import Transaction
     from pushd.telemetry.events import Event
-    from pushd.work import Claim, FileIdentity, Outcome, Pruned, Retention, Sealed, Submission, TransferResult
-
-Result = TypeVar("Result")
+    from pushd.work import FileIdentity, Pruned, Retention, Sealed, Submission
 
 
 async def open_store(
@@ -85,7 +78,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-class Store(Keeping):
+class Store(Delivering):
     """What `pushd.push.ports.store.JobStore` asks for, and what it promises, on SQLite.
 
     A caller that is cancelled loses the answer; what it asked for is done all the same, whole. Only a claim whose
@@ -101,7 +94,6 @@ class Store(Keeping):
     ) -> None:
         """Start the threads; `open_store` calls this."""
         self._opened = opened
-        self._clock = clock
         self._sound = True
 
         def write(operations: Sequence[Callable[[Transaction], object]]) -> Sequence[Answer]:
@@ -117,14 +109,9 @@ class Store(Keeping):
             lambda operations: self._noted(read(opened.reader, operations, opened.path)),
             publish,
         )
-        super().__init__(reads, writes)
+        super().__init__(reads, writes, epoch=opened.epoch, clock=clock)
         if opened.told:
             publish(opened.told)
-
-    @property
-    def epoch(self) -> int:
-        """The number of this life of the daemon, larger than any before."""
-        return self._opened.epoch
 
     @property
     def stream(self) -> str:
@@ -159,112 +146,6 @@ class Store(Keeping):
                 user has `limit` jobs already that have not ended.
         """
         return await self._writes.send(lambda transaction: submit(transaction, submission, limit=limit), patient=True)
-
-    async def claim_all(
-        self, now: datetime, *, free: Mapping[str, int], default: int, most: int
-    ) -> tuple[Sequence[Claim], datetime | None]:
-        """Take the next deliveries that may run, marking them running.
-
-        Larger priority first, then the user whose turn is longest ago, then older first. Held ones whose `not_before`
-        has passed count as queued; what goes to a paused registry is passed over.
-
-        Args:
-            now: the time.
-            free: how many more may run for each registry named in it.
-            default: how many more may run for any other.
-            most: of them at once.
-
-        Returns:
-            The claims, and the earliest `not_before` after `now` of a held delivery.
-        """
-        free = dict(free)  # as it is now: the caller goes on counting
-        taken = self._writes.send(
-            lambda transaction: claims.claim_all(transaction, self.epoch, now, free=free, default=default, most=most),
-            lost=self._give_back,
-        )
-        try:
-            return await taken
-        except asyncio.CancelledError:
-            # The answer may have been there already, and the caller been cancelled before it looked.
-            if not taken.cancelled() and taken.exception() is None:
-                self._give_back(taken.result())
-            raise
-
-    async def plan(
-        self, claim: Claim, *, credential: str, repository: str, blobs: Sequence[Descriptor], manifests: int
-    ) -> Mapping[Digest, Checkpoint | str]:
-        """Write down what the delivery needs: its transfers, all pending; earlier results of the delivery go.
-
-        Returns:
-            What is known of blobs: the checkpoint of an upload; where there is none, the repository it is believed to
-            be in, this one if it is.
-        """
-        blobs = tuple(blobs)
-        now = self._clock()
-        return await self._as(
-            claim,
-            lambda transaction: transfers.plan(
-                transaction,
-                claim,
-                credential=credential,
-                repository=repository,
-                blobs=blobs,
-                manifests=manifests,
-                now=now,
-            ),
-        )
-
-    async def land(self, claim: Claim, *results: tuple[Descriptor, TransferResult]) -> None:
-        """Write down what blobs came to, all or none.
-
-        Where one landed its checkpoint goes, and where it landed is remembered.
-        """
-        now = self._clock()
-        await self._as(claim, lambda transaction: transfers.land(transaction, claim, results, now))
-
-    async def checkpoint(self, claim: Claim, key: TransferKey, checkpoint: Checkpoint | None) -> None:
-        """Save, or with None forget, where an upload session stands."""
-        now = self._clock()
-        await self._as(claim, lambda transaction: transfers.checkpoint(transaction, claim, key, checkpoint, now))
-
-    async def hold(self, claim: Claim, until: datetime, failure: Failure) -> None:
-        """Put a delivery back until `until`. That was a try; `failure` joins its history.
-
-        Where its job was paused meanwhile, it waits until that is resumed. One held for want of a credential goes on
-        when its user brings one, or at once where they have since it was claimed.
-        """
-        now = self._clock()
-        await self._as(claim, lambda transaction: deliveries.hold(transaction, claim.delivery_id, until, failure, now))
-
-    async def release(self, claim: Claim) -> None:
-        """Put a delivery back at once, because the daemon stops or its job or registry is paused: no try, no crash.
-
-        It is paused where its job is, and queued elsewhere.
-        """
-        now = self._clock()
-        await self._as(claim, lambda transaction: claims.release(transaction, claim, now))
-
-    async def tagging(self, claim: Claim) -> bool:
-        """Say, right before it is done, that this delivery puts its tag; give whether it may.
-
-        False when a delivery submitted later said so before for the same tag: the older image must not overwrite the
-        newer. A destination that is no tag but a digest cannot be overwritten, and always may.
-        """
-        return await self._as(claim, lambda transaction: tags.announce(transaction, claim))
-
-    async def finish(self, claim: Claim, outcome: Outcome, now: datetime) -> None:
-        """End a delivery, and with its last one the job. A failure joins the delivery's history."""
-        await self._as(claim, lambda transaction: deliveries.end(transaction, claim.delivery_id, outcome, now))
-
-    async def forget(self, claim: Claim, *, credential: str, repository: str, digests: Collection[Digest]) -> None:
-        """Believe no longer that `repository` of the claim's registry holds these blobs."""
-        keys = [
-            TransferKey(
-                registry=claim.registry, repository=repository, digest=digest, credential=credential, uid=claim.uid
-            )
-            for digest in digests
-        ]
-        await self._as(claim, lambda transaction: known_blobs.forget(transaction, keys))
 
     async def validate(self, identity: FileIdentity, digest: Digest, now: datetime) -> None:
         """Remember which digest a file's content was found to have.
@@ -347,19 +228,3 @@ class Store(Keeping):
         if any(isinstance(error, StoreError) and error.code is Code.STORE_DAMAGED for error in errors):
             self._sound = False
         return answers
-
-    async def _as(self, claim: Claim, change: Callable[[Transaction], Result]) -> Result:
-        """Make a change that only the holder of a claim may make."""
-
-        def fenced(transaction: Transaction) -> Result:
-            claims.fence(transaction, claim)
-            return change(transaction)
-
-        return await self._writes.send(fenced)
-
-    def _give_back(self, taken: tuple[Sequence[Claim], datetime | None]) -> None:
-        given, _ = taken
-        now = self._clock()
-        with contextlib.suppress(StoreError):  # closed meanwhile: the next life puts them back
-            for claim in given:
-                self._writes.send(partial(claims.give_back, claim=claim, now=now))
