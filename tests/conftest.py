@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import aioresponses.core
 import pytest
 
-from tests.emitted import Emitted, arrange
+from tests.emitted import Emitted, Watching
 from tests.fakes.registry import FakeRegistry
+from tests.moods import tried
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -21,16 +23,12 @@ _EMITTED = Emitted()
 _EMITTED.watch()
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Have what was told in all tests looked at after all tests."""
-    arrange(config, items)
-
-
-@pytest.fixture
-def emitted() -> Emitted:
-    """Give the kinds of events that the house has told so far."""
-    return _EMITTED
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin as a terminal would have it, and look at what is told."""
+    # Whoever runs the tests in the background may have SIGINT ignored, and so would all they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.pluginmanager.register(Watching(_EMITTED), "emitted")
+    config.pluginmanager.register(tried, "tried")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CHECK = "test_every_kind_of_event_is_told_by_some_test"
-"""The name of the test that looks at what was told: of a run of all tests the last, of any other no part."""
-
+_TOLD = "events told"
 _DEPTH = 2
 """Frames from `Event.__post_init__` to who made the event: it is called by `__init__`."""
 
@@ -47,19 +45,39 @@ class Emitted:
         return sorted(CATALOGUE.keys() - self.names)
 
 
-def arrange(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the test that looks last where all tests run, and leave it out where they do not."""
-    check = [item for item in items if item.name == CHECK]
-    items[:] = [item for item in items if item.name != CHECK]
-    if _all_run(config):
-        items += check
-    elif check:
-        config.hook.pytest_deselected(items=check)
+class Watching:
+    """Fails a run of all tests that lacks a kind of event; one of several processes hands on what was told there."""
+
+    def __init__(self, emitted: Emitted) -> None:
+        self._emitted = emitted
+        self._missing: list[str] = []
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take over what a process told that has ended."""
+        self._emitted.names.update(getattr(node, "workeroutput", {}).get(_TOLD, ()))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Look at what was told."""
+        config = session.config
+        if hasattr(config, "workeroutput"):
+            config.workeroutput[_TOLD] = sorted(self._emitted.names)
+        elif _all_run(config):
+            self._missing = self._emitted.missing(config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined]
+            if self._missing and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say what is missing."""
+        if self._missing:
+            terminalreporter.section("events of the catalogue that the house told in no test", red=True)
+            terminalreporter.write_line(", ".join(self._missing))
 
 
 def _all_run(config: pytest.Config) -> bool:
-    chosen = config.option.keyword or config.option.lf or config.option.markexpr != "not long"
-    return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not chosen
+    chosen = config.option.keyword or config.getoption("lf", default=False) or config.option.markexpr != "not long"
+    return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not chosen and not config.option.collectonly
 
 
 def _names(log: Path) -> Iterator[str]:

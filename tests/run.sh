@@ -3,8 +3,8 @@
 #
 #   bash tests/run.sh [PYTEST ARGUMENT...]
 #
-# PYTHON chooses the interpreter (python3 by default). What is fetched or built is kept in
-# ${XDG_CACHE_HOME:-~/.cache}/pushd-tests; a second run starts in seconds.
+# PYTHON chooses the interpreter (python3 by default), PUSHD_TEST_PROCESSES how many run tests side by side (2). What is
+# fetched or built is kept in ${XDG_CACHE_HOME:-~/.cache}/pushd-tests; a second run starts in seconds.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -33,6 +33,6 @@ check lint-imports --no-logo
 heading "Tests"
 [ ${#failed[@]} = 0 ] || printf 'whatever the tests say, this failed already: %s\n' "${failed[*]}"
 status=0
-pytest --cov --cov-branch "$@" || status=$?
+pytest --cov --cov-branch --numprocesses "${PUSHD_TEST_PROCESSES:-2}" --dist loadfile "$@" || status=$?
 [ ${#failed[@]} = 0 ] || [ "$status" != 0 ] || status=1
 exit "$status"

@@ -1,4 +1,4 @@
-"""The cases run in lanes of their own; a test waits for its case. What was tried is told at the end of the run."""
+"""The cases run in lanes of their own; a test waits for its case."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest_asyncio
 
 from tests.moods.lanes import run_lane
-from tests.moods.matrix import FAULTS, SMALL, Case, Step
+from tests.moods.matrix import Case
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -39,27 +39,3 @@ async def outcomes(
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what was tried: of how many profiles each fault at each step was survived."""
-    tried: defaultdict[tuple[str, str], list[bool]] = defaultdict(list)
-    for outcome in ("passed", "failed"):
-        for report in terminalreporter.getreports(outcome):
-            found = dict(report.user_properties)
-            if "fault" in found:
-                tried[found["fault"], found["step"]].append(outcome == "passed")
-    if not tried:
-        return
-    width = max(len(fault.name) for fault in FAULTS)
-    steps = [step.value for step in Step]
-    terminalreporter.section("moods: in how many of the profiles that have such a step it went as it should")
-    terminalreporter.write_line(" " * width + "".join(f"  {step:>7}" for step in steps))
-    for fault in FAULTS:
-        cells = [tried.get((fault.name, step), []) for step in steps]
-        shown = [f"{sum(cell)}/{len(cell)}" if cell else "" for cell in cells]
-        row = "".join(f"  {text:>{max(7, len(step))}}" for text, step in zip(shown, steps, strict=True))
-        terminalreporter.write_line(f"{fault.name:<{width}}{row}".rstrip())
-    terminalreporter.write_line(
-        f"{sum(map(len, tried.values()))} cases; profiles: {', '.join(one.name for one in SMALL)}"
-    )

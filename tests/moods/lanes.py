@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tests.fakes.images import BuiltImage
     from tests.moods.matrix import Case
 
-PATIENCE = 2.0
+PATIENCE = 4.0
 """Seconds until a registry counts as stalled: more than a busy machine takes for an answer."""
 
 

@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_every_kind_of_event_is_told_by_some_test(emitted: Emitted, tmp_path_factory: pytest.TempPathFactory) -> None:
-    assert emitted.missing(tmp_path_factory.getbasetemp()) == []
-
-
 def test_an_event_that_is_not_in_the_catalogue_is_refused() -> None:
     with pytest.raises(ValueError, match=r"daemon\.started: not in the catalogue: nonsense"):
         Event(DAEMON_STARTED, datetime.now(UTC), fields={"nonsense": 1})
