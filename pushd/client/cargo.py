@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pushd.client.bringing import damaged
@@ -12,8 +10,10 @@ from pushd.client.parts import Held
 from pushd.errors import Code, RequestError, SourceError, StoreError
 from pushd.oci.digest import Digest
 from pushd.oci.image import MAX_TOTAL
-from pushd.oci.manifest import MAX_SIZE
+from pushd.oci.manifest import MAX_SIZE, too_large
 from pushd.oci.text import printable, quoted
+from pushd.source.assembly import HEAD, Layer
+from pushd.source.members import SavedMembers, missing_member
 from pushd.source.name import SHOWN
 from pushd.source.tar import MalformedTarError, read_members
 
@@ -32,28 +32,9 @@ _REQUEST: Final = 8 << 20
 """Bytes brought in one request, and kept until the daemon has them: nobody can go back in a pipe."""
 _LOOK: Final = 64 << 10
 """Bytes of a file that are looked at before it is decided what becomes of it."""
-_HEAD: Final = 4
-"""Bytes of a file that tell how it is compressed."""
 _TAIL: Final = 64 << 20
 """Bytes read after the archive's end, so that whoever writes them is not cut off, and checksums are met."""
 _ENDLESS: Final = 1 << 63
-_MAX_LINKS: Final = 40
-_REGULAR: Final = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE})
-_LINKS: Final = frozenset({tarfile.LNKTYPE, tarfile.SYMTYPE})
-
-
-@dataclass(frozen=True, slots=True)
-class Brought:
-    """A file of the archive that is in the spool.
-
-    Attributes:
-        size: its bytes.
-        head: the first few of them.
-    """
-
-    digest: Digest
-    size: int
-    head: bytes
 
 
 class Cargo:
@@ -63,11 +44,11 @@ class Cargo:
         self._entry = entry
         self._connection = connection
         self._tally = tally
+        self._members = SavedMembers(SUBJECT)
         self._kept: dict[str, bytes] = {}
         self._kept_bytes = 0
-        self._brought: dict[str, Brought] = {}
+        self._brought: dict[str, Layer] = {}
         self._brought_bytes = 0
-        self._links: dict[str, str | None] = {}
 
     def take_all(self, forward: Forward) -> None:
         """Take the archive in.
@@ -89,21 +70,9 @@ class Cargo:
     # -------------------------------------------------------------------------------------------- while it passes
 
     def _take(self, member: Member, forward: Forward) -> None:
-        path = tuple(part for part in member.name.split("/") if part not in ("", "."))
-        name = "/".join(path)
-        if member.name.startswith("/") or ".." in path:
-            raise MalformedTarError(f"has a name that leads out of it, {member.name!r}")
-        if not path or member.kind == tarfile.DIRTYPE:
-            return
-        if name in self._kept or name in self._brought or name in self._links:
-            raise MalformedTarError(f"has {name!r} more than once")
-        if member.kind in _LINKS and path[0] != "blobs":
-            # A hard link is named from the top of the archive, a symbolic one from where it is.
-            self._links[name] = _led(path[:-1] if member.kind == tarfile.SYMTYPE else (), member.target)
-        elif member.kind in _REGULAR:
-            self._take_file(name, _blob_digest(path), member.size, forward)
-        else:
-            raise MalformedTarError(f"has {name!r}, which is no regular file")
+        path = self._members.admit(member)
+        if path is not None:
+            self._take_file("/".join(path), _blob_digest(path), member.size, forward)
 
     def _take_file(self, name: str, digest: Digest | None, size: int, forward: Forward) -> None:
         head = _exactly(forward, min(size, _LOOK), name)
@@ -120,7 +89,7 @@ class Cargo:
         if digest is not None:
             self._brought[name] = self._bring(digest, name, size, content, forward)
 
-    def _bring(self, digest: Digest | None, name: str, size: int, head: bytes, forward: Forward | None) -> Brought:
+    def _bring(self, digest: Digest | None, name: str, size: int, head: bytes, forward: Forward | None) -> Layer:
         """Bring a file that begins with `head` and goes on in `forward`."""
         called = str(digest) if digest is not None else f"layer-{len(self._brought)}"
         self._reserve(size)
@@ -137,7 +106,7 @@ class Cargo:
                 raise
             self._tally.reached(called, end)
             if end == size:
-                return Brought(digest or Digest.parse(arrived.name), size, head[:_HEAD])
+                return Layer(size, head[:HEAD], digest or Digest.parse(arrived.name))
             at, piece = end, b""
 
     def _reserve(self, size: int) -> None:
@@ -155,45 +124,42 @@ class Cargo:
     # ------------------------------------------------------------------------------------------ when it has passed
 
     def __contains__(self, name: str) -> bool:
-        """Tell whether a document of that name was kept."""
-        return name in self._kept
+        """Tell whether there is a file of that name."""
+        return name in self._kept or name in self._brought
 
-    def kept(self, name: str, *, hint: str = "") -> bytes:
+    def document(self, name: str, *, hint: str = "") -> bytes:
         """Give a small file, wherever a link at its name leads.
 
         Raises:
-            SourceError: `source.blob_missing`, with the `hint`; `source.archive_invalid`, it is a link to nowhere.
+            SourceError: `source.blob_missing`, with the `hint`; `source.archive_invalid`, it is a link to nowhere;
+                `source.manifest_too_large` or `.manifest_invalid`, it is no document, and was not kept as one.
         """
-        content = self._kept.get(self._resolved(name))
-        if content is None:
-            raise missing(name, hint=hint)
-        return content
+        member = self._members.resolve(name)
+        if member in self._kept:
+            return self._kept[member]
+        where = f"{printable(name, SHOWN)} in {SUBJECT}"
+        if member not in self._brought:
+            raise missing_member(name, SUBJECT, hint=hint)
+        if self._brought[member].size > MAX_SIZE:
+            raise too_large(where, self._brought[member].size)
+        raise SourceError(Code.SOURCE_MANIFEST_INVALID, where, "is not JSON")
 
-    def brought(self, name: str) -> Brought:
+    def layer(self, name: str) -> Layer:
         """Give a file that is in the spool, or is brought there now because it was small enough to be kept at first.
 
         Raises:
-            SourceError: as `kept` does.
+            SourceError: `source.blob_missing`; `source.archive_invalid`, it is a link to nowhere.
         """
-        member = self._resolved(name)
+        member = self._members.resolve(name)
         if member not in self._brought:
-            self._brought[member] = self.bring(self.kept(member), member)
+            if member not in self._kept:
+                raise missing_member(name, SUBJECT)
+            self._brought[member] = self.bring(self._kept[member], member)
         return self._brought[member]
 
-    def bring(self, content: bytes, name: str) -> Brought:
+    def bring(self, content: bytes, name: str) -> Layer:
         """Bring a file that is at hand to the spool; errors call it `name`."""
         return self._bring(Digest.of(content), name, len(content), content, None)
-
-    def _resolved(self, name: str) -> str:
-        """Follow the links inside the archive: before Docker 25 a layer that two images share was linked."""
-        at = _led((), name)
-        for _ in range(_MAX_LINKS):
-            if at is None:
-                raise invalid(f"has a link at {quoted(name)} that leads out of it")
-            if at not in self._links:
-                return at
-            at = self._links[at]
-        raise invalid(f"has links at {quoted(name)} that lead in a circle")
 
 
 def blob_path(descriptor: Descriptor) -> str:
@@ -201,31 +167,11 @@ def blob_path(descriptor: Descriptor) -> str:
     return f"blobs/{descriptor.digest.algorithm}/{descriptor.digest.encoded}"
 
 
-def missing(what: str, *, hint: str = "") -> SourceError:
-    """Tell that something is not in the archive: `source.blob_missing`."""
-    return SourceError(Code.SOURCE_BLOB_MISSING, f"{printable(what, SHOWN)} in {SUBJECT}", "is not there", hint=hint)
-
-
 def _exactly(forward: Forward, length: int, name: str) -> bytes:
     content = forward.read(length)
     if len(content) < length:
         raise MalformedTarError(f"is truncated: it stops at byte {forward.position}, within {name!r}")
     return content
-
-
-def _led(base: tuple[str, ...], target: str) -> str | None:
-    """Give the name a link at `base` leads to; None for one that leads out of the archive."""
-    if target.startswith("/"):
-        return None
-    at = list(base)
-    for step in target.split("/"):
-        if step == ".." and not at:
-            return None
-        if step == "..":
-            at.pop()
-        elif step not in ("", "."):
-            at.append(step)
-    return "/".join(at)
 
 
 def _blob_digest(path: tuple[str, ...]) -> Digest | None:

@@ -7,6 +7,7 @@ import zlib
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from pushd.errors import Code, SourceError
+from pushd.source import faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +82,7 @@ class Forward:
 
 def invalid(detail: str, *, hint: str = "") -> SourceError:
     """Tell what is wrong with the archive: `source.archive_invalid`."""
-    return SourceError(Code.SOURCE_ARCHIVE_INVALID, SUBJECT, detail, hint=hint)
+    return faults.invalid(SUBJECT, detail, hint=hint)
 
 
 class _Plain:

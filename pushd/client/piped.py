@@ -9,26 +9,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
-from pushd.client import docker
 from pushd.client.bringing import hand_over, lost
 from pushd.client.cargo import NO_ROOM, Cargo, blob_path
 from pushd.client.entry import Entry, GoneError
 from pushd.client.exchange import Connection
-from pushd.client.forward import SUBJECT, Forward, invalid
+from pushd.client.forward import SUBJECT, Forward
 from pushd.client.parts import Tally
 from pushd.errors import Code, RequestError, SourceError, StoreError
-from pushd.oci.descriptor import Descriptor
 from pushd.oci.image import read_image
-from pushd.oci.media_types import OCI_MANIFEST
 from pushd.oci.platform import Platform
-from pushd.source.index import check_marker, choose, parse_index
+from pushd.source.assembly import root_of
+from pushd.source.saved import LIST, PART, Indexed, find_image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection
 
     from pushd.client.conversation import Conversation
     from pushd.job import Spooled
-    from pushd.source.index import Entry as Listed
+    from pushd.oci.descriptor import Descriptor
 
 T = TypeVar("T")
 
@@ -36,11 +34,6 @@ _FIRST: Final = 64 << 20
 """Bytes reserved before it is known how many there are; then twice as many, and so on."""
 _LEAST: Final = 1 << 20
 """Bytes reserved at first where there is no room for more."""
-_NOT_LISTED: Final = frozenset({Code.SOURCE_LAYOUT_INVALID, Code.SOURCE_REFERENCE_UNKNOWN})
-_INDEX: Final = "index.json"
-_MARKER: Final = "oci-layout"
-_LIST: Final = "manifest.json"
-_PART: Final = "if it has only one platform of several, choose that with --platform"
 
 
 def bring_stream(
@@ -94,67 +87,30 @@ def _image(cargo: Cargo, reference: str, platforms: Collection[Platform]) -> tup
     Raises:
         SourceError: the archive has no such image, or not all of it.
     """
-    if _INDEX in cargo:
-        try:
-            return _layout(cargo, reference, platforms)
-        except SourceError as error:
-            # Docker 25 and newer leave images out of index.json that were named by digest, or all of them
-            # (moby/moby#47210, #51389); manifest.json has them.
-            if error.code not in _NOT_LISTED or _LIST not in cargo:
-                raise
-    if _LIST in cargo:
-        return _saved(cargo, reference)
-    raise invalid(
-        "is no image: it has neither an index.json nor a manifest.json",
-        hint="what docker save, podman save and skopeo copy write can be pushed; what docker export writes cannot",
-    )
+    try:
+        found = find_image(cargo, reference, SUBJECT)
+    except SourceError as error:
+        if error.code is Code.SOURCE_AMBIGUOUS:
+            hint = "name the one that is meant, as in -:NAME"
+            raise SourceError(error.code, error.subject, error.detail, hint=hint) from error
+        raise
+    if isinstance(found, Indexed):
+        return reference or next(iter(found.names), ""), _bring_chosen(cargo, found.root, platforms)
+    manifest = found.assemble(cargo.layer, SUBJECT)
+    cargo.bring(found.config, found.listed.config)
+    cargo.bring(manifest, LIST)
+    return reference or next(iter(found.listed.names), ""), root_of(manifest)
 
 
-def _layout(cargo: Cargo, reference: str, platforms: Collection[Platform]) -> tuple[str, Descriptor]:
-    """Find an image of an OCI image layout (image-layout.md), and bring what the choice of platforms made of it."""
-    if _MARKER not in cargo:
-        raise invalid(f"is no OCI image layout, it has no {_MARKER}")
-    check_marker(cargo.kept(_MARKER), SUBJECT)
-    entries = parse_index(cargo.kept(_INDEX), SUBJECT)
-    listed = _said(lambda: choose(entries, _spelled(entries, reference), SUBJECT))
-    image = read_image(listed, lambda document: cargo.kept(blob_path(document), hint=_PART), platforms)
+def _bring_chosen(cargo: Cargo, listed: Descriptor, platforms: Collection[Platform]) -> Descriptor:
+    """Check that all of an image of a layout was brought, and bring what the choice of platforms made of it."""
+    image = read_image(listed, lambda document: cargo.document(blob_path(document), hint=PART), platforms)
     for blob in image.blobs:
-        size = cargo.brought(blob_path(blob)).size
+        size = cargo.layer(blob_path(blob)).size
         if size != blob.size:
             detail = f"has {size} bytes; its descriptor says {blob.size}"
             raise SourceError(Code.SOURCE_BLOB_SIZE, f"{blob.digest} in {SUBJECT}", detail)
     for document in image.documents:
         if blob_path(document.descriptor) not in cargo:
             cargo.bring(document.content, "an index of the chosen platforms")
-    names = [name for entry in entries if entry.descriptor.digest == listed.digest for name in entry.names]
-    return reference or next(iter(names), ""), image.root.descriptor
-
-
-def _saved(cargo: Cargo, reference: str) -> tuple[str, Descriptor]:
-    """Put an image together that `docker save` took apart, and bring what was missing of it."""
-    images = docker.parse_list(cargo.kept(_LIST))
-    image = _said(lambda: docker.select(images, reference))
-    config = cargo.kept(image.config)
-    manifest = docker.build_manifest(image, config, cargo.brought)
-    cargo.bring(config, image.config)
-    root = cargo.bring(manifest, _LIST)
-    return reference or next(iter(image.names), ""), Descriptor(OCI_MANIFEST, root.digest, root.size)
-
-
-def _said(chosen: Callable[[], T]) -> T:
-    """Give the image that was chosen; where there are several, say how to name one here."""
-    try:
-        return chosen()
-    except SourceError as error:
-        if error.code is Code.SOURCE_AMBIGUOUS:
-            hint = "name the one that is meant, as in -:NAME"
-            raise SourceError(error.code, error.subject, error.detail, hint=hint) from error
-        raise
-
-
-def _spelled(entries: Sequence[Listed], reference: str) -> str:
-    """Give `reference` as the archive writes it: what was saved as `app:1` is `docker.io/library/app:1` in there."""
-    if not reference or any(reference in entry.names for entry in entries):
-        return reference
-    names = (name for entry in entries for name in entry.names)
-    return next((name for name in names if docker.familiar(name) == docker.familiar(reference)), reference)
+    return image.root.descriptor

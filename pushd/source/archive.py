@@ -1,16 +1,14 @@
-"""The files of a layout in an uncompressed tar, read where they lie: nothing is unpacked."""
+"""The files of an image in an uncompressed tar, read where they lie: nothing is unpacked."""
 
 from __future__ import annotations
 
 import os
 import stat
-import tarfile
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from pushd.errors import Code, SourceError
 from pushd.oci.text import printable
 from pushd.source.extent import Extent, Identity, check_unchanged
-from pushd.source.faults import IrregularFileError, missing, unreadable
+from pushd.source.faults import IrregularFileError, invalid, missing, unreadable
 from pushd.source.handle import Handle
 from pushd.source.name import SHOWN
 from pushd.source.tar import MalformedTarError, read_members
@@ -23,34 +21,33 @@ if TYPE_CHECKING:
     from pushd.source.tar import Member
 
 _COMPRESSIONS: Final = (
-    (b"\x1f\x8b", "gzip", "gunzip"),
-    (b"\x28\xb5\x2f\xfd", "zstd", "unzstd"),
-    (b"\xfd7zXZ\0", "xz", "unxz"),
-    (b"BZh", "bzip2", "bunzip2"),
+    (b"\x1f\x8b", "gzip", "gunzip", ", or push it with pushctl push - <FILE, which undoes it on the way"),
+    (b"\x28\xb5\x2f\xfd", "zstd", "unzstd", ""),
+    (b"\xfd7zXZ\0", "xz", "unxz", ""),
+    (b"BZh", "bzip2", "bunzip2", ""),
 )
-_LAYOUT: Final = frozenset({"oci-layout", "index.json", "blobs"})
-_REGULAR: Final = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE})
-_KINDS: Final = {
-    tarfile.LNKTYPE: "a hard link",
-    tarfile.SYMTYPE: "a symbolic link",
-    tarfile.CHRTYPE: "a device",
-    tarfile.BLKTYPE: "a device",
-    tarfile.FIFOTYPE: "a FIFO",
-    tarfile.GNUTYPE_SPARSE: "a sparse file",
-}
+
+
+class Members(Protocol):
+    """Which members of an archive are files of an image."""
+
+    def admit(self, member: Member) -> tuple[str, ...] | None:
+        """Give the components of a file's path; None for what is passed over.
+
+        Raises:
+            MalformedTarError: the archive is to be refused.
+        """
 
 
 class Archive:
-    """A tar whose headers were read once; its members are read at their offsets.
-
-    What does not belong to a layout is passed over, unless its name is absolute or leads upwards: an archive with
-    such a name was made to do harm. What does belong to it must be a regular file of its own, once.
-    """
+    """A tar whose headers were read once; its members are read at their offsets."""
 
     __slots__ = ("_handle", "_identity", "_members")
 
-    def __init__(self, path: str, subject: str, peer: Peer | None) -> None:
+    def __init__(self, path: str, subject: str, peer: Peer | None, members: Members) -> None:
         """Open the archive at `path`, which errors name `subject`, as far as `peer` may, and read its headers.
+
+        `members` says of each which file it is.
 
         Raises:
             SourceError: `source.not_found`, `source.archive_invalid`, `source.unreadable`, `source.forbidden`,
@@ -65,7 +62,7 @@ class Archive:
         self._handle = Handle(fd)
         self._identity = Identity.of(status)
         try:
-            self._members = _table(fd, status.st_size, subject)
+            self._members = _table(fd, status.st_size, subject, members)
             check_unchanged(fd, self._identity, subject)
         except OSError as error:
             self.close()
@@ -94,6 +91,10 @@ class Archive:
             os.close(fd)
             raise
 
+    def __contains__(self, path: tuple[str, ...]) -> bool:
+        """Whether there is a file of that path."""
+        return path in self._members
+
     def close(self) -> None:
         """Release the archive. Idempotent."""
         self._handle.close()
@@ -105,46 +106,26 @@ def _opened(path: str, walk: Walk, subject: str) -> tuple[int, os.stat_result]:
         return walk.read(found, place)
     except IrregularFileError as error:
         if stat.S_ISDIR(os.fstat(found).st_mode):
-            hint = "a directory with a layout is named oci:DIR[:REF]"
-            raise SourceError(Code.SOURCE_ARCHIVE_INVALID, subject, "is a directory", hint=hint) from error
-        raise SourceError(Code.SOURCE_ARCHIVE_INVALID, subject, "is not a regular file") from error
+            hint = "a directory with a layout is named oci:DIR[:REF], one that skopeo copy wrote dir:DIR"
+            raise invalid(subject, "is a directory", hint=hint) from error
+        raise invalid(subject, "is not a regular file") from error
     finally:
         os.close(found)
 
 
-def _table(fd: int, total: int, subject: str) -> Mapping[tuple[str, ...], Member]:
-    """List the members of a layout, by the components of their paths."""
+def _table(fd: int, total: int, subject: str, members: Members) -> Mapping[tuple[str, ...], Member]:
+    """List the members that are files, by the components of their paths."""
     table: dict[tuple[str, ...], Member] = {}
     try:
         for member in read_members(lambda length, offset: os.pread(fd, length, offset), total):
-            path = _path(member)
-            if path and path[0] in _LAYOUT and member.kind != tarfile.DIRTYPE:
-                _check_new(path, table)
+            path = members.admit(member)
+            if path is not None:
                 table[path] = member
     except MalformedTarError as error:
         head = os.pread(fd, 6, 0)
-        for magic, compression, command in _COMPRESSIONS:
+        for magic, compression, command, hint in _COMPRESSIONS:
             if head.startswith(magic):
-                detail = f"is compressed with {compression}"
-                hint = f"blobs are read where they lie in the archive: run {command} on it first"
-                raise SourceError(Code.SOURCE_ARCHIVE_INVALID, subject, detail, hint=hint) from error
-        raise SourceError(Code.SOURCE_ARCHIVE_INVALID, subject, printable(str(error), SHOWN)) from error
+                before = f"blobs are read where they lie in the archive: run {command} on it first"
+                raise invalid(subject, f"is compressed with {compression}", hint=before + hint) from error
+        raise invalid(subject, printable(str(error), SHOWN)) from error
     return table
-
-
-def _check_new(path: tuple[str, ...], table: Mapping[tuple[str, ...], Member]) -> None:
-    if path in table:
-        raise MalformedTarError(f"has {'/'.join(path)!r} more than once")
-
-
-def _path(member: Member) -> tuple[str, ...]:
-    """Give the components of a member's path, nothing for the archive's own directory."""
-    path = tuple(part for part in member.name.split("/") if part not in ("", "."))
-    if member.name.startswith("/") or ".." in path:
-        raise MalformedTarError(f"has a name that leads out of it, {member.name!r}")
-    if member.kind == tarfile.GNUTYPE_SPARSE or (
-        path and path[0] in _LAYOUT and member.kind not in _REGULAR and member.kind != tarfile.DIRTYPE
-    ):
-        kind = _KINDS.get(member.kind, "no regular file")
-        raise MalformedTarError(f"has {member.name!r}, which is {kind}")
-    return path

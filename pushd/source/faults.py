@@ -26,6 +26,11 @@ def missing(subject: str) -> SourceError:
     return SourceError(Code.SOURCE_NOT_FOUND, subject, "is not there", hint=hint)
 
 
+def invalid(subject: str, detail: str, *, hint: str = "") -> SourceError:
+    """Tell what is wrong with an archive: `source.archive_invalid`."""
+    return SourceError(Code.SOURCE_ARCHIVE_INVALID, subject, detail, hint=hint)
+
+
 def unreadable(error: OSError, subject: str) -> SourceError:
     """Tell why `subject` could not be opened or read: `source.unreadable`.
 

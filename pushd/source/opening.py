@@ -8,6 +8,7 @@ from pushd.source.archive import Archive
 from pushd.source.dir import DirSource
 from pushd.source.directory import Directory
 from pushd.source.layout import LayoutSource
+from pushd.source.members import LayoutMembers
 from pushd.source.name import Kind, SourceName
 from pushd.source.permission import Peer
 
@@ -25,8 +26,11 @@ def open_source(name: str, *, uid: int, gids: frozenset[int]) -> ImageSource:
             `source.layout_invalid`, `source.archive_invalid`, `source.changed`.
     """
     parsed = SourceName.parse(name)
-    at = Archive if parsed.kind is Kind.ARCHIVE else Directory.at
-    files = at(parsed.path, parsed.shown, Peer(uid, gids))
+    peer = Peer(uid, gids)
+    if parsed.kind is Kind.ARCHIVE:
+        files = Archive(parsed.path, parsed.shown, peer, LayoutMembers())
+        return LayoutSource(files, parsed.reference, parsed.shown)
+    directory = Directory.at(parsed.path, parsed.shown, peer)
     if parsed.kind is Kind.DIR:
-        return DirSource(files, parsed.shown)
-    return LayoutSource(files, parsed.reference, parsed.shown)
+        return DirSource(directory, parsed.shown)
+    return LayoutSource(directory, parsed.reference, parsed.shown)

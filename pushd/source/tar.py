@@ -18,6 +18,8 @@ MAX_HEADERS: Final = 100_000
 """More headers than that are refused: the work one archive can ask for has an end."""
 MAX_EXTENSION: Final = 1 << 20
 """The most bytes a long name or a pax header may have."""
+MAX_NAMES: Final = 16 << 20
+"""The most characters that all names and targets of links may have together: they are kept."""
 
 _SIZE_DIGITS: Final = 19
 _LENGTH_DIGITS: Final = 7
@@ -64,6 +66,7 @@ def read_members(pread: Callable[[int, int], bytes], total: int) -> Iterator[Mem
     """
     position = 0
     known: dict[str, str] = {}
+    named = 0
     for _ in range(MAX_HEADERS):
         header = _header(pread(BLOCK, position), position)
         if header is None:
@@ -79,6 +82,9 @@ def read_members(pread: Callable[[int, int], bytes], total: int) -> Iterator[Mem
             size = _extent(size, position, total, name)
             sparse = any(keyword.startswith("GNU.sparse.") for keyword in known)
             target = known.get("linkpath", header.linkname) if header.type in _LINKS else ""
+            named += len(name) + len(target)
+            if named > MAX_NAMES:
+                raise MalformedTarError(f"has names of more than {MAX_NAMES} characters")
             yield Member(name, tarfile.GNUTYPE_SPARSE if sparse else header.type, position, size, target)
             known = {}
         position += -(-size // BLOCK) * BLOCK

@@ -14,7 +14,7 @@ import io
 import json
 import tarfile
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +31,10 @@ class Link:
 
     target: str
     hard: bool = False
+
+
+Member: TypeAlias = "bytes | Link | tarfile.TarInfo"
+"""The bytes of a file, a link, or the header of another thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +68,9 @@ def docker_archive(
 
 def docker_members(
     images: Sequence[SavedImage], *, links: bool = False, oci: bool = False, flat: bool = False
-) -> dict[str, bytes | Link]:
+) -> dict[str, Member]:
     """Give the members of it by name."""
-    members: dict[str, bytes | Link] = {}
+    members: dict[str, Member] = {}
     listed, manifests = [], []
     first: dict[bytes, str] = {}
     for number, image in enumerate(images):
@@ -97,13 +101,16 @@ def docker_members(
     return dict(sorted(members.items()))
 
 
-def tar(members: Mapping[str, bytes | Link] | Iterable[tuple[str, bytes | Link]]) -> bytes:
+def tar(members: Mapping[str, Member] | Iterable[tuple[str, Member]]) -> bytes:
     """Pack members, in their order; those of the same name too."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name, content in members if isinstance(members, list) else dict(members).items():
-            info = tarfile.TarInfo(name)
-            if isinstance(content, Link):
+            info = content if isinstance(content, tarfile.TarInfo) else tarfile.TarInfo()
+            info.name = name
+            if isinstance(content, tarfile.TarInfo):
+                archive.addfile(info)
+            elif isinstance(content, Link):
                 info.type = tarfile.LNKTYPE if content.hard else tarfile.SYMTYPE
                 info.linkname = content.target
                 archive.addfile(info)
@@ -111,6 +118,13 @@ def tar(members: Mapping[str, bytes | Link] | Iterable[tuple[str, bytes | Link]]
                 info.size = len(content)
                 archive.addfile(info, io.BytesIO(content))
     return packed.getvalue()
+
+
+def of_kind(kind: bytes) -> tarfile.TarInfo:
+    """Give the header of something of another kind, by its type flag."""
+    info = tarfile.TarInfo()
+    info.type = kind
+    return info
 
 
 def descriptor(media_type: str, content: bytes) -> dict[str, Any]:
@@ -126,7 +140,7 @@ def manifest_of(image: SavedImage, suffixes: Sequence[str] = ()) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def _oci_manifest(image: SavedImage, members: dict[str, bytes | Link]) -> list[dict[str, Any]]:
+def _oci_manifest(image: SavedImage, members: dict[str, Member]) -> list[dict[str, Any]]:
     content = manifest_of(image) + b"\n"  # not what the client would make
     members[f"blobs/sha256/{_hex(content)}"] = content
     return [

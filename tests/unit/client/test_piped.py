@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import subprocess
+import tarfile
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from tests.fakes.archives import (
     docker_archive,
     docker_members,
     manifest_of,
+    of_kind,
     tar,
 )
 from tests.fakes.images import ImageSpec, build_layout, entry, pack
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.fakes.archives import Member
     from tests.fakes.images import Layout
     from tests.fakes.spool_server import Fault
 
@@ -256,7 +259,7 @@ def test_a_hard_link_is_named_from_the_top_of_the_archive(daemon: SpoolServer, c
 def test_a_link_that_leads_out_or_round_or_nowhere_is_refused(daemon: SpoolServer, client: Client, target: str) -> None:
     config = SavedImage([b"x"]).config
     listed = [{"Config": "c.json", "Layers": ["loop"], "RepoTags": None}]
-    members: dict[str, bytes | Link] = {
+    members: dict[str, Member] = {
         "c.json": config,
         "loop": Link(target),
         "manifest.json": json.dumps(listed).encode(),
@@ -323,7 +326,7 @@ def test_a_layer_that_is_not_the_one_its_config_names_is_refused(daemon: SpoolSe
 # -------------------------------------------------------------------------------------------- bad archives
 
 
-def _valid() -> dict[str, bytes | Link]:
+def _valid() -> dict[str, Member]:
     return docker_members([SavedImage([_bytes(100_000)])])
 
 
@@ -348,7 +351,7 @@ def _valid() -> dict[str, bytes | Link]:
         (tar({"../x": b"", **_valid()}), "leads out"),
         (tar({"/x": b"", **_valid()}), "leads out"),
         (tar([*_valid().items(), ("manifest.json", b"[]")]), "more than once"),
-        (tar({"blobs/sha256/" + "0" * 64: Link("x")}), "no regular file"),
+        (tar({"blobs/sha256/" + "0" * 64: Link("x")}), "a symbolic link"),
         (tar({"manifest.json": b"{}"}), "no list"),
         (tar({"manifest.json": b"[" * 100_000}), "not JSON"),
         (tar({"manifest.json": b"\xff"}), "not JSON"),
@@ -362,6 +365,26 @@ def _valid() -> dict[str, bytes | Link]:
             "lists 1 layers",
         ),
         (tar({"manifest.json": b'[{"Config":"c","Layers":[]}]'}), "is not there"),
+        (tar({"manifest.json": b"[" + b" " * (4 << 20) + b"]"}), "manifest.json in the archive: is 4194306 bytes"),
+        (
+            tar({"manifest.json": b'[{"Config":"c"}]', "c": b"{" + b" " * (4 << 20)}),
+            "c in the archive: is 4194305 bytes",
+        ),
+        (tar({"manifest.json": b'[{"Config":"c"}]', "c": b"hello" * 20_000}), "c in the archive: is not JSON"),
+        (
+            tar(
+                {
+                    "manifest.json": b'[{"Config":"c","Layers":["l"]}]',
+                    "c": b'{"rootfs":{"diff_ids":["sha1:0"]}}',
+                    "l": b"",
+                }
+            ),
+            "its config says 'sha1:0'",
+        ),
+        (tar({"repositories": b"{}", "0" * 64 + "/layer.tar": b""}), "by a Docker before 1.10"),
+        (tar({"dev/console": of_kind(tarfile.CHRTYPE), "run/x": of_kind(tarfile.FIFOTYPE)}), "docker export"),
+        (tar([("manifest.json", b'[{"Config":"c"}]'), ("c", of_kind(tarfile.FIFOTYPE))]), "has 'c', which is a FIFO"),
+        (tar({"x": of_kind(tarfile.GNUTYPE_SPARSE), **_valid()}), "a sparse file"),
         (tar({"index.json": b'{"manifests":[]}'}), "no oci-layout"),
         (tar({"index.json": b'{"manifests":[]}', "oci-layout": b'{"imageLayoutVersion":"1.0.0"}'}), "no image"),
     ],

@@ -13,6 +13,7 @@ import pytest
 
 from pushd.errors import Code, SourceError
 from pushd.source.archive import Archive
+from pushd.source.members import LayoutMembers
 from pushd.source.permission import Peer
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def of_kind(kind: bytes, linkname: str = "") -> tarfile.TarInfo:
 
 
 def content(path: Path, wanted: tuple[str, ...] = BLOB) -> bytes:
-    archive = Archive(str(path), "app.tar", ROOT)
+    archive = Archive(str(path), "app.tar", ROOT, LayoutMembers())
     try:
         extent = archive.open(wanted, "subject")
     finally:
@@ -55,7 +56,7 @@ def content(path: Path, wanted: tuple[str, ...] = BLOB) -> bytes:
 
 def refusal(path: Path) -> SourceError:
     with pytest.raises(SourceError) as caught:
-        Archive(str(path), "app.tar", ROOT)
+        Archive(str(path), "app.tar", ROOT, LayoutMembers())
     return caught.value
 
 
@@ -220,7 +221,7 @@ def test_a_disk_that_fails_under_the_headers_is_told_as_one(tar: Path, monkeypat
 
 
 def test_an_archive_that_changed_after_its_headers_were_read_opens_no_member(tar: Path) -> None:
-    archive = Archive(str(write(tar, ("blobs/sha256/00", b"x"))), "app.tar", ROOT)
+    archive = Archive(str(write(tar, ("blobs/sha256/00", b"x"))), "app.tar", ROOT, LayoutMembers())
     os.truncate(tar, 512)
 
     with pytest.raises(SourceError) as caught:
@@ -246,7 +247,7 @@ def test_an_archive_that_changes_while_its_headers_are_read_is_refused(
 
 
 def test_a_reader_outlives_the_archive(tar: Path) -> None:
-    archive = Archive(str(write(tar, ("blobs/sha256/00", b"content"))), "app.tar", ROOT)
+    archive = Archive(str(write(tar, ("blobs/sha256/00", b"content"))), "app.tar", ROOT, LayoutMembers())
     extent = archive.open(BLOB, "subject")
     archive.close()
 

@@ -198,6 +198,13 @@ def test_one_block_of_zeros_ends_only_a_file() -> None:
     assert "one block of zeros" in refusal(content + packed(("b", b"y")))
 
 
+def test_names_that_fill_the_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tar, "MAX_NAMES", 300)
+
+    assert len(members(packed(("a" * 150, b""), ("b" * 150, b"")))) == 2
+    assert refusal(packed(("a" * 150, b""), ("b" * 151, b""))) == "has names of more than 300 characters"
+
+
 def test_what_follows_the_end_is_passed_over() -> None:
     assert len(members(packed(("a", b"x")) + b"anything")) == 1
 
