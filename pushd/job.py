@@ -157,7 +157,8 @@ class JobSpec:
     """What was asked for: one source, one or more destinations.
 
     Attributes:
-        source: `oci:DIR[:REF]`, `oci-archive:FILE[:REF]` or `dir:DIR`; with `spooled` only what the image is called.
+        source: `oci:DIR[:REF]`, `oci-archive:FILE[:REF]`, `docker-archive:FILE[:REF]` or `dir:DIR`; with `spooled` only
+            what the image is called.
         destinations: references, normalised, each once.
         priority: larger goes first.
         labels: the submitter's own words, returned and never interpreted.

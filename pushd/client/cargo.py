@@ -13,7 +13,7 @@ from pushd.oci.image import MAX_TOTAL
 from pushd.oci.manifest import MAX_SIZE, too_large
 from pushd.oci.text import printable, quoted
 from pushd.source.assembly import HEAD, Layer
-from pushd.source.members import SavedMembers, missing_member
+from pushd.source.members import SavedMembers, missing_member, named_digest
 from pushd.source.name import SHOWN
 from pushd.source.tar import MalformedTarError, read_members
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pushd.client.exchange import Connection
     from pushd.client.forward import Forward
     from pushd.client.parts import Tally
-    from pushd.oci.descriptor import Descriptor
     from pushd.source.tar import Member
 
 NO_ROOM: Final = frozenset({Code.REQUEST_LIMIT, Code.STORE_BUDGET})
@@ -72,7 +71,7 @@ class Cargo:
     def _take(self, member: Member, forward: Forward) -> None:
         path = self._members.admit(member)
         if path is not None:
-            self._take_file("/".join(path), _blob_digest(path), member.size, forward)
+            self._take_file("/".join(path), named_digest(path), member.size, forward)
 
     def _take_file(self, name: str, digest: Digest | None, size: int, forward: Forward) -> None:
         head = _exactly(forward, min(size, _LOOK), name)
@@ -162,23 +161,8 @@ class Cargo:
         return self._bring(Digest.of(content), name, len(content), content, None)
 
 
-def blob_path(descriptor: Descriptor) -> str:
-    """Give the name a blob has in a layout."""
-    return f"blobs/{descriptor.digest.algorithm}/{descriptor.digest.encoded}"
-
-
 def _exactly(forward: Forward, length: int, name: str) -> bytes:
     content = forward.read(length)
     if len(content) < length:
         raise MalformedTarError(f"is truncated: it stops at byte {forward.position}, within {name!r}")
     return content
-
-
-def _blob_digest(path: tuple[str, ...]) -> Digest | None:
-    """Give the digest a member of a layout is named by; None for what is no blob."""
-    if len(path) != 3 or path[0] != "blobs":  # noqa: PLR2004 (blobs/ALGORITHM/HEX)
-        return None
-    try:
-        return Digest.parse(f"{path[1]}:{path[2]}")
-    except RequestError:
-        return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 from pushd.client.bringing import hand_over, lost
-from pushd.client.cargo import NO_ROOM, Cargo, blob_path
+from pushd.client.cargo import NO_ROOM, Cargo
 from pushd.client.entry import Entry, GoneError
 from pushd.client.exchange import Connection
 from pushd.client.forward import SUBJECT, Forward
@@ -19,6 +19,7 @@ from pushd.errors import Code, RequestError, SourceError, StoreError
 from pushd.oci.image import read_image
 from pushd.oci.platform import Platform
 from pushd.source.assembly import root_of
+from pushd.source.blobs import path_of
 from pushd.source.saved import LIST, PART, Indexed, find_image
 
 if TYPE_CHECKING:
@@ -104,13 +105,17 @@ def _image(cargo: Cargo, reference: str, platforms: Collection[Platform]) -> tup
 
 def _bring_chosen(cargo: Cargo, listed: Descriptor, platforms: Collection[Platform]) -> Descriptor:
     """Check that all of an image of a layout was brought, and bring what the choice of platforms made of it."""
-    image = read_image(listed, lambda document: cargo.document(blob_path(document), hint=PART), platforms)
+    image = read_image(listed, lambda document: cargo.document(_name(document), hint=PART), platforms)
     for blob in image.blobs:
-        size = cargo.layer(blob_path(blob)).size
+        size = cargo.layer(_name(blob)).size
         if size != blob.size:
             detail = f"has {size} bytes; its descriptor says {blob.size}"
             raise SourceError(Code.SOURCE_BLOB_SIZE, f"{blob.digest} in {SUBJECT}", detail)
     for document in image.documents:
-        if blob_path(document.descriptor) not in cargo:
+        if _name(document.descriptor) not in cargo:
             cargo.bring(document.content, "an index of the chosen platforms")
     return image.root.descriptor
+
+
+def _name(blob: Descriptor) -> str:
+    return "/".join(path_of(blob))

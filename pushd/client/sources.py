@@ -6,15 +6,16 @@ import os
 
 from pushd.errors import Code, RequestError
 
-_WITH_REF = frozenset({"oci", "oci-archive"})
+_WITH_REF = frozenset({"oci", "oci-archive", "docker-archive"})
 _ON_DISK = _WITH_REF | {"dir"}
 
 
 def absolute(source: str, directory: str | None = None) -> str:
     """Give the same source with its path made absolute, because the daemon's directory is not the caller's.
 
-    `oci:DIR[:REF]` and `oci-archive:FILE[:REF]` are split at the first colon of what follows the kind; what stands
-    behind it is the REF and stays as it is. Of `dir:DIR` all is path. Whatever else is there, the daemon judges.
+    `oci:DIR[:REF]`, `oci-archive:FILE[:REF]` and `docker-archive:FILE[:REF]` are split at the first colon of what
+    follows the kind; what stands behind it is the REF and stays as it is. Of `dir:DIR` all is path. Whatever else is
+    there, the daemon judges.
 
     Args:
         source: as written.

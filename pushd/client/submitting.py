@@ -58,8 +58,8 @@ class Submitting(Speaker):
         caller, and its bytes are brought to the daemon's spool; when this returns they are there, all of them.
 
         Args:
-            source: `oci:DIR[:REF]`, `oci-archive:FILE[:REF]` or `dir:DIR`; a relative path is taken from this
-                process's directory, because the daemon's is another.
+            source: `oci:DIR[:REF]`, `oci-archive:FILE[:REF]`, `docker-archive:FILE[:REF]` or `dir:DIR`; a relative path
+                is taken from this process's directory, because the daemon's is another.
             destinations: references, at least one.
             priority: larger goes first.
             labels: the caller's own words, returned and never interpreted.

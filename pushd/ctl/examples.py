@@ -16,9 +16,10 @@ examples:
   pushctl push --artifact-type application/vnd.example.report.v1 \\
     registry.example.com/team/report:1 report.json:application/json charts
 
-SOURCE is oci:DIR[:REF], oci-archive:FILE[:REF], dir:DIR as skopeo writes it,
-or -[:REF] for an OCI or docker archive on standard input. What the daemon may
-not read is streamed to it. The job's id is printed once the job is safe on the
+SOURCE is oci:DIR[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:REF] as
+docker save and podman save write it, dir:DIR as skopeo does, or -[:REF] for an
+OCI or docker archive on standard input. What the daemon may not read is
+streamed to it. The job's id is printed once the job is safe on the
 daemon's disk. With --wait the destinations are printed as they were read back,
 NAME@DIGEST; progress goes to stderr, as bars on a terminal. With --json the
 job is printed as one object: as taken, or with --wait as it ended. With

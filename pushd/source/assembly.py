@@ -127,18 +127,18 @@ def _plain_digests(listed: Listed, config: bytes, subject: str) -> list[str]:
 
 def _plain_digest(layer: Layer, name: str, expected: str, subject: str) -> Digest:
     """Give the digest of a layer that is not compressed."""
-    if layer.digest is not None and str(layer.digest) != expected:
+    try:
+        digest = Digest.parse(expected)
+    except RequestError as error:
+        raise invalid(subject, f"has a config that names a layer {error.subject}, which {error.detail}") from error
+    if digest.algorithm != "sha256":  # where layers are read first, as from a pipe, they get no other digest
+        raise invalid(subject, f"has a config that names a layer {quoted(expected)}, which is no sha256")
+    if layer.digest not in (None, digest):
         raise invalid(
             subject,
             f"has a layer {quoted(name)} of digest {layer.digest}; its config says {quoted(expected)}",
             hint="it is damaged: save the image again",
         )
-    try:
-        digest = Digest.parse(expected)
-    except RequestError as error:
-        raise invalid(subject, f"has a config that names a layer {error.subject}, which {error.detail}") from error
-    if digest.algorithm != "sha256":  # whoever reads the layer first cannot know that another is wanted
-        raise invalid(subject, f"has a config that names a layer {quoted(expected)}, which is no sha256")
     return digest
 
 

@@ -48,8 +48,12 @@ class Blobs:
 
     def open(self, blob: Descriptor) -> Extent:
         """Open one blob for reading; raises as `open_blob` does."""
-        path = ("blobs", blob.digest.algorithm, blob.digest.encoded)
-        return open_blob(self._files, path, blob, self._subject)
+        return open_blob(self._files, path_of(blob), blob, self._subject)
+
+
+def path_of(blob: Descriptor) -> tuple[str, str, str]:
+    """Give the components of the path a blob has in a layout."""
+    return "blobs", blob.digest.algorithm, blob.digest.encoded
 
 
 def read_complete(

@@ -89,7 +89,7 @@ class DirSource:
 
     def _something_else(self, reason: str) -> SourceError:
         detail = f"is no image as skopeo copy writes it to dir:DIR, {reason}"
-        hint = "an image layout is named oci:DIR[:REF]; what docker save wrote is pushed with pushctl push - <FILE"
+        hint = "an image layout is named oci:DIR[:REF]; the file that docker save wrote docker-archive:FILE[:REF]"
         return SourceError(Code.SOURCE_LAYOUT_INVALID, self._subject, detail, hint=hint)
 
     def _check_version(self) -> None:

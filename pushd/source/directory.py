@@ -111,5 +111,5 @@ class Directory:
 
 
 def _no_directory(subject: str) -> SourceError:
-    hint = "an archive of a layout is named oci-archive:FILE[:REF]"
+    hint = "an archive of a layout is named oci-archive:FILE[:REF], what docker save wrote docker-archive:FILE[:REF]"
     return SourceError(Code.SOURCE_LAYOUT_INVALID, subject, "is not a directory", hint=hint)

@@ -6,23 +6,25 @@ from typing import TYPE_CHECKING
 
 from pushd.errors import Code, SourceError
 from pushd.oci.manifest import MAX_SIZE, too_large
+from pushd.oci.text import printable
 from pushd.source.faults import IrregularFileError, unreadable
+from pushd.source.name import SHOWN
 
 if TYPE_CHECKING:
     from pushd.source.blobs import Files
 
 
 def read_document(files: Files, name: str, subject: str) -> bytes:
-    """Read the document `name`, at the top of `files`, which errors name `subject`.
+    """Read the document `name` of `files`, which errors name `subject`; its path from their top, with slashes.
 
     Raises:
         FileNotFoundError: there is none.
         SourceError: `source.layout_invalid` (no regular file), `source.manifest_too_large`, `source.unreadable`,
             `source.forbidden`, `source.changed`.
     """
-    where = f"{name} in {subject}"
+    where = f"{printable(name, SHOWN)} in {subject}"
     try:
-        extent = files.open((name,), where)
+        extent = files.open(tuple(name.split("/")), where)
     except FileNotFoundError:
         raise
     except IrregularFileError as error:

@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 class LayoutSource:
     """One image of a layout. Threads may share it; its methods block."""
 
-    __slots__ = ("_blobs", "_files", "_reference", "_subject")
+    __slots__ = ("_blobs", "_files", "_otherwise", "_reference", "_subject")
 
-    def __init__(self, files: Files, reference: str, subject: str) -> None:
-        """Take over `files`; `reference` is empty for the only image, `subject` is what errors name."""
+    def __init__(self, files: Files, reference: str, subject: str, *, otherwise: str) -> None:
+        """Take over `files`; `reference` is empty for the only image, `subject` is what errors name.
+
+        `otherwise` tells how something else is named that may be there in place of a layout.
+        """
         self._files = files
         self._blobs = Blobs(files, subject)
+        self._otherwise = otherwise
         self._reference = reference
         self._subject = subject
 
@@ -57,5 +61,4 @@ class LayoutSource:
             return read_document(self._files, name, self._subject)
         except FileNotFoundError as error:
             detail = f"is no OCI image layout, it has no {name}"
-            hint = "an image that skopeo copy wrote to dir:DIR is named so here too"
-            raise SourceError(Code.SOURCE_LAYOUT_INVALID, self._subject, detail, hint=hint) from error
+            raise SourceError(Code.SOURCE_LAYOUT_INVALID, self._subject, detail, hint=self._otherwise) from error

@@ -9,7 +9,8 @@ from __future__ import annotations
 import tarfile
 from typing import TYPE_CHECKING, Final
 
-from pushd.errors import Code, SourceError
+from pushd.errors import Code, RequestError, SourceError
+from pushd.oci.digest import Digest
 from pushd.oci.text import printable, quoted
 from pushd.source.faults import invalid
 from pushd.source.name import SHOWN
@@ -113,6 +114,16 @@ class SavedMembers:
                 return at
             at = self._links[at]
         raise invalid(self._subject, f"has links at {quoted(name)} that lead in a circle")
+
+
+def named_digest(path: tuple[str, ...]) -> Digest | None:
+    """Give the digest a member of a layout is named by; None for what is no blob."""
+    if len(path) != 3 or path[0] != "blobs":  # noqa: PLR2004 (blobs/ALGORITHM/HEX)
+        return None
+    try:
+        return Digest.parse(f"{path[1]}:{path[2]}")
+    except RequestError:
+        return None
 
 
 def missing_member(name: str, subject: str, *, hint: str = "") -> SourceError:

@@ -15,7 +15,7 @@ SHOWN = 512
 COLONS = "a path ends at its first colon, but dir: takes no :REF"
 """What a person should know of colons who named a path at which there is nothing."""
 
-_FORMS = "oci:DIR[:REF], oci-archive:FILE[:REF] or dir:DIR"
+_FORMS = "oci:DIR[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:REF] or dir:DIR"
 
 
 @unique
@@ -26,6 +26,8 @@ class Kind(StrEnum):
     """A directory with an OCI image layout."""
     ARCHIVE = "oci-archive"
     """An uncompressed tar of one."""
+    DOCKER = "docker-archive"
+    """An uncompressed tar as `docker save` writes it."""
     DIR = "dir"
     """A directory with one image, its files side by side."""
 
@@ -36,7 +38,7 @@ class SourceName:
 
     Attributes:
         path: absolute.
-        reference: which image of the layout, or empty for the only one; always empty for `dir`.
+        reference: which image of several, or empty for the only one; always empty for `dir`.
     """
 
     kind: Kind

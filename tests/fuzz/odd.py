@@ -26,6 +26,7 @@ TEXTS: Final = (
     "oci:/dev/zero",
     "oci:/proc/self/mem",
     "oci-archive:/dev/stdin",
+    "docker-archive:/proc/self/fd/0",
     "dir:/proc/self/fd",
     "http://user:secret@host/x",
     "sha256:" + "0" * 64,

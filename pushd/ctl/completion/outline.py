@@ -37,7 +37,7 @@ class Kind(StrEnum):
 ASKED = frozenset({Kind.JOBS, Kind.REGISTRIES, Kind.LOGINS, Kind.CREDENTIALS})
 """What the daemon is asked for, under the same words."""
 
-SOURCES = ("oci:", "oci-archive:", "dir:")
+SOURCES = ("oci:", "oci-archive:", "docker-archive:", "dir:")
 
 _KINDS = {
     "JOB": Kind.JOBS,

@@ -65,7 +65,7 @@ class Source(Protocol):
 class OpenSource(Protocol):
     """Open a source by its name with somebody's rights. Blocks.
 
-    Names are `oci:DIR[:REF]`, `oci-archive:FILE[:REF]` and `dir:DIR`.
+    Names are `oci:DIR[:REF]`, `oci-archive:FILE[:REF]`, `docker-archive:FILE[:REF]` and `dir:DIR`.
     """
 
     def __call__(self, name: str, /, *, uid: int, gids: frozenset[int]) -> Source:

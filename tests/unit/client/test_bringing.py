@@ -9,6 +9,8 @@ import pytest
 
 from pushd.client import Client, bringing
 from pushd.errors import Code, DaemonError, RequestError, SourceError, StoreError
+from pushd.oci.digest import Digest
+from tests.fakes.archives import SavedImage, docker_archive, manifest_of
 from tests.fakes.dirs import flatten
 from tests.fakes.images import ImageSpec, build_layout, pack
 from tests.fakes.spool_server import Answer, Cut, Lose, Refusal, Restart, SpoolServer
@@ -88,6 +90,28 @@ def test_a_plain_directory_is_brought_blob_by_blob(
     job = client.submit("dir:app:1.4", [DESTINATION])
     assert job.source == f"dir:{tmp_path}/app:1.4"
     assert daemon.files("entry-1") == _whole(layout)
+
+
+def test_what_docker_saved_is_brought_with_the_manifest_that_is_made_for_it(
+    daemon: SpoolServer, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = SavedImage([b"1" * 70_000, b"2" * 3000])
+    (tmp_path / "app.tar").write_bytes(docker_archive([saved], links=True))
+    monkeypatch.chdir(tmp_path)
+    job = client.submit("docker-archive:app.tar:app:1", [DESTINATION])
+    assert job.source == f"docker-archive:{tmp_path}/app.tar:app:1"
+    contents = (manifest_of(saved), saved.config, *saved.layers)
+    assert daemon.files("entry-1") == {str(Digest.of(content)): content for content in contents}
+
+
+def test_a_layer_that_docker_did_not_save_so_is_found_on_the_way(
+    daemon: SpoolServer, client: Client, tmp_path: Path
+) -> None:
+    (tmp_path / "app.tar").write_bytes(docker_archive([SavedImage([b"1" * 70_000], plain=[b"2" * 70_000])]))
+    with pytest.raises(SourceError) as caught:
+        client.submit(f"docker-archive:{tmp_path}/app.tar", [DESTINATION])
+    assert caught.value.code is Code.SOURCE_BLOB_DIGEST
+    assert (daemon.entries, daemon.jobs) == ({}, [])
 
 
 def test_an_index_is_brought_with_all_it_lists(daemon: SpoolServer, client: Client, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from tests.fakes.images import ImageSpec, build_layout, entry, pack
 from tests.fakes.spool_server import Answer, Cut, Lose, Refusal, Restart, SpoolServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.fakes.archives import Member
@@ -330,6 +330,49 @@ def _valid() -> dict[str, Member]:
     return docker_members([SavedImage([_bytes(100_000)])])
 
 
+BAD: list[tuple[bytes, str]] = [
+    (tar({"etc/hosts": b"127.0.0.1"}), "docker export"),
+    (tar({"../x": b"", **_valid()}), "leads out"),
+    (tar({"/x": b"", **_valid()}), "leads out"),
+    (tar([*_valid().items(), ("manifest.json", b"[]")]), "more than once"),
+    (tar({"blobs/sha256/" + "0" * 64: Link("x")}), "a symbolic link"),
+    (tar({"manifest.json": b"{}"}), "no list"),
+    (tar({"manifest.json": b"[" * 100_000}), "not JSON"),
+    (tar({"manifest.json": b"\xff"}), "not JSON"),
+    (tar({"manifest.json": b"[1]"}), "no object"),
+    (tar({"manifest.json": b'[{"Layers":[]}]'}), "no Config"),
+    (tar({"manifest.json": b'[{"Config":"c","Layers":[1]}]'}), "no list of names"),
+    (tar({"manifest.json": b'[{"Config":"c","Layers":["l"]}]', "c": b"{}"}), "does not name its layers"),
+    (tar({"manifest.json": b'[{"Config":"c","Layers":["l"]}]', "c": b"hello"}), "not JSON"),
+    (
+        tar({"manifest.json": b'[{"Config":"c","Layers":["l"]}]', "c": b'{"rootfs":{"diff_ids":[]}}'}),
+        "lists 1 layers",
+    ),
+    (tar({"manifest.json": b'[{"Config":"c","Layers":[]}]'}), "is not there"),
+    (tar({"manifest.json": b"[" + b" " * (4 << 20) + b"]"}), "manifest.json in the archive: is 4194306 bytes"),
+    (
+        tar({"manifest.json": b'[{"Config":"c"}]', "c": b"{" + b" " * (4 << 20)}),
+        "c in the archive: is 4194305 bytes",
+    ),
+    (tar({"manifest.json": b'[{"Config":"c"}]', "c": b"hello" * 20_000}), "c in the archive: is not JSON"),
+    (
+        tar(
+            {
+                "manifest.json": b'[{"Config":"c","Layers":["l"]}]',
+                "c": b'{"rootfs":{"diff_ids":["sha1:0"]}}',
+                "l": b"",
+            }
+        ),
+        "names a layer 'sha1:0', which has the algorithm sha1",
+    ),
+    (tar({"repositories": b"{}", "0" * 64 + "/layer.tar": b""}), "by a Docker before 1.10"),
+    (tar({"dev/console": of_kind(tarfile.CHRTYPE), "run/x": of_kind(tarfile.FIFOTYPE)}), "docker export"),
+    (tar([("manifest.json", b'[{"Config":"c"}]'), ("c", of_kind(tarfile.FIFOTYPE))]), "has 'c', which is a FIFO"),
+    (tar({"x": of_kind(tarfile.GNUTYPE_SPARSE), **_valid()}), "a sparse file"),
+]
+"""Those that are refused alike when they are named by their path."""
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -347,44 +390,7 @@ def _valid() -> dict[str, Member]:
         (gzip.compress(tar(_valid())) + b"more", "does not add up"),
         (tar(_valid())[:60_000], "within"),
         (tar(_valid())[:-10240], "truncated"),
-        (tar({"etc/hosts": b"127.0.0.1"}), "docker export"),
-        (tar({"../x": b"", **_valid()}), "leads out"),
-        (tar({"/x": b"", **_valid()}), "leads out"),
-        (tar([*_valid().items(), ("manifest.json", b"[]")]), "more than once"),
-        (tar({"blobs/sha256/" + "0" * 64: Link("x")}), "a symbolic link"),
-        (tar({"manifest.json": b"{}"}), "no list"),
-        (tar({"manifest.json": b"[" * 100_000}), "not JSON"),
-        (tar({"manifest.json": b"\xff"}), "not JSON"),
-        (tar({"manifest.json": b"[1]"}), "no object"),
-        (tar({"manifest.json": b'[{"Layers":[]}]'}), "no Config"),
-        (tar({"manifest.json": b'[{"Config":"c","Layers":[1]}]'}), "no list of names"),
-        (tar({"manifest.json": b'[{"Config":"c","Layers":["l"]}]', "c": b"{}"}), "does not name its layers"),
-        (tar({"manifest.json": b'[{"Config":"c","Layers":["l"]}]', "c": b"hello"}), "not JSON"),
-        (
-            tar({"manifest.json": b'[{"Config":"c","Layers":["l"]}]', "c": b'{"rootfs":{"diff_ids":[]}}'}),
-            "lists 1 layers",
-        ),
-        (tar({"manifest.json": b'[{"Config":"c","Layers":[]}]'}), "is not there"),
-        (tar({"manifest.json": b"[" + b" " * (4 << 20) + b"]"}), "manifest.json in the archive: is 4194306 bytes"),
-        (
-            tar({"manifest.json": b'[{"Config":"c"}]', "c": b"{" + b" " * (4 << 20)}),
-            "c in the archive: is 4194305 bytes",
-        ),
-        (tar({"manifest.json": b'[{"Config":"c"}]', "c": b"hello" * 20_000}), "c in the archive: is not JSON"),
-        (
-            tar(
-                {
-                    "manifest.json": b'[{"Config":"c","Layers":["l"]}]',
-                    "c": b'{"rootfs":{"diff_ids":["sha1:0"]}}',
-                    "l": b"",
-                }
-            ),
-            "its config says 'sha1:0'",
-        ),
-        (tar({"repositories": b"{}", "0" * 64 + "/layer.tar": b""}), "by a Docker before 1.10"),
-        (tar({"dev/console": of_kind(tarfile.CHRTYPE), "run/x": of_kind(tarfile.FIFOTYPE)}), "docker export"),
-        (tar([("manifest.json", b'[{"Config":"c"}]'), ("c", of_kind(tarfile.FIFOTYPE))]), "has 'c', which is a FIFO"),
-        (tar({"x": of_kind(tarfile.GNUTYPE_SPARSE), **_valid()}), "a sparse file"),
+        *BAD,
         (tar({"index.json": b'{"manifests":[]}'}), "no oci-layout"),
         (tar({"index.json": b'{"manifests":[]}', "oci-layout": b'{"imageLayoutVersion":"1.0.0"}'}), "no image"),
     ],
@@ -396,6 +402,67 @@ def test_a_bad_archive_ends_in_a_clear_error_and_leaves_nothing(
     assert isinstance(refused, SourceError)
     assert said in str(refused)
     assert (daemon.entries, daemon.jobs) == ({}, [])
+
+
+@pytest.mark.parametrize("content", [content for content, _ in BAD])
+def test_it_is_refused_for_the_same_reason_by_its_path(
+    daemon: SpoolServer, client: Client, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "app.tar").write_bytes(content)
+    refused = _refused(client, content)
+    with pytest.raises(SourceError) as caught:
+        client.submit(f"docker-archive:{tmp_path}/app.tar", [DESTINATION])
+    said = caught.value
+    subject = said.subject.replace(f"{tmp_path}/app.tar", "the archive")
+    assert (said.code, subject) == (refused.code, refused.subject)
+    assert said.detail.startswith(refused.detail)  # of what was kept more can be said
+
+
+def _saved(**more: bool) -> bytes:
+    plain = _bytes(5000, 3)
+    images = [
+        SavedImage([_bytes(100_000), _bytes(3000, 2), _bytes(100_000)], names=["app:1", "example.com/app:one"]),
+        SavedImage([_bytes(100_000), gzip.compress(plain)], names=["app:latest"], plain=[_bytes(100_000), plain]),
+    ]
+    return docker_archive(images, **more)
+
+
+@pytest.mark.parametrize(
+    "reference", ["app:1", "app", "docker.io/library/app", "example.com/app:one", "@0", "@1", "", "x"]
+)
+@pytest.mark.parametrize(
+    "content",
+    [
+        _saved(),
+        _saved(links=True),
+        _saved(flat=True),
+        _saved(oci=True),
+        tar({**docker_members([]), "index.json": b"{}"}),
+    ],
+    ids=["before 25", "linked", "flat", "since 25", "empty"],
+)
+def test_an_archive_is_the_same_image_down_a_pipe_and_by_its_path(
+    daemon: SpoolServer, client: Client, tmp_path: Path, content: bytes, reference: str
+) -> None:
+    (tmp_path / "app.tar").write_bytes(content)
+    daemon.refuse_path(Refusal(422, "source.unreadable"))
+
+    def given(submit: Callable[[], object]) -> object:
+        try:
+            submit()
+        except SourceError as error:
+            return error.code, error.detail
+        spooled = daemon.jobs[-1]["spooled"]
+        files = daemon.files(spooled["entry"])
+        manifest = json.loads(files[spooled["digest"]])
+        return spooled["digest"], {
+            one["digest"]: files[one["digest"]] for one in (manifest["config"], *manifest["layers"])
+        }
+
+    stream = io.BytesIO(content)
+    down_a_pipe = given(lambda: client.submit_stream(stream, [DESTINATION], reference=reference))
+    by_its_path = given(lambda: client.submit(f"docker-archive:{tmp_path}/app.tar:{reference}", [DESTINATION]))
+    assert by_its_path == down_a_pipe
 
 
 def test_a_name_that_would_command_a_terminal_is_shown_harmless(client: Client) -> None:

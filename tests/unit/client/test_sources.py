@@ -18,6 +18,8 @@ from pushd.errors import Code, RequestError
         ("oci:dir:registry.example.com:5000/./app:1.4", "oci:/home/me/dir:registry.example.com:5000/./app:1.4"),
         ("oci-archive:x.tar", "oci-archive:/home/me/x.tar"),
         ("oci-archive:sub//x.tar:v1", "oci-archive:/home/me/sub/x.tar:v1"),
+        ("docker-archive:./x.tar:app:1", "docker-archive:/home/me/x.tar:app:1"),
+        ("docker-archive:x.tar:@1", "docker-archive:/home/me/x.tar:@1"),
         ("dir:flat", "dir:/home/me/flat"),
         ("dir:.", "dir:/home/me"),
         ("dir:./registry.example.com:5000/app:1.4", "dir:/home/me/registry.example.com:5000/app:1.4"),
@@ -32,6 +34,7 @@ def test_a_relative_path_begins_in_the_callers_directory_and_the_ref_stays(sourc
     [
         "oci:/srv/./app:1.4",
         "oci-archive:/x.tar",
+        "docker-archive:/x.tar:app:1",
         "dir:/srv/./app:1.4",
         "oci:",
         "oci::tag",

@@ -113,7 +113,7 @@ def test_options_of_a_command_are_offered(offered: Callable[[str], list[str]]) -
         ("pushctl push --platform linux/ar", ["linux/arm/v7", "linux/arm64"]),
         ("pushctl completion z", ["zsh"]),
         ("pushctl push oc", ["oci-archive:", "oci:"]),
-        ("pushctl push d", ["dir:"]),
+        ("pushctl push d", ["dir:", "docker-archive:"]),
     ],
 )
 def test_words_that_are_known_are_offered(offered: Callable[[str], list[str]], line: str, words: list[str]) -> None:
@@ -164,6 +164,7 @@ def test_without_a_daemon_nothing_is_offered_and_nothing_is_said(offered: Callab
     [
         ("pushctl push oci:bui", ["build.tar", "build/"]),
         ("pushctl push oci-archive:build.", ["build.tar"]),
+        ("pushctl push docker-archive:build.", ["build.tar"]),
         ("pushctl push dir:bui", ["build.tar", "build/"]),
         ("pushctl --socket bui", ["build.tar", "build/"]),
         ("pushctl --so", ["--socket"]),

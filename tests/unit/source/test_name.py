@@ -14,6 +14,9 @@ from pushd.source.name import Kind, SourceName
         ("oci:/srv/app:1.4", Kind.LAYOUT, "/srv/app", "1.4"),
         ("oci:/srv/app:example.com:5000/app:1.4", Kind.LAYOUT, "/srv/app", "example.com:5000/app:1.4"),
         ("oci-archive:/srv/app.tar:1.4", Kind.ARCHIVE, "/srv/app.tar", "1.4"),
+        ("docker-archive:/srv/app.tar", Kind.DOCKER, "/srv/app.tar", ""),
+        ("docker-archive:/srv/app.tar:app:1.4", Kind.DOCKER, "/srv/app.tar", "app:1.4"),
+        ("docker-archive:/srv/app.tar:@1", Kind.DOCKER, "/srv/app.tar", "@1"),
         ("oci:/srv/../x y/", Kind.LAYOUT, "/srv/../x y/", ""),
         ("dir:/srv/app", Kind.DIR, "/srv/app", ""),
         ("dir:/srv/registry.example.com:5000/app:1.4", Kind.DIR, "/srv/registry.example.com:5000/app:1.4", ""),
@@ -29,7 +32,7 @@ def test_a_name_is_split_as_skopeo_splits_it(text: str, kind: Kind, path: str, r
     [
         ("/srv/app", "no kind of source"),
         ("", "no kind of source"),
-        ("docker-archive:/srv/app.tar", "no kind of source"),
+        ("docker-daemon:app:1", "no kind of source"),
         ("OCI:/srv/app", "no kind of source"),
         ("oci:", "has no path"),
         ("oci::1.4", "has no path"),
@@ -51,7 +54,7 @@ def test_what_is_no_name_of_a_source_is_refused_with_the_reason(text: str, words
 
 
 def test_an_error_says_which_kinds_there_are() -> None:
-    with pytest.raises(SourceError, match=r"oci:DIR\[:REF\], oci-archive:FILE\[:REF\] or dir:DIR"):
+    with pytest.raises(SourceError, match=r"oci-archive:FILE\[:REF\], docker-archive:FILE\[:REF\] or dir:DIR"):
         SourceName.parse("docker://example.com/app")
 
 

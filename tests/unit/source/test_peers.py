@@ -9,6 +9,7 @@ import pytest
 
 from pushd.errors import Code, SourceError
 from pushd.source import open_source
+from tests.fakes.archives import SavedImage, docker_archive
 from tests.fakes.dirs import blob_file, flatten
 from tests.fakes.images import ImageSpec, build_layout, pack
 
@@ -106,6 +107,29 @@ def test_an_archive_is_the_peers_to_read_or_it_is_not(layout: Layout, passable: 
     error = refusal(f"oci-archive:{archive}")
     assert error.code is Code.SOURCE_FORBIDDEN
     assert error.hint == f"let uid {ALICE} read the file {archive}"
+
+
+def test_what_docker_saved_is_the_peers_to_read_or_it_is_not(passable: Path) -> None:
+    archive = passable / "app.tar"
+    archive.write_bytes(docker_archive([SavedImage([b"layer"])]))
+    archive.chmod(0o644)
+    assert len(read(f"docker-archive:{archive}").blobs) == 2
+
+    archive.chmod(0o600)
+    error = refusal(f"docker-archive:{archive}")
+    assert error.code is Code.SOURCE_FORBIDDEN
+    assert error.hint == f"let uid {ALICE} read the file {archive}"
+
+
+def test_a_link_to_what_docker_saved_is_followed_as_far_as_the_peer_may_go(passable: Path) -> None:
+    closed = passable / "closed"
+    closed.mkdir(mode=0o700)
+    (closed / "app.tar").write_bytes(docker_archive([SavedImage([b"layer"])]))
+    (passable / "link.tar").symlink_to(closed / "app.tar")
+
+    error = refusal(f"docker-archive:{passable / 'link.tar'}")
+    assert error.code is Code.SOURCE_FORBIDDEN
+    assert error.hint == f"let uid {ALICE} search the directory {closed}"
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushd.errors import Code, SourceError
+from pushd.oci.digest import Digest
 from pushd.oci.media_types import DOCKER_MANIFEST, DOCKER_MANIFEST_LIST
 from pushd.source import open_source
+from tests.fakes.archives import SavedImage, docker_archive
 from tests.fakes.dirs import flatten
 from tests.fakes.images import ImageSpec, build_layout, pack
 
@@ -116,3 +119,27 @@ def test_a_plain_directory_of_ours_is_what_skopeo_would_write(tmp_path: Path, sp
 
     ours = flatten(layout, tmp_path / "ours")
     assert contents(ours) == contents(tmp_path / "written")
+
+
+@pytest.mark.parametrize("reference", ["docker.io/library/app:1.4", "example.com:5000/team/app:1"])
+def test_what_skopeo_writes_as_docker_would_is_read(tmp_path: Path, reference: str) -> None:
+    layout = build_layout(tmp_path / "app", [SPECS[0]])
+    written = f"docker-archive:{tmp_path / 'app.tar'}"
+    skopeo("copy", f"oci:{layout.path}:{SPECS[0].tag}", f"{written}:{reference}")
+
+    names = ("", f":{reference}", f":{reference.removeprefix('docker.io/library/')}", ":@0")
+    images = [read(written + name) for name in names]
+    assert {image.root.descriptor.digest for image in images} == {images[0].root.descriptor.digest}
+    config = skopeo("inspect", "--config", "--raw", written)
+    assert Digest.of(config) == images[0].blobs[0].digest
+    assert [str(blob.digest) for blob in images[0].blobs[1:]] == json.loads(config)["rootfs"]["diff_ids"]
+
+
+def test_an_archive_of_ours_is_what_skopeo_reads_as_dockers(tmp_path: Path) -> None:
+    saved = [SavedImage([b"1" * 3000, b"2" * 10]), SavedImage([b"3" * 3000, b"1" * 3000], names=["app:2"])]
+    file = tmp_path / "app.tar"
+    file.write_bytes(docker_archive(saved, links=True))
+
+    for name, one in (("app:1", saved[0]), ("@0", saved[0]), ("app:2", saved[1]), ("@1", saved[1])):
+        assert skopeo("inspect", "--config", "--raw", f"docker-archive:{file}:{name}") == one.config
+        assert read(f"docker-archive:{file}:{name}").blobs[0].digest == Digest.of(one.config)

@@ -14,7 +14,7 @@ print(*{{name.partition(".")[0] for name in sys.modules}} - sys.stdlib_module_na
 """
 
 
-@pytest.mark.parametrize("module", ["pushd.source", "pushd.source.index", "pushd.source.tar"])
+@pytest.mark.parametrize("module", ["pushd.source", "pushd.source.index", "pushd.source.tar", "pushd.source.saved"])
 def test_reading_a_source_needs_nothing_that_is_to_be_installed(module: str) -> None:
     # -S: nothing that is installed is found, and nothing of it loads itself with the interpreter.
     command = [sys.executable, "-S", "-c", LOADED.format(module=module)]
