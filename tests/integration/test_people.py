@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pushd.oci.digest import Digest
+from tests.fakes.archives import SavedImage, docker_archive, manifest_of
 from tests.fakes.behaviour import Basic
 from tests.fakes.dirs import flatten
 from tests.fakes.faults import Answer
@@ -191,6 +193,25 @@ def test_a_plain_directory_is_pushed_by_whoever_may_read_it_and_by_nobody_else(
     wait_until(lambda: entries(service) == [], "the spool is empty again")
 
 
+def test_what_docker_saved_is_pushed_by_whoever_may_read_it_and_by_nobody_else(
+    service: Service, served: FakeRegistry, commons: Path
+) -> None:
+    saved = SavedImage([b"1" * 3_000_000, b"2" * 1000])
+    (commons / "saved").mkdir()
+    (commons / "saved" / "app.tar").write_bytes(docker_archive([saved]))
+    give(commons / "saved", ALICE)
+    source, destination = f"docker-archive:{commons}/saved/app.tar", f"{served.address}/team/app:1"
+
+    refused = service.ctl_as(BOB, "push", source, destination)
+    assert refused.returncode == 6, refused
+    assert {answer["code"] for answer in post_as(service, BOB, source, destination)} == {"source.forbidden"}
+    assert served.requests == []
+
+    job = service.push_as(ALICE, source, destination)  # brought: the daemon may not either
+    assert (job["state"], job["digest"]) == ("succeeded", str(Digest.of(manifest_of(saved))))
+    wait_until(lambda: entries(service) == [], "the spool is empty again")
+
+
 def entries(service: Service) -> list[str]:
     return [path.name for path in (service.state / "spool").iterdir() if path.is_dir()]
 
@@ -286,7 +307,7 @@ def test_a_fifo_is_refused_and_holds_nobody_up(service: Service, commons: Path) 
     os.mkfifo(blob, 0o666)
     assert stat.S_ISFIFO(blob.stat().st_mode)
 
-    for source in (f"oci-archive:{fifo}", f"oci:{layout.path}"):
+    for source in (f"oci-archive:{fifo}", f"docker-archive:{fifo}", f"oci:{layout.path}"):
         answers = post_as(service, BOB, source, "registry.example.com/app:1")
         assert {answer["status"] for answer in answers} == {422}, answers
         refused = service.ctl_as(BOB, "push", source, "registry.example.com/app:1")

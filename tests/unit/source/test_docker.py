@@ -12,6 +12,8 @@ import tarfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pushd.errors import Code, SourceError
 from pushd.oci.descriptor import Descriptor
@@ -433,6 +435,33 @@ def test_two_layers_that_lie_about_one_digest_are_refused(file: Path) -> None:
     error = refusal(file)
     assert error.code is Code.SOURCE_MANIFEST_INVALID
     assert "9 bytes in one place and 10 bytes in another" in str(error)
+
+
+NAMES = st.sampled_from(["c", "l", "m", "../c", "/c", "", ".", "blobs/sha256/" + "0" * 64, "manifest.json", "\ud800"])
+VALUES = st.recursive(
+    NAMES | st.none() | st.booleans() | st.integers() | st.just(ANY), lambda inner: st.lists(inner, max_size=3)
+)
+MEMBERS = st.one_of(
+    st.binary(max_size=20),
+    st.builds(Link, NAMES.filter(str.isascii), st.booleans()),
+    st.builds(lambda value: json.dumps(diff_ids(*value) if isinstance(value, list) else value).encode(), VALUES),
+    st.just(of_kind(tarfile.FIFOTYPE)),
+)
+
+
+@given(
+    listed=st.fixed_dictionaries({}, optional={"Config": VALUES, "Layers": VALUES, "RepoTags": VALUES}),
+    members=st.dictionaries(st.sampled_from(["c", "l", "m", "oci-layout", "index.json", "repositories"]), MEMBERS),
+)
+def test_whatever_it_lists_it_is_an_image_or_an_error_of_the_source(
+    tmp_path_factory: pytest.TempPathFactory, listed: dict[str, Any], members: dict[str, Member]
+) -> None:
+    file = tmp_path_factory.mktemp("drawn") / "app.tar"
+    file.write_bytes(tar({**members, "manifest.json": json.dumps([listed]).encode()}))
+    try:
+        assert read(file).blobs
+    except SourceError as error:
+        assert str(error).isprintable()  # noqa: PT017 (whether it is refused is the drawer's luck)
 
 
 def test_a_name_in_the_list_reaches_no_terminal_with_control_characters(file: Path) -> None:
