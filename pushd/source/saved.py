@@ -94,7 +94,13 @@ def _indexed(documents: Documents, reference: str, subject: str) -> Indexed:
         raise invalid(subject, f"is no OCI image layout, it has no {_MARKER}")
     check_marker(documents.document(_MARKER), subject)
     entries = parse_index(documents.document(INDEX), subject)
-    root = choose(entries, _spelled(entries, reference), subject)
+    wanted = reference
+    if reference.startswith("@") and LIST in documents:
+        # A place in manifest.json, as skopeo counts: index.json has an entry for each name. It does not tell apart
+        # what has none, so that is not to be found by a name here, which is its config's, but in manifest.json.
+        listed = select(parse_list(documents.document(LIST), subject), reference, subject)
+        wanted = next(iter(listed.names), listed.config)
+    root = choose(entries, _spelled(entries, wanted), subject)
     names = [name for entry in entries if entry.descriptor.digest == root.digest for name in entry.names]
     return Indexed(root, tuple(names))
 

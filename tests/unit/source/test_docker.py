@@ -272,6 +272,21 @@ def test_what_docker_25_saves_is_the_oci_image_that_it_is(file: Path, reference:
     assert_holds(file, image)
 
 
+def test_a_place_counts_images_as_in_the_list_and_not_names_as_in_the_index(file: Path) -> None:
+    images = [SavedImage([b"1" * 2000], names=["app:1", "app:one"]), SavedImage([b"2" * 2000], names=["app:2"])]
+    file.write_bytes(docker_archive(images, oci=True))
+
+    assert read(file, "@1").root.content == manifest_of(images[1]) + b"\n"
+    assert refusal(file, "@2").code is Code.SOURCE_REFERENCE_UNKNOWN
+
+
+def test_an_image_without_a_name_is_put_together_from_the_list_when_it_is_chosen_by_its_place(file: Path) -> None:
+    images = [SavedImage([b"1" * 2000]), SavedImage([b"2" * 2000], names=[])]
+    file.write_bytes(docker_archive(images, oci=True))
+
+    assert read(file, "@1").root.content == manifest_of(images[1])
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_what_its_index_leaves_out_is_found_in_its_list(file: Path, packed: bool, reads: list[int]) -> None:
     plain = made(1_000_000)
