@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pushd.client.bringing import damaged
-from pushd.client.forward import SUBJECT, invalid
+from pushd.client.forward import SUBJECT
 from pushd.client.parts import Held
 from pushd.errors import Code, RequestError, SourceError, StoreError
 from pushd.oci.digest import Digest
@@ -13,6 +13,7 @@ from pushd.oci.image import MAX_TOTAL
 from pushd.oci.manifest import MAX_SIZE, too_large
 from pushd.oci.text import printable, quoted
 from pushd.source.assembly import HEAD, Layer
+from pushd.source.faults import malformed
 from pushd.source.members import SavedMembers, missing_member, named_digest
 from pushd.source.name import SHOWN
 from pushd.source.tar import MalformedTarError, read_members
@@ -59,7 +60,7 @@ class Cargo:
             for member in read_members(forward.pread, _ENDLESS):
                 self._take(member, forward)
         except MalformedTarError as error:
-            raise invalid(printable(str(error), SHOWN)) from error
+            raise malformed(SUBJECT, printable(str(error), SHOWN)) from error
         forward.pass_over(_TAIL)
 
     def trim(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from pushd.oci.text import printable
 from pushd.source.extent import Extent, Identity, check_unchanged
-from pushd.source.faults import IrregularFileError, invalid, missing, unreadable
+from pushd.source.faults import IrregularFileError, invalid, malformed, missing, unreadable
 from pushd.source.handle import Handle
 from pushd.source.name import SHOWN
 from pushd.source.tar import MalformedTarError, read_members
@@ -127,5 +127,5 @@ def _table(fd: int, total: int, subject: str, members: Members) -> Mapping[tuple
             if head.startswith(magic):
                 before = f"blobs are read where they lie in the archive: run {command} on it first"
                 raise invalid(subject, f"is compressed with {compression}", hint=before + hint) from error
-        raise invalid(subject, printable(str(error), SHOWN)) from error
+        raise malformed(subject, printable(str(error), SHOWN)) from error
     return table

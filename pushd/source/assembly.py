@@ -19,7 +19,7 @@ from pushd.oci.digest import Digest
 from pushd.oci.json_object import read_object
 from pushd.oci.media_types import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
 from pushd.oci.text import printable, quoted
-from pushd.source.faults import invalid
+from pushd.source.faults import malformed
 from pushd.source.name import SHOWN
 
 if TYPE_CHECKING:
@@ -119,9 +119,9 @@ def _plain_digests(listed: Listed, config: bytes, subject: str) -> list[str]:
     if digests is None and not listed.layers:
         return []
     if not isinstance(digests, list) or not all(isinstance(digest, str) for digest in digests):
-        raise invalid(subject, f"has a config {quoted(listed.config)} that does not name its layers")
+        raise malformed(subject, f"has a config {quoted(listed.config)} that does not name its layers")
     if len(digests) != len(listed.layers):
-        raise invalid(subject, f"lists {len(listed.layers)} layers of an image whose config names {len(digests)}")
+        raise malformed(subject, f"lists {len(listed.layers)} layers of an image whose config names {len(digests)}")
     return digests
 
 
@@ -130,14 +130,13 @@ def _plain_digest(layer: Layer, name: str, expected: str, subject: str) -> Diges
     try:
         digest = Digest.parse(expected)
     except RequestError as error:
-        raise invalid(subject, f"has a config that names a layer {error.subject}, which {error.detail}") from error
+        raise malformed(subject, f"has a config that names a layer {error.subject}, which {error.detail}") from error
     if digest.algorithm != "sha256":  # where layers are read first, as from a pipe, they get no other digest
-        raise invalid(subject, f"has a config that names a layer {quoted(expected)}, which is no sha256")
+        raise malformed(subject, f"has a config that names a layer {quoted(expected)}, which is no sha256")
     if layer.digest not in (None, digest):
-        raise invalid(
+        raise malformed(
             subject,
             f"has a layer {quoted(name)} of digest {layer.digest}; its config says {quoted(expected)}",
-            hint="it is damaged: save the image again",
         )
     return digest
 

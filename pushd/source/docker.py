@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-from pushd.errors import Code, SourceError
 from pushd.oci.digest import Digest
 from pushd.oci.text import printable
 from pushd.source.assembly import HEAD, Layer, compression_of, root_of
 from pushd.source.blobs import open_blob, path_of, read_complete
 from pushd.source.documents import read_document
 from pushd.source.faults import invalid, unreadable
-from pushd.source.members import missing_member, named_digest
+from pushd.source.members import INCOMPLETE, missing_member, named_digest
 from pushd.source.name import SHOWN
 from pushd.source.saved import INDEX, LIST, PART, Indexed, find_image
 
@@ -143,7 +142,7 @@ class DockerSource:
         """Open one blob for reading; raises as `open_blob` does, and as `image` does where the archive is another."""
         found = self._image()
         path = path_of(blob) if isinstance(found, Indexed) else self._place(found, blob)
-        return open_blob(self._files, path, blob, self._subject)
+        return open_blob(self._files, path, blob, self._subject, missing=INCOMPLETE)
 
     def close(self) -> None:
         """Release what is open. Idempotent; readers already given stay usable."""
@@ -183,7 +182,7 @@ class DockerSource:
         for path, name in unread.items():
             if self._files.layer(name).digest == blob.digest:
                 return path
-        raise SourceError(Code.SOURCE_BLOB_MISSING, f"{blob.digest} in {self._subject}", "is not there")
+        raise missing_member(str(blob.digest), self._subject)
 
 
 def _digest(extent: Extent) -> Digest:

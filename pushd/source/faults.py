@@ -31,6 +31,11 @@ def invalid(subject: str, detail: str, *, hint: str = "") -> SourceError:
     return SourceError(Code.SOURCE_ARCHIVE_INVALID, subject, detail, hint=hint)
 
 
+def malformed(subject: str, detail: str) -> SourceError:
+    """Tell of an archive that no program writes so: `source.archive_invalid`."""
+    return invalid(subject, detail, hint="it is damaged, or was made by hand: save the image again")
+
+
 def unreadable(error: OSError, subject: str) -> SourceError:
     """Tell why `subject` could not be opened or read: `source.unreadable`.
 

@@ -76,7 +76,7 @@ def choose(entries: Sequence[Entry], reference: str, subject: str) -> Descriptor
     """
     images = [entry for entry in entries if entry.descriptor.media_type in MANIFESTS] or entries
     if not images:
-        raise SourceError(Code.SOURCE_LAYOUT_INVALID, subject, "has no image in it")
+        raise SourceError(Code.SOURCE_LAYOUT_INVALID, subject, "has no image in it", hint="save or copy one to it")
     found = [entry for entry in images if reference in ("", f"@{entry.position}", *entry.names)]
     if not found:
         detail = f"has no image named {printable(reference, _SHOWN)}; there are {_listed(images)}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
 from pushd.oci.media_types import OCI_MANIFEST
-from pushd.source.faults import invalid
+from pushd.source.faults import malformed
 from pushd.source.index import Entry, choose
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def parse_list(content: bytes, subject: str) -> tuple[Listed, ...]:
     try:
         images = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
-        raise invalid(subject, "has a manifest.json that is not JSON") from error
+        raise malformed(subject, "has a manifest.json that is not JSON") from error
     if not isinstance(images, list):
-        raise invalid(subject, "has a manifest.json that is no list of images")
+        raise malformed(subject, "has a manifest.json that is no list of images")
     return tuple(_listed(image, position, subject) for position, image in enumerate(images))
 
 
@@ -76,15 +76,15 @@ def familiar(name: str) -> str:
 def _listed(image: object, position: int, subject: str) -> Listed:
     field = f"has a manifest.json whose image {position}"
     if not isinstance(image, dict):
-        raise invalid(subject, f"{field} is no object")
+        raise malformed(subject, f"{field} is no object")
     config = image.get("Config")
     if not isinstance(config, str) or not config:
-        raise invalid(subject, f"{field} has no Config")
+        raise malformed(subject, f"{field} has no Config")
     return Listed(config, _strings(image, "Layers", field, subject), _strings(image, "RepoTags", field, subject))
 
 
 def _strings(image: dict[str, Any], name: str, field: str, subject: str) -> tuple[str, ...]:
     values = image.get(name) or []  # null is what Go programs write for an empty list
     if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
-        raise invalid(subject, f"{field} has {name} that are no list of names")
+        raise malformed(subject, f"{field} has {name} that are no list of names")
     return tuple(values)

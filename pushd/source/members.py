@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Final
 from pushd.errors import Code, RequestError, SourceError
 from pushd.oci.digest import Digest
 from pushd.oci.text import printable, quoted
-from pushd.source.faults import invalid
+from pushd.source.faults import malformed
 from pushd.source.name import SHOWN
 from pushd.source.tar import MalformedTarError
 
 if TYPE_CHECKING:
     from pushd.source.tar import Member
+
+INCOMPLETE: Final = "the archive does not hold all of the image: save it again"
+"""The next step where something is not there."""
 
 _MAX_LINKS: Final = 40
 _REGULAR: Final = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE})
@@ -107,13 +110,13 @@ class SavedMembers:
         at = _led((), name)
         for _ in range(_MAX_LINKS):
             if at is None:
-                raise invalid(self._subject, f"has a link at {quoted(name)} that leads out of it")
+                raise malformed(self._subject, f"has a link at {quoted(name)} that leads out of it")
             if at in self._irregular:
-                raise invalid(self._subject, f"has {quoted(at)}, which is {self._irregular[at]}")
+                raise malformed(self._subject, f"has {quoted(at)}, which is {self._irregular[at]}")
             if at not in self._links:
                 return at
             at = self._links[at]
-        raise invalid(self._subject, f"has links at {quoted(name)} that lead in a circle")
+        raise malformed(self._subject, f"has links at {quoted(name)} that lead in a circle")
 
 
 def named_digest(path: tuple[str, ...]) -> Digest | None:
@@ -128,7 +131,8 @@ def named_digest(path: tuple[str, ...]) -> Digest | None:
 
 def missing_member(name: str, subject: str, *, hint: str = "") -> SourceError:
     """Tell that something is not in an archive: `source.blob_missing`."""
-    return SourceError(Code.SOURCE_BLOB_MISSING, f"{printable(name, SHOWN)} in {subject}", "is not there", hint=hint)
+    where = f"{printable(name, SHOWN)} in {subject}"
+    return SourceError(Code.SOURCE_BLOB_MISSING, where, "is not there", hint=hint or INCOMPLETE)
 
 
 def _path(member: Member) -> tuple[str, ...]:

@@ -114,7 +114,8 @@ def test_what_belongs_to_the_layout_must_be_a_regular_file(tar: Path, kind: byte
     error = refusal(write(tar, (name, of_kind(kind, "elsewhere"))))
 
     assert error.code is Code.SOURCE_ARCHIVE_INVALID
-    assert str(error) == f"app.tar: has '{name}', which is {words}"
+    assert error.detail == f"has '{name}', which is {words}"
+    assert "save the image again" in error.hint
 
 
 def test_a_sparse_file_is_refused(tar: Path) -> None:
@@ -135,7 +136,7 @@ def test_what_does_not_belong_to_the_layout_is_passed_over(tar: Path, kind: byte
 def test_two_members_of_one_name_are_refused(tar: Path, again: str) -> None:
     error = refusal(write(tar, ("blobs/sha256/00", b"x"), (again, b"y")))
 
-    assert str(error) == "app.tar: has 'blobs/sha256/00' more than once"
+    assert error.detail == "has 'blobs/sha256/00' more than once"
 
 
 def test_a_truncated_archive_is_refused_by_the_member_that_is_not_whole(tar: Path) -> None:
