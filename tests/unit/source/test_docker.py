@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import json
 import lzma
@@ -206,6 +207,19 @@ def test_an_image_without_layers_is_one(file: Path) -> None:
     file.write_bytes(docker_archive([saved]))
 
     assert read(file).root.content == manifest_of(saved)
+
+
+def test_a_config_without_layers_need_not_say_so(file: Path) -> None:
+    file.write_bytes(one({}, []))
+
+    assert [blob.size for blob in read(file).blobs] == [2]
+
+
+def test_a_layer_below_blobs_with_another_name_is_one_by_its_config(file: Path) -> None:
+    content = b"x" * 2000
+    file.write_bytes(one(diff_ids(str(Digest.of(content))), ["blobs/sha256/app"], **{"blobs/sha256/app": content}))
+
+    assert_holds(file, read(file))
 
 
 IMAGES = [
@@ -503,6 +517,26 @@ def test_a_fifo_in_place_of_the_file_does_not_hang(file: Path) -> None:
 
 def test_a_path_to_nothing_is_not_found(file: Path) -> None:
     assert refusal(file).code is Code.SOURCE_NOT_FOUND
+
+
+def test_a_system_with_too_many_files_open_is_told_as_one(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved = SavedImage([made(10_000)])
+    file.write_bytes(docker_archive([saved]))
+    source = opened(file)
+    dup, left = os.dup, 2  # the list and the config
+
+    def fail(fd: int) -> int:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return dup(fd)
+
+    monkeypatch.setattr(os, "dup", fail)
+    with pytest.raises(SourceError, match="too many files open") as caught:
+        source.image()
+    source.close()
+    assert caught.value.code is Code.SOURCE_UNREADABLE
 
 
 # ----------------------------------------------------------------------------------------------------------- changes
