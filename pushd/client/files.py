@@ -6,7 +6,6 @@ is read again was changed.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import tempfile
@@ -141,14 +140,7 @@ class Files:
 
     def _plain(self, fd: int, status: os.stat_result, name: str, media_type: str) -> Layer:
         identity = Identity.of(status)
-        extent = whole(fd, status, name)
-        hasher = hashlib.sha256(usedforsecurity=False)
-        try:
-            for piece in extent.pieces():
-                hasher.update(piece)
-        finally:
-            extent.close()
-        digest = Digest("sha256", hasher.hexdigest())
+        digest = whole(fd, status, name).digest()
         self._places[digest] = name, partial(self._reopen, name, identity)
         return Layer(Descriptor(media_type, digest, identity.size), {TITLE: name})
 

@@ -6,10 +6,8 @@ it later, to upload it, finds out whether the config told the truth.
 
 from __future__ import annotations
 
-import hashlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from pushd.oci.digest import Digest
 from pushd.oci.text import printable
 from pushd.source.assembly import HEAD, Layer, compression_of, root_of
 from pushd.source.blobs import open_blob, path_of, read_complete
@@ -29,8 +27,6 @@ if TYPE_CHECKING:
     from pushd.source.assembly import Apart
     from pushd.source.extent import Extent
     from pushd.source.members import SavedMembers
-
-_PIECE: Final = 1 << 20
 
 
 class SavedFiles:
@@ -79,7 +75,7 @@ class SavedFiles:
         layer = self.peek(name)
         if layer.digest is None and compression_of(layer.head):
             path = self.path(name)
-            layer = Layer(layer.size, layer.head, _digest(self._open(name, path)))
+            layer = Layer(layer.size, layer.head, self._open(name, path).digest())
             self._layers["/".join(path)] = layer
         return layer
 
@@ -183,14 +179,3 @@ class DockerSource:
             if self._files.layer(name).digest == blob.digest:
                 return path
         raise missing_member(str(blob.digest), self._subject)
-
-
-def _digest(extent: Extent) -> Digest:
-    """Read all of it, a piece at a time, and close it."""
-    hasher = hashlib.sha256(usedforsecurity=False)
-    try:
-        for at in range(0, extent.size, _PIECE):
-            hasher.update(extent.read(at, min(_PIECE, extent.size - at)))
-    finally:
-        extent.close()
-    return Digest("sha256", hasher.hexdigest())

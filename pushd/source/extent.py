@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pushd.errors import Code, SourceError
+from pushd.oci.digest import Digest
 from pushd.source.faults import unreadable
 from pushd.source.handle import Handle
 from pushd.work import FileIdentity
@@ -106,6 +108,16 @@ class Extent:
             return self.read(0, self._size)
         finally:
             self.close()
+
+    def digest(self) -> Digest:
+        """Read all of it, and close it; give its sha256. Raises as `read` does."""
+        hasher = hashlib.sha256(usedforsecurity=False)
+        try:
+            for piece in self.pieces():
+                hasher.update(piece)
+        finally:
+            self.close()
+        return Digest("sha256", hasher.hexdigest())
 
     def copy_to(self, target: int) -> None:
         """Write all of it to the descriptor `target`, from its offset on.

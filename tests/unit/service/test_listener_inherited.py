@@ -114,7 +114,11 @@ def test_the_socket_passed_stays_at_the_end_and_still_takes_callers(
         listener.accept()[0].close()
 
 
-@pytest.mark.parametrize("pid", [None, "", "1", "not a number", f"{os.getpid()} ", f"0{os.getpid()}"])
+@pytest.mark.parametrize(
+    "pid",
+    [None, "", "1", "not a number", f"{os.getpid()} ", f"0{os.getpid()}"],
+    ids=["none", "empty", "another", "no number", "ours and a space", "ours and a zero"],
+)
 def test_what_was_passed_to_another_process_is_ignored(
     path: Path, listener: socket.socket, passed: Passed, pid: str | None
 ) -> None:

@@ -170,6 +170,7 @@ def test_what_is_no_tar_is_refused(tar: Path, given: bytes) -> None:
         (lzma.compress(bytes(10240)), "compressed with xz"),
         (b"\x28\xb5\x2f\xfd" + bytes(range(256)) * 4, "compressed with zstd"),
     ],
+    ids=["gzip", "bzip2", "xz", "zstd"],
 )
 def test_a_compressed_archive_is_refused_by_name_with_what_to_do(tar: Path, compressed: bytes, words: str) -> None:
     tar.write_bytes(compressed)

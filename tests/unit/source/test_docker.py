@@ -65,7 +65,7 @@ def blobs_of(source: Source, image: Image) -> list[bytes]:
     contents = []
     for blob in image.blobs:
         reader = source.open(blob)
-        contents.append(reader.read(0, reader.size))
+        contents.append(reader.read(0, blob.size))
         reader.close()
     return contents
 
