@@ -40,8 +40,8 @@ class Limits:
     Attributes:
         deliveries: deliveries to one registry running at the same time; one that stalls holds up no other registry.
         uploads_per_registry: uploads to one registry at the same time.
-        small_uploads_per_registry: the same in the lane of small blobs, beside the other: to begin with, and up to
-            four times as many while none of them takes longer for it.
+        small_uploads_per_registry: the same in the lane of small blobs, beside the other; None for as many as cost none
+            of them time.
         memory: bytes of all piece buffers together.
         bandwidth: bytes of blobs that leave in a second, to all registries together; None for as many as there are.
         deadline: seconds a job that names none has before what is unfinished fails.
@@ -53,7 +53,7 @@ class Limits:
 
     deliveries: int = 16
     uploads_per_registry: int = 8
-    small_uploads_per_registry: int = 16
+    small_uploads_per_registry: int | None = None
     memory: int = 64 << 20
     bandwidth: int | None = None
     deadline: float = 86_400.0
@@ -263,8 +263,8 @@ class Registry:
         plain_http: whether it speaks HTTP without TLS.
         upload: the form uploads take; None, in the file `"auto"`.
         chunk_size: bytes per PATCH.
-        max_uploads: uploads at the same time, in place of `Limits.uploads_per_registry`; its small ones stay as many
-            as `Limits.small_uploads_per_registry` says.
+        max_uploads: uploads at the same time, in place of `Limits.uploads_per_registry`; its small ones are sixteen,
+            or as many as `Limits.small_uploads_per_registry` says.
         bandwidth: bytes of blobs that leave for it in a second, within `Limits.bandwidth`.
         ca: a PEM file of certificate authorities trusted beside the system's.
         client_cert: a PEM file with the certificate this daemon shows to it.

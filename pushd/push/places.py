@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from pushd.push.window import Window
+from pushd.push.window import START, Window
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -43,21 +43,21 @@ class Places:
 
     Args:
         large: uploads per registry.
-        small: uploads of small blobs per registry, beside those; more where that costs no time, as `Window` has it.
+        small: uploads of small blobs per registry, beside those; None for as many as `Window` has it.
         memory: bytes for the buffers of all uploads.
-        per_registry: what is configured otherwise for one, by name: its number of large places. Its small ones stay
-            as many as there are to begin with.
+        per_registry: what is configured otherwise for one, by name: its number of large places. Of small ones it has
+            no more than a window has to begin with.
     """
 
     def __init__(
-        self, *, large: int, small: int, memory: int, per_registry: Mapping[str, int] = MappingProxyType({})
+        self, *, large: int, small: int | None, memory: int, per_registry: Mapping[str, int] = MappingProxyType({})
     ) -> None:
         self._memory = self._free = 0
         self._taken: Counter[tuple[str, bool]] = Counter()
         self._waiting: deque[_Waiter] = deque()
         self.configure(large=large, small=small, memory=memory, per_registry=per_registry)
 
-    def configure(self, *, large: int, small: int, memory: int, per_registry: Mapping[str, int]) -> None:
+    def configure(self, *, large: int, small: int | None, memory: int, per_registry: Mapping[str, int]) -> None:
         """Have as many from now on. What has a place keeps it, however few there are."""
         self._large = large
         self._small = small
@@ -105,7 +105,7 @@ class Places:
 
     def landed(self, registry: str, size: int, seconds: float) -> None:
         """A blob of `size` bytes, which still has its place, was sent and stored within so many seconds."""
-        if size <= SMALL_MAX and registry not in self._per_registry:
+        if size <= SMALL_MAX and self._small is None and registry not in self._per_registry:
             window = self._window(registry)
             window.landed(seconds, full=self._taken[registry, True] >= window.size)
 
@@ -113,7 +113,7 @@ class Places:
         if registry not in self._windows:
             if len(self._windows) >= _KNOWN:
                 self._windows = {it: kept for it, kept in self._windows.items() if self._taken[it, True]}
-            self._windows[registry] = Window(self._small)
+            self._windows[registry] = Window()
         return self._windows[registry]
 
     def _admit(self) -> None:
@@ -138,7 +138,9 @@ class Places:
     def _limit(self, registry: str, small: bool) -> int:  # noqa: FBT001 (the two parts of a lane)
         if not small:
             return self._per_registry.get(registry, self._large)
-        return self._windows[registry].size if registry in self._windows else self._small
+        if self._small is not None:
+            return self._small
+        return self._windows[registry].size if registry in self._windows else START
 
     @staticmethod
     def _need(size: int, piece: int) -> int:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 from typing import Final
 
-_GROWTH: Final = 4
-"""Times as many as to begin with, at most: each has a connection of its own."""
+START: Final = 16
+"""How many to begin with: what a registry next door is at its limit with, and one far away does not notice."""
+_MOST: Final = 64
+"""How many there are at most: each has a connection of its own."""
 _CALM: Final = 2.0
 """Times the shortest time that one may take without being a sign of crowding."""
 _FORGETTING: Final = 1.01
@@ -21,18 +23,16 @@ _FORGETTING: Final = 1.01
 class Window:
     """Of one registry.
 
-    Args:
-        start: how many to begin with, and never fewer: that the registry wants to be left alone is told by its door.
-
     Attributes:
-        size: how many there may be now.
+        size: how many there may be now; never fewer than to begin with: that a registry wants to be left alone is told
+            by its door.
     """
 
-    __slots__ = ("_shortest", "_start", "size")
+    __slots__ = ("_shortest", "size")
 
-    def __init__(self, start: int) -> None:
-        self._start = self.size = start
+    def __init__(self) -> None:
         self._shortest = math.inf
+        self.size = START
 
     def landed(self, seconds: float, *, full: bool) -> None:
         """A blob was sent and stored.
@@ -43,6 +43,6 @@ class Window:
         """
         self._shortest = min(seconds, self._shortest * _FORGETTING)
         if seconds > _CALM * self._shortest:
-            self.size = max(self._start, self.size - 1)
+            self.size = max(START, self.size - 1)
         elif full:
-            self.size = min(self.size + 1, _GROWTH * self._start)
+            self.size = min(self.size + 1, _MOST)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def facts(config: Config) -> dict[str, object]:
     """Give what `GET /v1/status` tells that does not move, in JSON's types."""
     limits = config.limits
-    bandwidth = {} if limits.bandwidth is None else {"bandwidth": limits.bandwidth}
+    chosen = {"small_uploads_per_registry": limits.small_uploads_per_registry, "bandwidth": limits.bandwidth}
     return {
         "version": __version__,
         "pid": os.getpid(),
@@ -24,9 +24,8 @@ def facts(config: Config) -> dict[str, object]:
         "limits": {
             "deliveries": limits.deliveries,
             "uploads_per_registry": limits.uploads_per_registry,
-            "small_uploads_per_registry": limits.small_uploads_per_registry,
             "memory": limits.memory,
-            **bandwidth,
+            **{name: limit for name, limit in chosen.items() if limit is not None},
         },
     }
 

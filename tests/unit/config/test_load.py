@@ -168,7 +168,7 @@ def test_without_a_file_everything_has_its_default() -> None:
     assert config.limits == Limits(
         deliveries=16,
         uploads_per_registry=8,
-        small_uploads_per_registry=16,
+        small_uploads_per_registry=None,
         memory=67_108_864,
         deadline=86_400.0,
         attempts=5,

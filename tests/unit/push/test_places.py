@@ -1,12 +1,17 @@
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
 import pytest
 
 from pushd.push.places import PIECE, PIECE_SCARCE, SMALL_MAX, Places
+from pushd.push.window import START
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 LARGE = 100 << 20
 
@@ -54,43 +59,60 @@ async def test_a_registry_may_have_a_number_of_its_own() -> None:
         assert not await would_wait(house, "b", LARGE)
 
 
+@asynccontextmanager
+async def small_ones(of: Places, registry: str, count: int) -> AsyncIterator[None]:
+    """Have so many small blobs on their way."""
+    async with AsyncExitStack() as stack:
+        for _ in range(count):
+            await stack.enter_async_context(of.place(registry, 100))
+        yield
+
+
 async def test_more_small_blobs_travel_as_long_as_that_costs_no_time() -> None:
-    house = places(small=2)
-    async with house.place("a", 100), house.place("a", 100):
+    house = Places(large=1, small=None, memory=1 << 30)
+    async with small_ones(house, "a", START):
+        assert await would_wait(house, "a", 100)
         house.landed("a", 100, 0.1)
         assert not await would_wait(house, "a", 100)
-        assert await would_wait(house, "b", 100) is False
-    async with house.place("a", 100), house.place("a", 100):
+        async with small_ones(house, "b", START):
+            assert await would_wait(house, "b", 100)
         house.landed("a", 100, 0.5)
         assert await would_wait(house, "a", 100)
 
 
 async def test_large_blobs_widen_nothing() -> None:
-    house = places(small=1, large=1)
-    async with house.place("a", LARGE), house.place("a", 100):
+    house = Places(large=1, small=None, memory=1 << 30)
+    async with house.place("a", LARGE), small_ones(house, "a", START):
         house.landed("a", LARGE, 0.1)
         assert await would_wait(house, "a", 100)
         assert await would_wait(house, "a", LARGE)
 
 
-async def test_a_registry_with_a_number_of_its_own_is_left_at_what_it_has() -> None:
-    house = Places(large=5, small=1, memory=1 << 30, per_registry={"a": 1})
+async def test_a_number_that_is_configured_is_kept_to() -> None:
+    house = places(small=1)
     async with house.place("a", 100):
+        house.landed("a", 100, 0.1)
+        assert await would_wait(house, "a", 100)
+
+
+async def test_a_registry_with_a_number_of_its_own_is_left_at_what_there_is_to_begin_with() -> None:
+    house = Places(large=5, small=None, memory=1 << 30, per_registry={"a": 1})
+    async with small_ones(house, "a", START):
         house.landed("a", 100, 0.1)
         assert await would_wait(house, "a", 100)
 
 
 async def test_what_is_configured_anew_is_begun_with_anew() -> None:
-    house = places(small=1)
-    async with house.place("a", 100):
+    house = Places(large=1, small=None, memory=1 << 30)
+    async with small_ones(house, "a", START):
         house.landed("a", 100, 0.1)
-        house.configure(large=1, small=1, memory=1 << 30, per_registry={})
+        house.configure(large=1, small=None, memory=1 << 30, per_registry={})
         assert await would_wait(house, "a", 100)
 
 
 async def test_registries_nothing_travels_to_are_forgotten_when_there_are_very_many() -> None:
-    house = places(small=1)
-    async with house.place("busy", 100):
+    house = Places(large=1, small=None, memory=1 << 30)
+    async with small_ones(house, "busy", START):
         house.landed("busy", 100, 0.1)
         for number in range(600):
             async with house.place(f"idle-{number}", 100):
