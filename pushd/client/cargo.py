@@ -11,19 +11,20 @@ from pushd.errors import Code, RequestError, SourceError, StoreError
 from pushd.oci.digest import Digest
 from pushd.oci.image import MAX_TOTAL
 from pushd.oci.manifest import MAX_SIZE, too_large
+from pushd.oci.tar import MalformedTarError
 from pushd.oci.text import printable, quoted
 from pushd.source.assembly import HEAD, Layer
 from pushd.source.faults import malformed
 from pushd.source.members import SavedMembers, missing_member, named_digest
 from pushd.source.name import SHOWN
-from pushd.source.tar import MalformedTarError, read_members
+from pushd.source.tar import read_members
 
 if TYPE_CHECKING:
     from pushd.client.entry import Entry
     from pushd.client.exchange import Connection
     from pushd.client.forward import Forward
     from pushd.client.parts import Tally
-    from pushd.source.tar import Member
+    from pushd.oci.tar import Member
 
 NO_ROOM: Final = frozenset({Code.REQUEST_LIMIT, Code.STORE_BUDGET})
 """How the daemon refuses to reserve so many bytes."""

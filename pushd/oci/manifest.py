@@ -106,6 +106,19 @@ def unsupported(subject: str, media_type: str) -> SourceError:
     )
 
 
+def is_elsewhere(layer: object, field: str) -> bool:
+    """Whether a layer, as a manifest lists it under `field`, is a foreign one and says where else it is to be had.
+
+    Raises:
+        SourceError: `source.manifest_invalid`, its `urls` are no list of text.
+    """
+    if not isinstance(layer, dict):
+        return False
+    urls = [_string(url, name) for name, url in _array(layer, "urls", within=f"{field}.", required=False)]
+    media_type = layer.get("mediaType")
+    return bool(urls) and isinstance(media_type, str) and media_type.startswith(media_types.FOREIGN_LAYERS)
+
+
 def _invalid(field: str, detail: str) -> SourceError:
     return SourceError(Code.SOURCE_MANIFEST_INVALID, field, detail, hint=REBUILD)
 
@@ -145,7 +158,7 @@ def _media_type(fields: dict[str, Any], expected: str | None) -> str:
 
 def _blobs(fields: dict[str, Any]) -> tuple[Descriptor, ...]:
     config = _descriptor(_required(fields, "config"), "config")
-    layers = (_descriptor(value, field) for field, value in _array(fields, "layers") if not _is_elsewhere(value, field))
+    layers = (_descriptor(value, field) for field, value in _array(fields, "layers") if not is_elsewhere(value, field))
     return (config, *layers)
 
 
@@ -159,15 +172,6 @@ def _subject(fields: dict[str, Any], kind: str) -> Descriptor | None:
     if value is None or kind not in media_types.OCI:
         return None
     return _descriptor(value, "subject")
-
-
-def _is_elsewhere(layer: object, field: str) -> bool:
-    """Whether a layer is a foreign one and says where else it is to be had."""
-    if not isinstance(layer, dict):
-        return False
-    urls = [_string(url, name) for name, url in _array(layer, "urls", within=f"{field}.", required=False)]
-    media_type = layer.get("mediaType")
-    return bool(urls) and isinstance(media_type, str) and media_type.startswith(media_types.FOREIGN_LAYERS)
 
 
 def _descriptor(value: object, field: str) -> Descriptor:

@@ -6,19 +6,20 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final, Protocol
 
+from pushd.oci.tar import MalformedTarError
 from pushd.oci.text import printable
 from pushd.source.extent import Extent, Identity, check_unchanged
 from pushd.source.faults import IrregularFileError, invalid, malformed, missing, unreadable
 from pushd.source.handle import Handle
 from pushd.source.name import SHOWN
-from pushd.source.tar import MalformedTarError, read_members
+from pushd.source.tar import read_members
 from pushd.source.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pushd.oci.tar import Member
     from pushd.source.permission import Peer
-    from pushd.source.tar import Member
 
 _COMPRESSIONS: Final = (
     (b"\x1f\x8b", "gzip", "gunzip", ", or push it with pushctl push - <FILE, which undoes it on the way"),

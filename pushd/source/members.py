@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from pushd.errors import Code, RequestError, SourceError
 from pushd.oci.digest import Digest
+from pushd.oci.tar import MalformedTarError
 from pushd.oci.text import printable, quoted
 from pushd.source.faults import malformed
 from pushd.source.name import SHOWN
-from pushd.source.tar import MalformedTarError
 
 if TYPE_CHECKING:
-    from pushd.source.tar import Member
+    from pushd.oci.tar import Member
 
 INCOMPLETE: Final = "the archive does not hold all of the image: save it again"
 """The next step where something is not there."""
@@ -140,7 +140,7 @@ def _path(member: Member) -> tuple[str, ...]:
     path = tuple(part for part in member.name.split("/") if part not in ("", "."))
     if member.name.startswith("/") or ".." in path:
         raise MalformedTarError(f"has a name that leads out of it, {member.name!r}")
-    if member.kind == tarfile.GNUTYPE_SPARSE:
+    if member.sparse or member.kind == tarfile.GNUTYPE_SPARSE:
         raise _irregular(member)
     return path
 
@@ -150,7 +150,7 @@ def _irregular(member: Member) -> MalformedTarError:
 
 
 def _kind(member: Member) -> str:
-    return _KINDS.get(member.kind, "no regular file")
+    return "a sparse file" if member.sparse else _KINDS.get(member.kind, "no regular file")
 
 
 def _again(path: tuple[str, ...]) -> MalformedTarError:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pushd.oci.tar import MAX_EXTENSION, MalformedTarError, Member
 from pushd.source import tar
-from pushd.source.tar import MalformedTarError, Member, read_members
+from pushd.source.tar import read_members
 
 if TYPE_CHECKING:
     from typing import Literal, TypeAlias
@@ -115,7 +116,7 @@ def test_a_global_header_that_names_or_measures_all_members_is_refused(record: b
 def test_sparse_files_of_either_format_are_told_apart() -> None:
     sparse = pax(b"22 GNU.sparse.major=1\n") + packed(("s", b"x"))
 
-    assert [member.kind for member in members(sparse)] == [tarfile.GNUTYPE_SPARSE]
+    assert [(member.kind, member.sparse) for member in members(sparse)] == [(tarfile.REGTYPE, True)]
     assert members(block(info("s", kind=tarfile.GNUTYPE_SPARSE)) + bytes(1024))[0].kind == tarfile.GNUTYPE_SPARSE
 
 
@@ -158,7 +159,7 @@ def test_a_negative_size_is_refused() -> None:
 
 
 def test_an_extension_without_bounds_is_refused_before_it_is_read() -> None:
-    size = tar.MAX_EXTENSION + 1
+    size = MAX_EXTENSION + 1
     content = info("x", size, tarfile.XHDTYPE).tobuf(tarfile.GNU_FORMAT)
 
     def pread(length: int, offset: int) -> bytes:
