@@ -63,6 +63,10 @@ class Code(StrEnum):
     SOURCE_BLOB_NOT_REGULAR = "source.blob_not_regular"
     SOURCE_BLOB_SIZE = "source.blob_size"
     SOURCE_BLOB_DIGEST = "source.blob_digest"
+    SOURCE_LAYER_MEDIA_TYPE = "source.layer_media_type"
+    SOURCE_LAYER_INVALID = "source.layer_invalid"
+    SOURCE_LAYER_BOMB = "source.layer_bomb"
+    SOURCE_LAYER_DIFF_ID = "source.layer_diff_id"
     SOURCE_CHANGED = "source.changed"
 
     REGISTRY_UNRESOLVED = "registry.unresolved"
