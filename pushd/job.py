@@ -112,6 +112,17 @@ class Verify(StrEnum):
 
 
 @unique
+class Validate(StrEnum):
+    """How far an image's bytes are looked into before they are at a registry."""
+
+    DIGEST = "digest"
+    """Each blob is what its digest says."""
+    FULL = "full"
+    """Before anything is sent each layer is decompressed as well: it is what its media type and its image's config say,
+    and has nothing in it that unpackers refuse."""
+
+
+@unique
 class Retain(StrEnum):
     """Where a job's bytes are kept until it ends."""
 
@@ -172,6 +183,7 @@ class JobSpec:
         spooled: where they were brought, or None when `source` is to be read.
         platforms: what is pushed of an index, `OS/ARCH[/VARIANT]`, normalised and in order, each once; empty for all
             of it. A single image must be for them.
+        validate: how far its bytes are looked into.
         credential: what the destinations are spoken to with: `AUTO`, `DAEMON`, `ANONYMOUS`, or the name of one that the
             submitter stored. What is handed over with a job is no part of this: it is a secret.
     """
@@ -187,6 +199,7 @@ class JobSpec:
     retain: Retain = Retain.SOURCE
     spooled: Spooled | None = None
     platforms: tuple[str, ...] = ()
+    validate: Validate = Validate.DIGEST
     credential: str = AUTO
 
 
@@ -283,7 +296,7 @@ class Job:
         if_tag: what each destination's tag must name when it is put; None for whatever it may be.
         retain: where its bytes are kept: its files, or a copy of them in the spool.
         paused_at: since when it is paused; None when it is not.
-        platforms: what is pushed of its source, as in `JobSpec`.
+        platforms: what is pushed of its source, as in `JobSpec`; so is `validate`.
     """
 
     id: str
@@ -304,3 +317,4 @@ class Job:
     retain: Retain = Retain.SOURCE
     paused_at: datetime | None = None
     platforms: tuple[str, ...] = ()
+    validate: Validate = Validate.DIGEST

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pushd.credentials.credential import Credential
-    from pushd.job import DeliveryState, Failure, JobSpec, JobState, TransferState, Verify
+    from pushd.job import DeliveryState, Failure, JobSpec, JobState, TransferState, Validate, Verify
     from pushd.oci.digest import Digest
     from pushd.oci.image import Image
 
@@ -198,7 +198,7 @@ class Claim:
         uid: the submitter, and with `gids` whose rights open the source.
         administrator: as in `Submission`.
         spool: the id of the spool entry that holds the bytes, or None when `source` does.
-        if_tag: as in `JobSpec`; so is `credential`.
+        validate: as in `JobSpec`; so are `if_tag` and `credential`.
         handed_at: when credentials were handed over for the job last; None when none were.
         traceparent: as in `Submission`.
     """
@@ -214,6 +214,7 @@ class Claim:
     epoch: int
     deadline_at: datetime
     verify: Verify
+    validate: Validate
     gids: frozenset[int] = frozenset()
     administrator: bool = False
     spool: str | None = None
@@ -259,6 +260,27 @@ class TransferResult:
     interruptions: int = 0
     form: str = ""
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What was found when the layers of a job's image were looked into.
+
+    Attributes:
+        layers: that are as they should be.
+        skipped: others, that nobody here can look into.
+        size: bytes those layers unpack to.
+        seconds: how long it took.
+        code: a stable `errors.Code` value, where something is wrong with one of them that will never change; or empty.
+        message: one sentence for a person about it: what, with which layer, what to do next.
+    """
+
+    layers: int = 0
+    skipped: int = 0
+    size: int = 0
+    seconds: float = 0.0
+    code: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

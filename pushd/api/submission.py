@@ -13,7 +13,7 @@ import msgspec
 from pushd.api.credentials import Given, read_credentials
 from pushd.api.fields import SHOWN, malformed, read_fields
 from pushd.errors import RequestError
-from pushd.job import ABSENT, AUTO, JobSpec, Retain, Spooled, Verify
+from pushd.job import ABSENT, AUTO, JobSpec, Retain, Spooled, Validate, Verify
 from pushd.oci.digest import Digest
 from pushd.oci.manifest import MAX_SIZE
 from pushd.oci.media_types import is_media_type
@@ -66,6 +66,7 @@ class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retain: Retain = Retain.SOURCE
     spooled: _Spooled | None = None
     platforms: list[str] = []
+    validate: Validate = Validate.DIGEST
     credential: str = AUTO
     credentials: list[Given] = []
 
@@ -103,6 +104,7 @@ def read_submission(body: bytes, *, now: datetime) -> tuple[JobSpec, tuple[Hande
         retain=read.retain,
         spooled=None if read.spooled is None else _spooled(read.spooled),
         platforms=_platforms(read.platforms),
+        validate=read.validate,
         credential=read.credential,
     )
     return spec, handed
@@ -120,6 +122,8 @@ def fingerprint(spec: JobSpec) -> bytes:
         del asked["credential"]
     if not spec.platforms:
         del asked["platforms"]
+    if spec.validate is Validate.DIGEST:
+        del asked["validate"]
     return hashlib.sha256(msgspec.json.encode(asked)).digest()
 
 

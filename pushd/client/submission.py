@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pushd.client.handing import handed_over
 from pushd.errors import Code, RequestError
-from pushd.job import AUTO, Retain, Verify
+from pushd.job import AUTO, Retain, Validate, Verify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +27,7 @@ def wishes(  # noqa: PLR0913 (what may be asked of a job; by keyword)
     if_tag: str | None = None,
     retain: Retain = Retain.SOURCE,
     platforms: Sequence[str] = (),
+    validate: Validate = Validate.DIGEST,
     credential: str = AUTO,
 ) -> dict[str, Any]:
     """Give the fields of a submission but its source; see `Client.submit` for what they mean.
@@ -51,6 +52,8 @@ def wishes(  # noqa: PLR0913 (what may be asked of a job; by keyword)
         document["retain"] = retain
     if platforms:
         document["platforms"] = list(platforms)
+    if validate is not Validate.DIGEST:
+        document["validate"] = validate
     if credential != AUTO:
         document["credential"] = credential
     return document

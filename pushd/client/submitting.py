@@ -14,7 +14,7 @@ from pushd.client.own import own_credentials
 from pushd.client.sources import absolute
 from pushd.client.submission import sourced, wishes
 from pushd.errors import Code, PushdError
-from pushd.job import AUTO, Retain, Verify
+from pushd.job import AUTO, Retain, Validate, Verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SUBMIT_WITHIN: Final = 300.0  # the daemon reads and checks the whole source's structure before it answers
+_VALIDATED_WITHIN: Final = 3600.0
 _OUT_OF_REACH: Final = frozenset(
     {Code.SOURCE_NOT_FOUND, Code.SOURCE_UNREADABLE, Code.SOURCE_FORBIDDEN, Code.REQUEST_PATH_REFUSED}
 )
@@ -48,6 +49,7 @@ class Submitting(Speaker):
         if_tag: str | None = None,
         retain: Retain = Retain.SOURCE,
         platforms: Sequence[str] = (),
+        validate: Validate = Validate.DIGEST,
         credential: str = AUTO,
         idempotency_key: str | None = None,
         progress: Callable[[int, int | None], None] | None = None,
@@ -73,6 +75,8 @@ class Submitting(Speaker):
                 is pushed lists these and their attestations alone, and has a digest of its own unless that is all
                 there was; it is an index also for one platform. A source without an index must be an image for the
                 platform.
+            validate: how far the image is looked into. With `pushd.job.Validate.FULL` each layer is decompressed before
+                anything is sent, and what is wrong with one fails the job: `source.layer_invalid` and its like.
             credential: what the destinations are spoken to with: `pushd.job.AUTO`, the caller's own, which is looked
                 up here and handed over, else one they stored, else the daemon's; `pushd.job.DAEMON`;
                 `pushd.job.ANONYMOUS`; or the name of one they stored with `login`.
@@ -100,6 +104,7 @@ class Submitting(Speaker):
             if_tag=if_tag,
             retain=retain,
             platforms=platforms,
+            validate=validate,
             credential=credential,
         )
         name, key = absolute(source), idempotency_key or new_key()
@@ -126,6 +131,7 @@ class Submitting(Speaker):
         if_tag: str | None = None,
         retain: Retain = Retain.SOURCE,
         platforms: Sequence[str] = (),
+        validate: Validate = Validate.DIGEST,
         credential: str = AUTO,
         idempotency_key: str | None = None,
         progress: Callable[[int, int | None], None] | None = None,
@@ -139,7 +145,7 @@ class Submitting(Speaker):
             reference: which image of the archive, by name, or `@N` for the one at position N, from 0; empty for the
                 only one.
             priority: as `submit` has it; so are `labels`, `deadline`, `verify`, `not_before`, `if_tag`, `retain`,
-                `platforms`, `credential` and `idempotency_key`.
+                `platforms`, `validate`, `credential` and `idempotency_key`.
             labels: see there.
             deadline: see there.
             verify: see there.
@@ -147,6 +153,7 @@ class Submitting(Speaker):
             if_tag: see there.
             retain: see there.
             platforms: see there.
+            validate: see there.
             credential: see there.
             idempotency_key: see there.
             progress: told the bytes brought so far, and None, for nobody knows how many will come.
@@ -167,6 +174,7 @@ class Submitting(Speaker):
             if_tag=if_tag,
             retain=retain,
             platforms=platforms,
+            validate=validate,
             credential=credential,
         )
         key = idempotency_key or new_key()
@@ -186,13 +194,14 @@ class Submitting(Speaker):
         verify: Verify = Verify.TAG,
         if_tag: str | None = None,
         platforms: Sequence[str] = (),
+        validate: Validate = Validate.DIGEST,
         credential: str = AUTO,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> Mapping[str, Any]:
         """Tell what submitting this would do; nothing changes at any registry.
 
         Where the daemon cannot read the source its bytes are brought, as `submit` does, and removed afterwards. What
-        is asked for, `platforms` and `credential` too, means what it means there.
+        is asked for, `platforms`, `validate` and `credential` too, means what it means there.
 
         Returns:
             `source`, `digest`, `media_type`, `size` (bytes), and `destinations`: for each its `action` (`nothing`,
@@ -202,13 +211,20 @@ class Submitting(Speaker):
         Raises:
             RequestError, RegistryError, SourceError, StoreError: as `submit` does.
         """
-        wanted = wishes(destinations, verify=verify, if_tag=if_tag, platforms=platforms, credential=credential)
+        wanted = wishes(
+            destinations,
+            verify=verify,
+            if_tag=if_tag,
+            platforms=platforms,
+            validate=validate,
+            credential=credential,
+        )
         name = absolute(source)
         handed = own(destinations, credential)
 
         return self._with_source(
             name,
-            lambda spooled: self._ask_plan(sourced(wanted, name, spooled, handed)),
+            lambda spooled: self._ask_plan(sourced(wanted, name, spooled, handed), within=_within(validate)),
             platforms=platforms,
             progress=progress,
             keep=False,
@@ -244,16 +260,21 @@ class Submitting(Speaker):
         )
         return self._conversation.ask(request, job_of)
 
-    def _ask_plan(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _ask_plan(self, document: Mapping[str, Any], *, within: float = TRY_WITHIN) -> Mapping[str, Any]:
         request = Request(
             method="POST",
             target=targets.path("plan"),
             headers=JSON,
             body=json.dumps(document).encode(),
-            answer_within=TRY_WITHIN,
+            answer_within=within,
             secret="credentials" in document,
         )
         return self._conversation.ask(request, dict)
+
+
+def _within(validate: Validate) -> float:
+    """Give the seconds in which a plan is there: an image that is looked into takes as long as its bytes take."""
+    return _VALIDATED_WITHIN if validate is Validate.FULL else TRY_WITHIN
 
 
 def own(destinations: Sequence[str], credential: str) -> Sequence[Handed]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pushd.errors import Code, RegistryError, RequestError
-from pushd.job import DeliveryState, TransferState, Verify
+from pushd.job import DeliveryState, TransferState, Validate, Verify
 from pushd.oci.reference import Reference
 from pushd.push import survey
 from pushd.push.bringing import bring
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pushd.oci.image import Image
     from pushd.oci.upload import Checkpoint
     from pushd.push.gate import Gates
+    from pushd.push.inspecting import Inspector
     from pushd.push.ports.registry import Registries, Registry
     from pushd.push.ports.source import OpenSource, Source
     from pushd.push.ports.spool import OpenSpooled
@@ -64,6 +65,7 @@ class Deliverer:
     means: Means
     registries: Registries
     gates: Gates
+    inspector: Inspector
     open_source: OpenSource
     open_spooled: OpenSpooled
     tags: KeyedLocks[str] = field(default_factory=KeyedLocks)
@@ -80,6 +82,8 @@ class Deliverer:
         TRACEPARENT.set(claim.traceparent)  # of this task, and those it starts
         reference = Reference.parse(claim.destination)
         image = await self.means.store.image(claim.job_id)
+        if claim.validate is Validate.FULL:
+            await self.inspector.ensure(claim, image, self.open, stop)
         registry = await self.gates.connect(self.registries, reference, asker=claim.asker)
         try:
             return await _Delivery(self, claim, stop, reference, image, registry).run()

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pushd.errors import Code, PushdError, RegistryError, RequestError
-from pushd.job import ANONYMOUS, AUTO, DAEMON, HANDED, Retain
+from pushd.job import ANONYMOUS, AUTO, DAEMON, HANDED, Retain, Validate
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
 from pushd.oci.platform import Platform
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pushd.principal import Principal
     from pushd.push.budget import Budget
     from pushd.push.gate import Gates
+    from pushd.push.inspecting import Inspector
     from pushd.push.policy import Policy
     from pushd.push.ports.registry import Registries
     from pushd.push.ports.source import OpenSource, Source
@@ -60,6 +61,7 @@ class Intake:
     policy: Policy
     budget: Budget
     turns: Turns
+    inspector: Inspector
     deadline: float
     jobs_per_user: int
 
@@ -98,7 +100,7 @@ class Intake:
     ) -> Job:
         references = await self._destinations(spec, handed, caller)
         self.budget.admit_job()
-        async with self._opened(spec, caller) as (source, image):
+        async with self._opened(spec, caller, keep=_copies(spec)) as (source, image):
             _check_digests(references, image)
             submission = self._submission(spec, references, image, caller, idempotency_key, fingerprint)
             if handed:
@@ -115,15 +117,22 @@ class Intake:
         """
         references = await self._destinations(spec, handed, caller)
         asker = _asker(spec, handed, caller)
-        async with self._opened(spec, caller) as (_, image):
+        full = spec.validate is Validate.FULL
+        async with self._opened(spec, caller, keep=full) as (source, image):
             _check_digests(references, image)
+            wrong = await self.inspector.judge(source, image, uid=caller.uid) if full else None
         root = image.root.descriptor
         return {
             "source": spec.source,
             "digest": str(root.digest),
             "media_type": root.media_type,
             "size": image.size,
-            "destinations": [await self._forecast(reference, image, spec, asker) for reference in references],
+            "destinations": [
+                forecast.failed(reference, wrong)
+                if wrong is not None
+                else await self._forecast(reference, image, spec, asker)
+                for reference in references
+            ],
         }
 
     async def _forecast(self, reference: Reference, image: Image, spec: JobSpec, asker: Asker) -> dict[str, object]:
@@ -152,8 +161,8 @@ class Intake:
         return tuple(references.values())
 
     @asynccontextmanager
-    async def _opened(self, spec: JobSpec, caller: Principal) -> AsyncIterator[tuple[Source, Image]]:
-        """Open the source as the caller and read its image, as far as it was chosen.
+    async def _opened(self, spec: JobSpec, caller: Principal, *, keep: bool) -> AsyncIterator[tuple[Source, Image]]:
+        """Open the source as the caller and read its image, as far as it was chosen; with `keep` it stays open.
 
         A spool entry is kept for as long as this lasts.
         """
@@ -162,7 +171,7 @@ class Intake:
             root = Descriptor(spec.spooled.media_type, Digest.parse(spec.spooled.digest), spec.spooled.size)
             with self.spool.using(spec.spooled.entry, uid=caller.uid):
                 open_spooled = partial(self.open_spooled, spec.spooled.entry, root=root)
-                async with _reading(self.turns, open_spooled, platforms, keep=False) as opened:
+                async with _reading(self.turns, open_spooled, platforms, keep=keep) as opened:
                     yield opened
             return
         if not caller.paths:
@@ -173,7 +182,7 @@ class Intake:
                 hint="bring the bytes to the spool, as pushctl does by itself",
             )
         open_source = partial(self.open_source, spec.source, uid=caller.uid, gids=caller.gids)
-        async with _reading(self.turns, open_source, platforms, keep=_copies(spec)) as opened:
+        async with _reading(self.turns, open_source, platforms, keep=keep) as opened:
             yield opened
 
     def _submission(  # noqa: PLR0917 (one caller, right above)

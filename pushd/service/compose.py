@@ -26,6 +26,7 @@ from pushd.push.gate import Gates
 from pushd.push.gauges import Gauges
 from pushd.push.housekeeping import Housekeeping
 from pushd.push.hub import Hub
+from pushd.push.inspecting import Inspector
 from pushd.push.intake import Intake
 from pushd.push.logins import Logins
 from pushd.push.places import Places
@@ -155,8 +156,11 @@ async def compose(
         )
         stack.callback(spool.close)
         open_spooled = partial(_open_spooled, directory)
+        looking = stack.enter_context(ThreadPoolExecutor(os.cpu_count() or 1, "layers"))
+        inspector = Inspector(store=store, threads=looking)
         deliverer = Deliverer(
             gates=gates,
+            inspector=inspector,
             means=Means(
                 store=store,
                 places=places,
@@ -196,6 +200,7 @@ async def compose(
                 policy=destinations,
                 budget=budget,
                 turns=Turns(stack.enter_context(ThreadPoolExecutor(_SOURCES, "sources"))),
+                inspector=inspector,
                 deadline=limits.deadline,
                 jobs_per_user=limits.jobs_per_user,
             ),

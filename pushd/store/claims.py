@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from pushd.errors import Code, StoreError
-from pushd.job import Verify
+from pushd.job import Validate, Verify
 from pushd.store import crashes, registries, submitters
 from pushd.store.deliveries import about, requeue, settle
 from pushd.store.moment import moment, moment_or_none, seconds
@@ -74,7 +74,7 @@ _STAND = """
 """
 _TAKEN = """
     SELECT deliveries.*, jobs.id AS job_id, jobs.source, jobs.gids, jobs.administrator, jobs.spool, jobs.verify,
-        jobs.if_tag, jobs.credential, jobs.traceparent,
+        jobs.validate, jobs.if_tag, jobs.credential, jobs.traceparent,
         (SELECT max(created_at) FROM credentials WHERE credentials.job = deliveries.job) AS handed_at
     FROM deliveries JOIN jobs ON jobs.number = deliveries.job WHERE deliveries.id = ?
 """
@@ -211,6 +211,7 @@ def _take(transaction: Transaction, delivery: int, epoch: int, now: datetime) ->
         epoch=epoch,
         deadline_at=moment(row["deadline_at"]),
         verify=Verify(row["verify"]),
+        validate=Validate(row["validate"]),
         gids=frozenset(_decode_gids(row["gids"])),
         administrator=bool(row["administrator"]),
         spool=row["spool"],

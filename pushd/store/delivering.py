@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from pushd.errors import StoreError
-from pushd.store import claims, deliveries, known_blobs, tags, transfers
+from pushd.store import claims, deliveries, inspections, known_blobs, tags, transfers
 from pushd.store.keeping import Keeping
 from pushd.work import TransferKey
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pushd.oci.upload import Checkpoint
     from pushd.store.transaction import Transaction
     from pushd.store.worker import Worker
-    from pushd.work import Claim, Outcome, TransferResult
+    from pushd.work import Claim, Inspection, Outcome, TransferResult
 
 Result = TypeVar("Result")
 
@@ -121,6 +121,11 @@ class Delivering(Keeping):
         """Save, or with None forget, where an upload session stands."""
         now = self._clock()
         await self._as(claim, lambda transaction: transfers.checkpoint(transaction, claim, key, checkpoint, now))
+
+    async def inspected(self, claim: Claim, inspection: Inspection) -> None:
+        """Write down, for all deliveries of its job, what was found when the image was looked into."""
+        now = self._clock()
+        await self._as(claim, lambda transaction: inspections.save(transaction, claim, inspection, now))
 
     async def hold(self, claim: Claim, until: datetime, failure: Failure) -> None:
         """Put a delivery back until `until`. That was a try; `failure` joins its history.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pushd.errors import Code, RequestError
-from pushd.job import Delivery, DeliveryState, Failure, Job, JobState, Retain, Transfer, TransferState
+from pushd.job import Delivery, DeliveryState, Failure, Job, JobState, Retain, Transfer, TransferState, Validate
 from pushd.store import listing
 from pushd.store.history import histories
 from pushd.store.moment import moment, moment_or_none, seconds
@@ -179,6 +179,7 @@ def _job(row: sqlite3.Row, deliveries: Sequence[Delivery]) -> Job:
         retain=Retain(row["retain"]),
         paused_at=moment_or_none(row["paused_at"]),
         platforms=_decode_platforms(row["platforms"]),
+        validate=Validate(row["validate"]),
     )
 
 

@@ -29,8 +29,8 @@ _REPEATED = """
 _JOB = """
     INSERT INTO jobs
     (id, uid, gids, administrator, source, spool, retain, priority, labels, state, digest, media_type, size, verify,
-     if_tag, platforms, credential, created_at, not_before, deadline_at, lifetime, traceparent)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+     if_tag, platforms, validate, credential, created_at, not_before, deadline_at, lifetime, traceparent)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     RETURNING number
 """
 _DELIVERY = """
@@ -112,6 +112,7 @@ def _store(transaction: Transaction, submission: Submission) -> Job:
             spec.verify,
             spec.if_tag,
             msgspec.json.encode(spec.platforms).decode(),
+            spec.validate,
             spec.credential,
             created_at,
             begins_at,
@@ -173,4 +174,5 @@ def _store(transaction: Transaction, submission: Submission) -> Job:
         if_tag=spec.if_tag,
         retain=spec.retain,
         platforms=spec.platforms,
+        validate=spec.validate,
     )

@@ -9,6 +9,7 @@ from pushd.store import (
     credentials,
     expiry,
     image,
+    inspections,
     jobs,
     journal,
     known_blobs,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from pushd.store.worker import Worker
     from pushd.telemetry.events import Event
     from pushd.telemetry.standing import Backlog
-    from pushd.work import FileIdentity, JobQuery, Late, Login, Sealed, TransferKey
+    from pushd.work import FileIdentity, Inspection, JobQuery, Late, Login, Sealed, TransferKey
 
 
 class View:
@@ -60,6 +61,10 @@ class View:
             RequestError: `request.not_found`, there is no job `after`, or it is not of the query's `uid`.
         """
         return await self._reads.send(lambda connection: jobs.jobs(connection, query))
+
+    async def inspection(self, job_id: str) -> Inspection | None:
+        """Give what was found when the layers of a job's image were looked into, if they were."""
+        return await self._reads.send(lambda connection: inspections.find(connection, job_id))
 
     async def image(self, job_id: str) -> Image:
         """Give the image of a job, the manifests' original bytes included.

@@ -162,6 +162,11 @@ JOBS_PRUNED = _kind(
     "jobs.pruned", Level.INFO, "{jobs} finished jobs and {events} events are past their time and gone", "jobs", "events"
 )
 
+IMAGE_VALIDATED = _kind(
+    "image.validated", Level.INFO, "job {job}: {layers} layers are as they should be, {size} bytes in {seconds} s",
+    "digest", "layers", "skipped", "size", "seconds", durable=True,
+)  # fmt: skip
+
 QUEUE_OLD = _kind(
     "queue.old", Level.WARNING, "{jobs} jobs wait for more than {limit} s, the oldest is {job}, for {seconds} s",
     "jobs", "limit", "seconds",

@@ -308,6 +308,7 @@ class FakeJobs:
             if_tag=spec.if_tag,
             retain=spec.retain,
             platforms=spec.platforms,
+            validate=spec.validate,
         )
         return job
 

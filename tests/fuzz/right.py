@@ -68,6 +68,7 @@ def right(places: Places) -> list[Request]:
         "if_tag": "absent",
         "retain": "source",
         "platforms": ["linux/amd64"],
+        "validate": "full",
     }
     spooled = {
         "entry": places.entries[0],

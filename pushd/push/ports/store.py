@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pushd.work import (
         Claim,
         FileIdentity,
+        Inspection,
         JobQuery,
         Late,
         Login,
@@ -70,6 +71,12 @@ class JobStore(Protocol):
 
     async def image(self, job_id: str) -> Image:
         """Give the image of a job, the manifests' original bytes included."""
+
+    async def inspection(self, job_id: str) -> Inspection | None:
+        """Give what was found when the layers of a job's image were looked into, if they were."""
+
+    async def inspected(self, claim: Claim, inspection: Inspection) -> None:
+        """Write down, for all deliveries of its job, what was found when the image was looked into."""
 
     async def claim_all(
         self, now: datetime, *, free: Mapping[str, int], default: int, most: int

@@ -268,6 +268,13 @@ async def test_a_job_says_which_platforms_are_pushed(http: aiohttp.ClientSession
     assert (every["platforms"], some["platforms"]) == ([], ["linux/386", "linux/arm64"])
 
 
+async def test_a_job_says_how_far_its_image_is_looked_into(http: aiohttp.ClientSession) -> None:
+    usual = await document(await http.post("/v1/jobs", json=GOOD), 202)
+    full = await document(await http.post("/v1/jobs", json={**GOOD, "validate": "full"}), 202)
+
+    assert (usual["validate"], full["validate"]) == ("digest", "full")
+
+
 async def test_what_a_submission_would_do_is_told_and_nothing_is_submitted(
     http: aiohttp.ClientSession, jobs: FakeJobs
 ) -> None:

@@ -32,6 +32,7 @@ from pushd.job import (
     Transfer,
     TransferState,
     Try,
+    Validate,
     Verify,
 )
 from pushd.principal import Principal, Role
@@ -288,6 +289,8 @@ def test_the_words_are_those_of_the_code() -> None:
     assert set(SCHEMAS["Submission"]["properties"]["verify"]["enum"]) == set(Verify)
     assert set(SCHEMAS["Submission"]["properties"]["retain"]["enum"]) == set(Retain)
     assert set(SCHEMAS["Job"]["properties"]["retain"]["enum"]) == set(Retain)
+    assert set(SCHEMAS["Submission"]["properties"]["validate"]["enum"]) == set(Validate)
+    assert set(SCHEMAS["Job"]["properties"]["validate"]["enum"]) == set(Validate)
     assert set(SCHEMAS["Event"]["properties"]["level"]["enum"]) == set(Level)
     assert set(SCHEMAS["Status"]["properties"]["role"]["enum"]) == set(Role)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pushd.api import submission
 from pushd.api.submission import fingerprint
 from pushd.errors import Code, RequestError
-from pushd.job import ABSENT, JobSpec, Retain, Spooled, Verify
+from pushd.job import ABSENT, JobSpec, Retain, Spooled, Validate, Verify
 from tests.fakes.jobs import NOON
 
 GOOD: dict[str, Any] = {"source": "oci:/srv/app:1", "destinations": ["localhost:5000/app:1"]}
@@ -66,6 +66,12 @@ def test_platforms_are_read_as_they_are_spelled_everywhere_each_once_and_in_orde
     spec = read_submission(body(platforms=["Linux/x86_64", "linux/arm", "linux/amd64", "linux/arm64/v8"]))
 
     assert spec.platforms == ("linux/amd64", "linux/arm/v7", "linux/arm64")
+
+
+def test_a_request_says_how_far_the_image_is_looked_into() -> None:
+    assert read_submission(body(validate="full")).validate is Validate.FULL
+    assert read_submission(body(validate="digest")) == read_submission(body())
+    assert fingerprint(read_submission(body(validate="digest"))) == fingerprint(read_submission(body()))
 
 
 def test_what_is_null_is_as_if_it_were_not_given() -> None:
@@ -135,6 +141,8 @@ def test_bytes_that_are_there_already_may_be_called_anything(source: str) -> Non
         (body(platforms=["linux/amd64", " "]), "platforms[1]", "must not be empty"),
         (body(platforms=["x/" + "y" * 127]), "platforms[0]", "must be at most 128 characters"),
         (body(platforms=["linux/amd64"] * 65), "platforms", "must be at most 64, not 65"),
+        (body(validate="deep"), "validate", "invalid enum value 'deep'"),
+        (body(validate=None), "validate", "expected string, got null"),
         (body(retain="ram"), "retain", "invalid enum value 'ram'"),
         (body(retain=None), "retain", "expected string, got null"),
         (body(spooled="e"), "spooled", "expected object or null, got string"),
@@ -173,7 +181,7 @@ def test_an_unknown_field_is_refused_and_the_nearest_known_one_named() -> None:
     assert (error.subject, error.hint) == ("destination", "did you mean destinations?")
     assert refused(body(x=1)).hint == (
         "known are source, destinations, priority, labels, deadline, verify, not_before, if_tag, retain, spooled, "
-        "platforms, credential, credentials"
+        "platforms, validate, credential, credentials"
     )
     assert refused(body(spooled={**SPOOLED, "mediaType": ""})).hint == "did you mean media_type?"
 
@@ -257,6 +265,7 @@ def test_equal_requests_have_equal_fingerprints_however_they_are_written() -> No
         {"if_tag": "absent"},
         {"retain": "spool"},
         {"platforms": ["linux/amd64"]},
+        {"validate": "full"},
         {"credential": "daemon"},
         {"credential": "work"},
     ],

@@ -9,6 +9,7 @@ import pytest
 
 from pushd.client import Client, bringing
 from pushd.errors import Code, DaemonError, RequestError, SourceError, StoreError
+from pushd.job import Validate
 from pushd.oci.digest import Digest
 from tests.fakes.archives import SavedImage, docker_archive, manifest_of
 from tests.fakes.dirs import flatten
@@ -363,9 +364,10 @@ def test_a_plan_is_asked_for_by_path_where_the_daemon_can_read_it(
 ) -> None:
     daemon.refuse_path(None)
     source = f"oci:{layout.path}"
-    plan = client.plan(source, [DESTINATION], if_tag="absent", platforms=["linux/arm64"])
+    plan = client.plan(source, [DESTINATION], if_tag="absent", platforms=["linux/arm64"], validate=Validate.FULL)
     assert plan == {"source": source, "destinations": []}
-    assert (daemon.plans[0]["if_tag"], daemon.plans[0]["platforms"]) == ("absent", ["linux/arm64"])
+    asked = [daemon.plans[0][name] for name in ("if_tag", "platforms", "validate")]
+    assert asked == ["absent", ["linux/arm64"], "full"]
     assert daemon.entries == {}
 
 

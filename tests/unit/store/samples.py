@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pushd.job import AUTO, DeliveryState, Failure, JobSpec, Retain
+from pushd.job import AUTO, DeliveryState, Failure, JobSpec, Retain, Validate
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
 from pushd.oci.document import Document
@@ -107,6 +107,7 @@ def submission(
     if_tag: str | None = None,
     retain: Retain = Retain.SOURCE,
     platforms: tuple[str, ...] = (),
+    validate: Validate = Validate.DIGEST,
     credential: str = AUTO,
     credentials: tuple[Sealed, ...] = (),
 ) -> Submission:
@@ -122,6 +123,7 @@ def submission(
             if_tag=if_tag,
             retain=retain,
             platforms=platforms,
+            validate=validate,
             credential=credential,
         ),
         registries=tuple(destination.partition("/")[0] for destination in destinations),

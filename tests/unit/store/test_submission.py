@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushd.errors import Code, RequestError
-from pushd.job import DeliveryState, JobState, Retain
+from pushd.job import DeliveryState, JobState, Retain, Validate
 from pushd.telemetry.events import JOB_SUBMITTED
 from pushd.work import JobQuery
 from tests.unit.store.samples import MANIFEST, NOON, PLENTY, after, claimed, due, image, next_claim, submission
@@ -41,12 +41,13 @@ async def test_what_is_given_back_is_what_is_read(store: Store) -> None:
         if_tag="absent",
         retain=Retain.SPOOL,
         platforms=("linux/amd64", "linux/arm64"),
+        validate=Validate.FULL,
         gids=frozenset({7, 3}),
         spool="entry",
     )
     job = await store.submit(asked, limit=PLENTY)
     assert (job.if_tag, job.retain, job.not_before, job.paused_at) == ("absent", Retain.SPOOL, after(3600.25), None)
-    assert job.platforms == ("linux/amd64", "linux/arm64")
+    assert (job.platforms, job.validate) == (("linux/amd64", "linux/arm64"), Validate.FULL)
     assert await store.get("job1") == job
 
 
