@@ -39,6 +39,10 @@ With --platform the index that is pushed lists these platforms alone, with their
 attestations; it has another digest, and is an index also for a single one. An
 image without an index must be for the platform.
 
+With --validate full each layer is decompressed first and compared with what the
+image says of it, and refused if it has in it what Docker, containerd or podman
+would refuse to unpack; only then is anything sent.
+
 The registry is told your own credential, as `docker login` or `podman login`
 left it, else one you stored with `pushctl login`, else the daemon's where you
 may use that, else none; --credential chooses.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from pushd import __version__
 from pushd.ctl import arguments, examples
-from pushd.job import AUTO, JobState, Verify
+from pushd.job import AUTO, JobState, Validate, Verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,6 +151,10 @@ def _push(push: argparse.ArgumentParser) -> None:
     push.add_argument(
         "--verify", type=Verify, choices=list(Verify), default=Verify.TAG, metavar="WHAT",
         help="read back the `tag`, or all `blobs` as well (default: tag)",
+    )  # fmt: skip
+    push.add_argument(
+        "--validate", type=Validate, choices=list(Validate), default=Validate.DIGEST, metavar="WHAT",
+        help="before anything is sent: `full` looks into each layer (default: digest, each blob's, as it is sent)",
     )  # fmt: skip
     push.add_argument(
         "--idempotency-key", type=arguments.key, metavar="KEY",

@@ -12,7 +12,7 @@ from pushd.ctl.detach import detachable, interruptible
 from pushd.ctl.exits import Exit, exit_of_jobs
 from pushd.ctl.tags import with_tags
 from pushd.ctl.texts import clean, job_line
-from pushd.job import Retain
+from pushd.job import Retain, Validate
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -73,6 +73,8 @@ def _check_files(typed: Namespace) -> None:
         typed.parser.error("there is nothing to push: name a FILE behind the DESTINATION, or an --annotation at least")
     if typed.platforms:
         typed.parser.error("--platform chooses among the images of an index: files are for every platform")
+    if typed.validate is Validate.FULL:
+        typed.parser.error("--validate full looks into the layers of images: files are pushed as they are")
     if any(file.partition(":")[0] == STANDARD_INPUT for file in map(shown, typed.destinations)):
         typed.parser.error("standard input is no FILE, it has no name: write it to one, or name a file as ./-")
     keys = [key for key, _ in typed.annotations]
@@ -99,6 +101,7 @@ def _submit(client: Client, typed: Namespace) -> Job:
                 typed.source,
                 _destinations(typed),
                 platforms=typed.platforms,
+                validate=typed.validate,
                 progress=bringing.progress,
                 **_asked(typed),
             )
@@ -117,6 +120,7 @@ def _stream(client: Client, typed: Namespace) -> Job:
                 _destinations(typed),
                 reference=typed.source.partition(":")[2],
                 platforms=typed.platforms,
+                validate=typed.validate,
                 progress=bringing.progress,
                 **_asked(typed),
             )
@@ -165,7 +169,8 @@ def _plan(client: Client, typed: Namespace) -> Exit:
         if typed.artifact_type is not None:
             plan = client.plan_files(**_artifact(typed), **asked)
         else:
-            plan = client.plan(typed.source, _destinations(typed), platforms=typed.platforms, **asked)
+            chosen = {"platforms": typed.platforms, "validate": typed.validate}
+            plan = client.plan(typed.source, _destinations(typed), **chosen, **asked)
     print_lines([json_line(plan)] if typed.json else plan_page(plan, width=page_width()))
     return Exit.REFUSED if refused(plan) else Exit.DONE
 

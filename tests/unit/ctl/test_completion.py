@@ -108,6 +108,7 @@ def test_options_of_a_command_are_offered(offered: Callable[[str], list[str]]) -
     [
         ("pushctl jobs --state pa", ["partial", "paused"]),
         ("pushctl push --verify ", ["blobs", "tag"]),
+        ("pushctl push --validate ", ["digest", "full"]),
         ("pushctl push --if-tag ", ["absent"]),
         ("pushctl push --credential a", ["anonymous", "auto"]),
         ("pushctl push --platform linux/ar", ["linux/arm/v7", "linux/arm64"]),

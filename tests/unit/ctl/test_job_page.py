@@ -117,6 +117,7 @@ def test_the_page_says_what_the_job_asked_for() -> None:
         job(
             "paused", not_before="2026-11-22T22:02:00Z", if_tag="absent", retain="spool", priority=3,
             paused_at="2026-11-22T21:00:00Z", platforms=["linux/amd64", "linux/arm/v7"],
+            validate="full",
         )
     )  # fmt: skip
     text = "\n".join(page)
@@ -125,6 +126,7 @@ def test_the_page_says_what_the_job_asked_for() -> None:
     assert "only if     the tag does not exist yet" in page
     assert "priority    3" in page
     assert "platforms   linux/amd64 linux/arm/v7" in page
+    assert "validated   each layer is looked into before anything is sent" in page
     assert any(line.startswith("paused      ") for line in page)
     assert "`pushctl resume abc123DEF-_x`" in text
     assert f"only if     the tag names {DIGEST}" in _page(job("queued", if_tag=DIGEST), width=None)

@@ -117,6 +117,13 @@ def test_a_push_hands_on_when_and_where_and_how_it_is_to_be_done(daemon: FakeDae
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_push_says_how_far_the_image_is_looked_into(daemon: FakeDaemon, more: list[str]) -> None:
+    daemon.then(answer(PLAN if more else job()))
+    assert main(["push", SOURCE, DESTINATION, "--validate", "full", *more]) == 0
+    assert daemon.received[0].json["validate"] == "full"
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
 def test_a_push_says_which_platforms_and_under_which_tags(daemon: FakeDaemon, more: list[str]) -> None:
     daemon.then(answer(PLAN if more else job()))
     platforms = ["--platform", "linux/amd64,linux/arm/v7", "--platform", "linux/arm64"]

@@ -12,7 +12,7 @@ import pytest
 from pushd.client.documents import job_of
 from pushd.ctl import main
 from pushd.ctl.verbs import push as pushing
-from pushd.job import Retain, Verify
+from pushd.job import Retain, Validate, Verify
 from tests.fakes.daemon import job
 from tests.unit.ctl.test_plan_page import PUSH, plan
 
@@ -146,14 +146,15 @@ def test_an_archive_is_read_from_standard_input(
 ) -> None:
     stub = _use(monkeypatch, Stub([(7, None)]), _Pipe(b"archive"))
     typed = ["--priority", "5", "--label", "a=b", "--deadline", "90s", "--if-tag", "absent", "--verify", "blobs"]
-    typed += ["--platform", "linux/arm64", "--tag", "1"]
+    typed += ["--platform", "linux/arm64", "--tag", "1", "--validate", "full"]
     assert main(["push", "-", DESTINATION, *typed, "--idempotency-key", "k", "--spool"]) == 0
     assert capsys.readouterr() == (f"{ID}\n", "")
     assert stub.read == b"archive"
     assert stub.asked == {
         "destinations": [DESTINATION, "registry.example.com/team/app:1"], "reference": "", "priority": 5,
         "labels": {"a": "b"}, "deadline": 90.0, "verify": Verify.BLOBS, "not_before": None, "if_tag": "absent",
-        "retain": Retain.SPOOL, "platforms": ["linux/arm64"], "credential": "auto", "idempotency_key": "k",
+        "retain": Retain.SPOOL, "platforms": ["linux/arm64"], "validate": Validate.FULL, "credential": "auto",
+        "idempotency_key": "k",
     }  # fmt: skip
 
 
