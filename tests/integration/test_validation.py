@@ -11,7 +11,7 @@ import pytest
 
 from tests.fakes.images import LAYER, LAYER_GZIP, ImageSpec, build_layout, pack
 from tests.fakes.layered import BAD, GOOD, LAYER_ZSTD, Bytes, build_layered
-from tests.integration.parts import read_back
+from tests.integration.parts import SKOPEO, read_back, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +46,17 @@ def test_good_layers_of_each_compression_arrive(daemon: Daemon, real_registry: R
     job = push(daemon, f"oci:{layout.path}", destination, "--wait")
     assert (job["state"], job["validate"]) == ("succeeded", "full")
     check_there(layout, destination, tmp_path / "back")
+
+
+@pytest.mark.parametrize("form", ["gzip", "zstd"])
+def test_what_skopeo_compressed_is_good(daemon: Daemon, served: FakeRegistry, tmp_path: Path, form: str) -> None:
+    plain = build_layered(tmp_path / "plain", [Bytes.of(GOOD, LAYER)])
+    options = ("--dest-compress", "--dest-compress-format", form)
+    copied = run(SKOPEO.find(), "copy", *options, f"oci:{plain.path}:latest", f"oci:{tmp_path / form}:latest")
+    assert copied.returncode == 0, copied.stderr
+    assert push(daemon, f"oci:{tmp_path / form}", f"{served.address}/team/app:1", "--wait")["state"] == "succeeded"
+    (manifest,) = served.repository("team/app").manifests.values()
+    assert [layer["mediaType"] for layer in json.loads(manifest.content)["layers"]] == [f"{LAYER}+{form}"]
 
 
 def test_an_archive_down_a_pipe_is_looked_into_as_well(

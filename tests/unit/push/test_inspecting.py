@@ -9,8 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
+import anyio.lowlevel
 import pytest
 
+from pushd.inspection.layer import LayerCheck
 from pushd.job import JobSpec, JobState, Spooled, Validate
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
@@ -204,6 +206,99 @@ async def test_what_was_brought_to_the_spool_is_looked_into_there(
     failure = job.deliveries[0].failure
     assert failure is not None
     assert failure.code == plan["destinations"][0]["failure"]["code"] == "source.layer_diff_id"
+
+
+# ------------------------------------------------------------------------------------------- while it is done
+
+
+class Gate:
+    """Keeps what looks into layers where it is, until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached = threading.Event()
+        self.let = threading.Event()
+        feed = LayerCheck.feed
+
+        def waiting(check: LayerCheck, content: bytes) -> None:
+            self.reached.set()
+            assert self.let.wait(60)
+            feed(check, content)
+
+        monkeypatch.setattr(LayerCheck, "feed", waiting)
+
+    async def until_reached(self) -> None:
+        assert await anyio.to_thread.run_sync(self.reached.wait, 60)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate = Gate(monkeypatch)
+    yield gate
+    gate.let.set()
+
+
+async def test_an_image_that_is_looked_into_holds_up_no_other(
+    house: Builder, registry: FakeRegistry, tmp_path: Path, gate: Gate
+) -> None:
+    layers = [Bytes.of(archive(member(f"file-{number}"))) for number in range(100)]
+    many = build_layered(tmp_path / "many", layers)
+    other = build_layout(tmp_path / "other", [ImageSpec(layers=[300_000])])
+    async with house.run() as pushd:
+        looked = await pushd.take(asked(many, f"{registry.address}/team/app:1"))
+        await gate.until_reached()
+        spec = asked(other, f"{registry.address}/team/other:1", validate=Validate.DIGEST)
+        quick = await pushd.ended(await pushd.take(spec))
+        assert quick.state is JobState.SUCCEEDED
+        assert registry.seen(repository="team/app") == []
+        gate.let.set()
+        assert (await pushd.ended(looked)).state is JobState.SUCCEEDED
+
+
+async def test_a_job_can_be_cancelled_meanwhile(
+    house: Builder, registry: FakeRegistry, tmp_path: Path, gate: Gate
+) -> None:
+    async with house.run() as pushd:
+        job = await pushd.take(asked(good(tmp_path / "good"), f"{registry.address}/team/app:1"))
+        await gate.until_reached()
+        await pushd.house.engine.cancel(job.id, caller=ROOT)
+        assert (await pushd.ended(job)).state is JobState.CANCELLED
+        gate.let.set()
+    assert registry.requests == []
+
+
+async def test_a_job_that_is_paused_meanwhile_stops_and_looks_again_when_it_goes_on(
+    house: Builder, registry: FakeRegistry, tmp_path: Path, gate: Gate
+) -> None:
+    layout = build_layered(tmp_path / "large", [Bytes.of(archive(member("x", bytes(4 << 20))), LAYER)])
+    async with house.run() as pushd:
+        job = await pushd.take(asked(layout, f"{registry.address}/team/app:1"))
+        await gate.until_reached()
+        await pushd.house.engine.pause(job.id, caller=ROOT)
+        gate.let.set()
+        while (await pushd.house.engine.get(job.id, caller=ROOT)).state is not JobState.PAUSED:  # noqa: ASYNC110 (the store tells nobody)
+            await anyio.sleep(0.01)
+        assert pushd.events(IMAGE_VALIDATED) == []
+        await pushd.house.engine.resume(job.id, caller=ROOT)
+        assert (await pushd.ended(job)).state is JobState.SUCCEEDED
+    assert len(pushd.events(IMAGE_VALIDATED)) == 1
+
+
+async def test_a_daemon_that_stops_meanwhile_looks_again_in_its_next_life(
+    house: Builder, registry: FakeRegistry, tmp_path: Path, gate: Gate
+) -> None:
+    layout = build_layered(tmp_path / "large", [Bytes.of(archive(member("x", bytes(4 << 20))), LAYER)])
+    async with house.run() as pushd:
+        job = await pushd.take(asked(layout, f"{registry.address}/team/app:1"))
+        await gate.until_reached()
+        async with anyio.create_task_group() as stopping:
+            stopping.start_soon(pushd.house.scheduler.drain, 60)
+            await anyio.lowlevel.checkpoint()
+            gate.let.set()
+        assert pushd.house.scheduler.running == {}
+    assert pushd.events(IMAGE_VALIDATED) == []
+    async with house.run() as pushd:
+        assert (await pushd.ended(job)).state is JobState.SUCCEEDED
+    assert len(pushd.events(IMAGE_VALIDATED)) == 1
 
 
 # ---------------------------------------------------------------------------------------- how it is cut short
