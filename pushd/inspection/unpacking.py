@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 _PIECE: Final = 1 << 20
-_SLICE: Final = 1 << 10
-"""Bytes of zstd that are decompressed at once. A block of 4 bytes gives at most 128 KiB: so 32 MiB come out of it."""
+_SLICE: Final = 1 << 8
+"""Bytes of zstd that are decompressed at once. A block of 4 bytes gives at most 128 KiB: so 8 MiB come out of it."""
 _WINDOW: Final = 1 << 27
 """Bytes of the largest window: what `zstd -d` takes unless it is told otherwise."""
 _GZIP_BITS: Final = 31
@@ -30,7 +30,7 @@ class Unpacking(Protocol):
     """Decompresses one layer."""
 
     def feed(self, content: bytes) -> Iterator[bytes]:
-        """Take the next bytes; give what they decompress to, in pieces of at most 32 MiB.
+        """Take the next bytes; give what they decompress to, in pieces of at most 8 MiB.
 
         Raises:
             CorruptError: it cannot be decompressed, or other bytes follow its end.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 
-from pushd.errors import Code, SourceError
+from pushd.errors import Code, DaemonError, SourceError
 from pushd.inspection.compression import HEAD
 from pushd.inspection.image import make_worklist
 from pushd.inspection.layer import Bounds, LayerCheck, check_head
@@ -64,6 +64,11 @@ class Inspector:
     threads: Executor
     alone: KeyedLocks[str] = field(default_factory=KeyedLocks)
     bounds: Bounds = field(default_factory=Bounds)
+    _closed: threading.Event = field(default_factory=threading.Event)
+
+    def close(self) -> None:
+        """Have whatever is being looked into end at its next piece: the daemon is about to be gone."""
+        self._closed.set()
 
     async def ensure(
         self, claim: Claim, image: Image, open_source: Callable[[Claim], Awaitable[Source]], stop: Stop
@@ -99,12 +104,19 @@ class Inspector:
         await self.store.inspected(claim, found)
 
     async def judge(self, source: Source, image: Image, *, uid: int) -> SourceError | None:
-        """Give what the deliveries of a job would find wrong with an image. One is looked into at a time for a user."""
+        """Give what the deliveries of a job would find wrong with an image. One is looked into at a time for a user.
+
+        Raises:
+            DaemonError: `daemon.unreachable`, the daemon is about to stop.
+        """
         async with self.alone.holding(f"uid {uid}"):
             try:
                 await self.look(source, image)
             except SourceError as error:
                 return error
+            except DrainedError as error:
+                hint = "ask again in a moment"
+                raise DaemonError(Code.DAEMON_UNREACHABLE, "pushd", "is about to stop", hint=hint) from error
         return None
 
     async def look(self, source: Source, image: Image, *, halted: Callable[[], bool] = lambda: False) -> Inspection:
@@ -114,14 +126,14 @@ class Inspector:
 
         Raises:
             SourceError: as `ensure` does.
-            DrainedError: it was halted.
+            DrainedError: it was halted, or this was closed.
         """
         begun = anyio.current_time()
         left = threading.Event()
         sizes: list[int] = []
 
         async def one(layer: Layer) -> None:
-            looking = _Looking(source, layer, self.bounds, lambda: left.is_set() or halted())
+            looking = _Looking(source, layer, self.bounds, lambda: left.is_set() or self._closed.is_set() or halted())
             identity, size = await self._hop(looking.run)
             sizes.append(size)
             if identity is not None and await self.store.validated(identity) != layer.blob.digest:

@@ -67,6 +67,8 @@ if TYPE_CHECKING:
 
 _SOURCES = 16
 """Sources on slow disks that are opened at once; quick ones take turns."""
+_LOOKING = 8
+"""Layers that are looked into at once, on however many processors: each may take 128 MiB, a large window of zstd."""
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 """An environment in which nothing is set."""
 
@@ -156,8 +158,9 @@ async def compose(
         )
         stack.callback(spool.close)
         open_spooled = partial(_open_spooled, directory)
-        looking = stack.enter_context(ThreadPoolExecutor(os.cpu_count() or 1, "layers"))
+        looking = stack.enter_context(ThreadPoolExecutor(min(os.cpu_count() or 1, _LOOKING), "layers"))
         inspector = Inspector(store=store, threads=looking)
+        stack.callback(inspector.close)  # or its threads would be waited for, however much there is to be looked into
         deliverer = Deliverer(
             gates=gates,
             inspector=inspector,

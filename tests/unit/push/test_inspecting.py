@@ -12,6 +12,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from pushd.errors import DaemonError
 from pushd.inspection.layer import LayerCheck
 from pushd.job import JobSpec, JobState, Spooled, Validate
 from pushd.oci.descriptor import Descriptor
@@ -366,6 +367,23 @@ async def test_who_leaves_does_not_wait_and_the_thread_ends_with_its_piece(slow:
         looking.cancel_scope.cancel()
     slow.let.set()
     threads.shutdown(wait=True)
+    assert (slow.pieces, slow.closed) == (2, 1)
+
+
+async def test_a_plan_that_is_looking_does_not_keep_a_daemon_from_its_end(slow: Slow, threads: Executor) -> None:
+    inspector = Inspector(store=cast("JobStore", None), threads=threads)
+    _, image = whole(slow._layout)
+
+    async def close() -> None:
+        assert await anyio.to_thread.run_sync(slow.reached.wait, 30)
+        inspector.close()
+        slow.let.set()
+
+    async with anyio.create_task_group() as closing:
+        closing.start_soon(close)
+        with pytest.raises(DaemonError) as caught:
+            await inspector.judge(cast("Source", slow), image, uid=0)
+    assert "is about to stop; ask again" in str(caught.value)
     assert (slow.pieces, slow.closed) == (2, 1)
 
 
