@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import StrEnum, unique
 from typing import Final
 
-_OCI: Final = "application/vnd.oci.image.layer.v1.tar"
+from pushd.oci.media_types import OCI_LAYER, OCI_LAYER_GZIP
+
 _DOCKER: Final = "application/vnd.docker.image.rootfs.diff.tar"
 
 HEAD: Final = 4
@@ -25,9 +26,9 @@ class Compression(StrEnum):
 
 
 _LAYERS: Final = {
-    _OCI: Compression.NONE,
-    f"{_OCI}+gzip": Compression.GZIP,
-    f"{_OCI}+zstd": Compression.ZSTD,
+    OCI_LAYER: Compression.NONE,
+    OCI_LAYER_GZIP: Compression.GZIP,
+    f"{OCI_LAYER}+zstd": Compression.ZSTD,
     _DOCKER: Compression.NONE,
     f"{_DOCKER}.gzip": Compression.GZIP,
     f"{_DOCKER}.zstd": Compression.ZSTD,
