@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pushd.oci.digest import Digest
@@ -16,3 +16,15 @@ class Descriptor:
     media_type: str
     digest: Digest
     size: int
+
+
+def renamed(entry: dict[str, Any], descriptor: Descriptor) -> dict[str, Any]:
+    """Give a descriptor as JSON has it with the media type, the digest and the size of what it names now.
+
+    What else it says stays, in its order; not its embedded content (descriptor.md, `data`), if it names another thing.
+    """
+    digest = str(descriptor.digest)
+    if entry["digest"] == digest:
+        return entry
+    kept = {name: value for name, value in entry.items() if name != "data"}
+    return kept | {"mediaType": descriptor.media_type, "digest": digest, "size": descriptor.size}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pushd.errors import Code, SourceError
@@ -13,7 +14,7 @@ from pushd.oci.manifest import REBUILD, WHOLE, Manifest, located
 from pushd.oci.selection import narrowed, read_listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pushd.oci.selection import Listed
 
@@ -62,11 +63,19 @@ class Document:
         Raises:
             SourceError: `source.manifest_invalid` or `.manifest_too_large`, it cannot be written anew.
         """
-        before = self.descriptor
         if tuple(kept[number] for number in sorted(kept)) == self.manifest.children:
             return self
+        return self.written(partial(narrowed, kept=kept))
+
+    def written(self, write: Callable[[bytes], bytes]) -> Document:
+        """Give the document that `write` makes of the content of this one, of the same type.
+
+        Raises:
+            SourceError: `source.manifest_invalid` or `.manifest_too_large`, it cannot be written anew.
+        """
+        before = self.descriptor
         with _within(name_of(before.digest)):
-            content = narrowed(self.content, kept)
+            content = write(self.content)
             manifest = Manifest.parse(content, before.media_type)
         digest = Digest.of(content, before.digest.algorithm)
         return Document(Descriptor(before.media_type, digest, len(content)), content, manifest)

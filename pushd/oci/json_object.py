@@ -30,6 +30,12 @@ def read_object(content: bytes, subject: str) -> dict[str, Any]:
     return value
 
 
+def write_object(fields: dict[str, Any]) -> bytes:
+    """Write what `read_object` gave, in its order; always the same bytes for the same."""
+    # What could be read a moment ago is not nested too deeply to be written: that takes no more of the stack.
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in pairs:

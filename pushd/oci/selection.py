@@ -6,12 +6,12 @@ An attestation that BuildKit adds to an index is a manifest for `unknown/unknown
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pushd.errors import Code, SourceError
-from pushd.oci.json_object import read_object
+from pushd.oci.descriptor import renamed
+from pushd.oci.json_object import read_object, write_object
 from pushd.oci.manifest import REBUILD, WHOLE
 from pushd.oci.platform import Platform
 from pushd.oci.text import printable
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _KIND: Final = "vnd.docker.reference.type"
 _ATTESTATION: Final = "attestation-manifest"
-_ABOUT: Final = "vnd.docker.reference.digest"
+ABOUT: Final = "vnd.docker.reference.digest"
+"""The annotation that says what a manifest an index lists is about."""
 
 _SHOWN: Final = 10
 _SHOWN_LENGTH: Final = 64
@@ -65,9 +66,8 @@ def narrowed(content: bytes, kept: Mapping[int, Descriptor]) -> bytes:
     """
     fields = read_object(content, WHOLE)
     entries = fields["manifests"]
-    fields["manifests"] = [_renamed(entries[number], kept[number]) for number in sorted(kept)]
-    # What could be read a moment ago is not nested too deeply to be written: that takes no more of the stack.
-    return json.dumps(fields, separators=(",", ":")).encode()
+    fields["manifests"] = [renamed(entries[number], kept[number]) for number in sorted(kept)]
+    return write_object(fields)
 
 
 class Choice:
@@ -101,7 +101,7 @@ class Choice:
 def _listed(entry: Mapping[str, Any], field: str) -> Listed:
     said = _object(entry, "platform", field)
     annotations = _object(entry, "annotations", field)
-    about = annotations.get(_ABOUT)
+    about = annotations.get(ABOUT)
     return Listed(
         platform=Platform.of(said, f"{field}.platform"),
         attestation=annotations.get(_KIND) == _ATTESTATION,
@@ -116,16 +116,6 @@ def _object(entry: Mapping[str, Any], name: str, field: str) -> Mapping[str, Any
     if not isinstance(value, dict):
         raise _invalid(f"{field}.{name}", "is not an object")
     return value
-
-
-def _renamed(entry: dict[str, Any], descriptor: Descriptor) -> dict[str, Any]:
-    """Give a descriptor the digest and the size of what it names now."""
-    digest = str(descriptor.digest)
-    if entry["digest"] == digest:
-        return entry
-    # Its embedded content (descriptor.md, `data`) is what it was before.
-    kept = {name: value for name, value in entry.items() if name != "data"}
-    return kept | {"digest": digest, "size": descriptor.size}
 
 
 def _shown(platforms: Collection[Platform]) -> str:
