@@ -132,6 +132,19 @@ class Retain(StrEnum):
     """In a copy the daemon makes before it accepts the job."""
 
 
+@unique
+class Compress(StrEnum):
+    """What becomes of layers that are plain tars, before a job's image is pushed."""
+
+    NONE = "none"
+    """They are pushed as they are."""
+    GZIP = "gzip"
+    ZSTD = "zstd"
+    """Where their type has a form for it: Docker's has not, and those become gzip."""
+    DEFAULT = "default"
+    """What the daemon's configuration says. Only asked: a job that was taken says which of the others that was."""
+
+
 ABSENT = "absent"
 """The word of `JobSpec.if_tag` for a tag that must not exist."""
 
@@ -184,6 +197,7 @@ class JobSpec:
         platforms: what is pushed of an index, `OS/ARCH[/VARIANT]`, normalised and in order, each once; empty for all
             of it. A single image must be for them.
         validate: how far its bytes are looked into.
+        compress: what becomes of plain layers.
         credential: what the destinations are spoken to with: `AUTO`, `DAEMON`, `ANONYMOUS`, or the name of one that the
             submitter stored. What is handed over with a job is no part of this: it is a secret.
     """
@@ -200,6 +214,7 @@ class JobSpec:
     spooled: Spooled | None = None
     platforms: tuple[str, ...] = ()
     validate: Validate = Validate.DIGEST
+    compress: Compress = Compress.NONE
     credential: str = AUTO
 
 
@@ -288,15 +303,17 @@ class Job:
         id: twelve characters, unguessable, safe in a URL.
         uid: the submitter, as the kernel names them.
         digest: the root manifest's digest: exactly this image is delivered. With `platforms` it may be that of an
-            index written anew.
+            index written anew. None until plain layers that are to be compressed are: what the image will be called
+            is not known before.
         media_type: the root manifest's media type.
-        size: bytes of all blobs, each counted once, and manifests.
+        size: bytes of all blobs, each counted once, and manifests; with plain layers, as long as there is no digest.
         deadline_at: when what is unfinished fails; while the job is paused, its time does not run.
         not_before: when it may begin at the earliest, where its submitter asked for that.
         if_tag: what each destination's tag must name when it is put; None for whatever it may be.
         retain: where its bytes are kept: its files, or a copy of them in the spool.
         paused_at: since when it is paused; None when it is not.
         platforms: what is pushed of its source, as in `JobSpec`; so is `validate`.
+        compress: what becomes of its plain layers; never `DEFAULT`.
     """
 
     id: str
@@ -305,7 +322,7 @@ class Job:
     uid: int
     priority: int
     labels: Mapping[str, str]
-    digest: str
+    digest: str | None
     media_type: str
     size: int
     created_at: datetime
@@ -318,3 +335,4 @@ class Job:
     paused_at: datetime | None = None
     platforms: tuple[str, ...] = ()
     validate: Validate = Validate.DIGEST
+    compress: Compress = Compress.NONE

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pushd.credentials.credential import Credential
     from pushd.job import DeliveryState, Failure, JobSpec, JobState, TransferState, Validate, Verify
+    from pushd.oci.compression import Encoding
     from pushd.oci.digest import Digest
     from pushd.oci.image import Image
 
@@ -102,6 +103,7 @@ class Submission:
         registries: for each destination of the spec, in order, the registry part of it.
         gids: the groups of the submitter, `uid`: with their rights the source is opened, now and after a restart.
         administrator: whether they were one, by the socket they came by: the daemon's credentials are theirs to use.
+        encoding: how plain layers are to be compressed before anything is pushed; None when none are.
         spool: the id of the spool entry that holds the bytes, or None when the source does.
         idempotency_key: the caller's, or None.
         fingerprint: a hash of the request body, to tell a repeated request from another under the same key.
@@ -119,6 +121,7 @@ class Submission:
     deadline_at: datetime
     gids: frozenset[int] = frozenset()
     administrator: bool = False
+    encoding: Encoding | None = None
     spool: str | None = None
     idempotency_key: str | None = None
     fingerprint: bytes = b""
@@ -197,6 +200,8 @@ class Claim:
             given back or cut short by a crash was no try; one that ended in a hold was.
         uid: the submitter, and with `gids` whose rights open the source.
         administrator: as in `Submission`.
+        encoding: how plain layers are to be compressed before anything is pushed; None when none are, or they were
+            compressed before it was claimed.
         spool: the id of the spool entry that holds the bytes, or None when `source` does.
         validate: as in `JobSpec`; so are `if_tag` and `credential`.
         handed_at: when credentials were handed over for the job last; None when none were.
@@ -217,6 +222,7 @@ class Claim:
     validate: Validate
     gids: frozenset[int] = frozenset()
     administrator: bool = False
+    encoding: Encoding | None = None
     spool: str | None = None
     if_tag: str | None = None
     credential: str = AUTO
@@ -229,6 +235,27 @@ class Claim:
         user = User(uid=self.uid, gids=self.gids, administrator=self.administrator)
         handing = None if self.handed_at is None else self.job_id
         return Asker(user=user, choice=self.credential, job_id=handing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compressed:
+    """An image whose plain layers were compressed.
+
+    Attributes:
+        image: as it is pushed.
+        spool: the id of the spool entry that holds all of it.
+        layers: how many were compressed, each counted once.
+        before: bytes of these when they were plain.
+        after: bytes of what they became.
+        seconds: wall time it took, what else is kept with them included.
+    """
+
+    image: Image
+    spool: str
+    layers: int
+    before: int
+    after: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

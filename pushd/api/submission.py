@@ -13,7 +13,7 @@ import msgspec
 from pushd.api.credentials import Given, read_credentials
 from pushd.api.fields import SHOWN, malformed, read_fields
 from pushd.errors import RequestError
-from pushd.job import ABSENT, AUTO, JobSpec, Retain, Spooled, Validate, Verify
+from pushd.job import ABSENT, AUTO, Compress, JobSpec, Retain, Spooled, Validate, Verify
 from pushd.oci.digest import Digest
 from pushd.oci.manifest import MAX_SIZE
 from pushd.oci.media_types import is_media_type
@@ -67,6 +67,7 @@ class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spooled: _Spooled | None = None
     platforms: list[str] = []
     validate: Validate = Validate.DIGEST
+    compress: Compress = Compress.NONE
     credential: str = AUTO
     credentials: list[Given] = []
 
@@ -105,6 +106,7 @@ def read_submission(body: bytes, *, now: datetime) -> tuple[JobSpec, tuple[Hande
         spooled=None if read.spooled is None else _spooled(read.spooled),
         platforms=_platforms(read.platforms),
         validate=read.validate,
+        compress=read.compress,
         credential=read.credential,
     )
     return spec, handed
@@ -124,6 +126,8 @@ def fingerprint(spec: JobSpec) -> bytes:
         del asked["platforms"]
     if spec.validate is Validate.DIGEST:
         del asked["validate"]
+    if spec.compress is Compress.NONE:
+        del asked["compress"]
     return hashlib.sha256(msgspec.json.encode(asked)).digest()
 
 

@@ -10,7 +10,19 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pushd.errors import Code, DaemonError, Origin, RegistryError, RequestError, SourceError, StoreError
-from pushd.job import Delivery, DeliveryState, Failure, Job, JobState, Retain, Transfer, TransferState, Try, Validate
+from pushd.job import (
+    Compress,
+    Delivery,
+    DeliveryState,
+    Failure,
+    Job,
+    JobState,
+    Retain,
+    Transfer,
+    TransferState,
+    Try,
+    Validate,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +77,7 @@ def job_of(document: Mapping[str, Any]) -> Job:
         paused_at=_time(document.get("paused_at")),
         platforms=tuple(document.get("platforms", ())),
         validate=Validate(document.get("validate", Validate.DIGEST)),
+        compress=Compress(document.get("compress", Compress.NONE)),
     )
 
 

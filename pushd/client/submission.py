@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pushd.client.handing import handed_over
 from pushd.errors import Code, RequestError
-from pushd.job import AUTO, Retain, Validate, Verify
+from pushd.job import AUTO, Compress, Retain, Validate, Verify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +28,7 @@ def wishes(  # noqa: PLR0913 (what may be asked of a job; by keyword)
     retain: Retain = Retain.SOURCE,
     platforms: Sequence[str] = (),
     validate: Validate = Validate.DIGEST,
+    compress: Compress = Compress.NONE,
     credential: str = AUTO,
 ) -> dict[str, Any]:
     """Give the fields of a submission but its source; see `Client.submit` for what they mean.
@@ -54,6 +55,8 @@ def wishes(  # noqa: PLR0913 (what may be asked of a job; by keyword)
         document["platforms"] = list(platforms)
     if validate is not Validate.DIGEST:
         document["validate"] = validate
+    if compress is not Compress.NONE:
+        document["compress"] = compress
     if credential != AUTO:
         document["credential"] = credential
     return document

@@ -14,7 +14,7 @@ from pushd.client.own import own_credentials
 from pushd.client.sources import absolute
 from pushd.client.submission import sourced, wishes
 from pushd.errors import Code, PushdError
-from pushd.job import AUTO, Retain, Validate, Verify
+from pushd.job import AUTO, Compress, Retain, Validate, Verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -50,6 +50,7 @@ class Submitting(Speaker):
         retain: Retain = Retain.SOURCE,
         platforms: Sequence[str] = (),
         validate: Validate = Validate.DIGEST,
+        compress: Compress = Compress.NONE,
         credential: str = AUTO,
         idempotency_key: str | None = None,
         progress: Callable[[int, int | None], None] | None = None,
@@ -77,6 +78,10 @@ class Submitting(Speaker):
                 platform.
             validate: how far the image is looked into. With `pushd.job.Validate.FULL` each layer is decompressed before
                 anything is sent, and what is wrong with one fails the job: `source.layer_invalid` and its like.
+            compress: what becomes of layers that are plain tars, once the job is taken and before anything is pushed:
+                nothing, or they are compressed as it says; `pushd.job.Compress.DEFAULT` leaves it to the daemon. The
+                image that is pushed then has a digest of its own, which the job has as soon as they are. It is kept
+                in the spool until the job ends, for all its destinations.
             credential: what the destinations are spoken to with: `pushd.job.AUTO`, the caller's own, which is looked
                 up here and handed over, else one they stored, else the daemon's; `pushd.job.DAEMON`;
                 `pushd.job.ANONYMOUS`; or the name of one they stored with `login`.
@@ -105,6 +110,7 @@ class Submitting(Speaker):
             retain=retain,
             platforms=platforms,
             validate=validate,
+            compress=compress,
             credential=credential,
         )
         name, key = absolute(source), idempotency_key or new_key()
@@ -132,6 +138,7 @@ class Submitting(Speaker):
         retain: Retain = Retain.SOURCE,
         platforms: Sequence[str] = (),
         validate: Validate = Validate.DIGEST,
+        compress: Compress = Compress.NONE,
         credential: str = AUTO,
         idempotency_key: str | None = None,
         progress: Callable[[int, int | None], None] | None = None,
@@ -145,7 +152,7 @@ class Submitting(Speaker):
             reference: which image of the archive, by name, or `@N` for the one at position N, from 0; empty for the
                 only one.
             priority: as `submit` has it; so are `labels`, `deadline`, `verify`, `not_before`, `if_tag`, `retain`,
-                `platforms`, `validate`, `credential` and `idempotency_key`.
+                `platforms`, `validate`, `compress`, `credential` and `idempotency_key`.
             labels: see there.
             deadline: see there.
             verify: see there.
@@ -154,6 +161,7 @@ class Submitting(Speaker):
             retain: see there.
             platforms: see there.
             validate: see there.
+            compress: see there.
             credential: see there.
             idempotency_key: see there.
             progress: told the bytes brought so far, and None, for nobody knows how many will come.
@@ -175,6 +183,7 @@ class Submitting(Speaker):
             retain=retain,
             platforms=platforms,
             validate=validate,
+            compress=compress,
             credential=credential,
         )
         key = idempotency_key or new_key()
@@ -195,18 +204,21 @@ class Submitting(Speaker):
         if_tag: str | None = None,
         platforms: Sequence[str] = (),
         validate: Validate = Validate.DIGEST,
+        compress: Compress = Compress.NONE,
         credential: str = AUTO,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> Mapping[str, Any]:
         """Tell what submitting this would do; nothing changes at any registry.
 
         Where the daemon cannot read the source its bytes are brought, as `submit` does, and removed afterwards. What
-        is asked for, `platforms`, `validate` and `credential` too, means what it means there.
+        is asked for, `platforms`, `validate`, `compress` and `credential` too, means what it means there. Nothing is
+        compressed.
 
         Returns:
-            `source`, `digest`, `media_type`, `size` (bytes), and `destinations`: for each its `action` (`nothing`,
-            `push` or `fail`), the digest its `tag` names now, how many bytes are `present`, would be `mount`ed and
-            `send`t, `blobs` one by one, and the `failure`.
+            `source`, `digest` (None where layers would be compressed first), `media_type`, `size` (bytes), `compress`
+            (how many layers that would be, and their bytes; all else is counted as if it were not done), and
+            `destinations`: for each its `action` (`nothing`, `push` or `fail`), the digest its `tag` names now, how
+            many bytes are `present`, would be `mount`ed and `send`t, `blobs` one by one, and the `failure`.
 
         Raises:
             RequestError, RegistryError, SourceError, StoreError: as `submit` does.
@@ -217,6 +229,7 @@ class Submitting(Speaker):
             if_tag=if_tag,
             platforms=platforms,
             validate=validate,
+            compress=compress,
             credential=credential,
         )
         name = absolute(source)

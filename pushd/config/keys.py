@@ -26,6 +26,7 @@ from pushd.config.readers import (
     whole,
     word,
 )
+from pushd.oci.compression import Encoding
 from pushd.oci.upload import Form
 from pushd.principal import Role
 from pushd.registry.profiles import NAMES
@@ -100,6 +101,7 @@ TABLES: Final[Mapping[str, Keys]] = {
     "proxy": {"http": proxy_url, "https": proxy_url, "no_proxy": Array(no_proxy, "hosts")},
     "access": {"administrators": Array(group, "groups"), "submitters": Array(group, "groups")},
     "destinations": {"allow": Array(destination_pattern, "patterns"), "deny": Array(destination_pattern, "patterns")},
+    "images": {"compression": one_of(Encoding, "none")},
     "spool": {"directory": path, "ttl": _UP_TO_A_YEAR, "per_user": _SPACE},
     "disk": {"budget": _SPACE, "reserve": between(size, 0, _PIB, "bytes")},
     "retention": {

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pushd.oci.compression import Encoding
 from pushd.principal import Role
 from pushd.telemetry.events import Level
 
@@ -184,6 +185,17 @@ class Destinations:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """`[images]`: what becomes of images before they are pushed.
+
+    Attributes:
+        compression: how plain layers are compressed of jobs that leave it to the daemon; None for not at all.
+    """
+
+    compression: Encoding | None = Encoding.GZIP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spool:
     """`[spool]`: bytes kept by the daemon itself until a job has ended.
 
@@ -308,6 +320,7 @@ class Config:
     proxy: Proxy = field(default_factory=Proxy)
     access: Access = field(default_factory=Access)
     destinations: Destinations = field(default_factory=Destinations)
+    images: Images = field(default_factory=Images)
     spool: Spool = field(default_factory=Spool)
     disk: Disk = field(default_factory=Disk)
     retention: Retention = field(default_factory=Retention)

@@ -10,7 +10,7 @@ from pushd.ctl.quantities import show_bytes, show_clock, show_duration
 from pushd.ctl.reports import transfers
 from pushd.ctl.standing import delivery_standing, job_standing
 from pushd.ctl.texts import clean
-from pushd.job import ABSENT, DeliveryState, Retain, TransferState, Validate
+from pushd.job import ABSENT, Compress, DeliveryState, Retain, TransferState, Validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,9 +34,10 @@ def job_page(job: Job, now: datetime, *, width: int | None) -> Iterator[str]:
         ("job", f"{clean(job.id)}, {job_standing(job)}"),
         ("source", clean(job.source) + (", kept in the daemon's spool" if job.retain is Retain.SPOOL else "")),
         ("image", f"{clean(job.media_type)}, {show_bytes(job.size)}"),
-        ("", clean(job.digest)),
+        ("", clean(job.digest or "") or "its digest is not known until its layers are compressed"),
         ("platforms", " ".join(map(clean, job.platforms))),
         ("validated", "each layer is looked into before anything is sent" if job.validate is Validate.FULL else ""),
+        ("compress", f"plain layers with {job.compress}" if job.compress is not Compress.NONE else ""),
         ("submitted", f"{when(job.created_at, now)}, by uid {job.uid}"),
         ("finished", when(job.finished_at, now) if job.finished_at else ""),
         ("paused", f"{when(job.paused_at, now)}; `pushctl resume {clean(job.id)}`" if job.paused_at else ""),

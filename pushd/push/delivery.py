@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pushd.oci.document import Document
     from pushd.oci.image import Image
     from pushd.oci.upload import Checkpoint
+    from pushd.push.compressing import Compressing
     from pushd.push.gate import Gates
     from pushd.push.inspecting import Inspector
     from pushd.push.ports.registry import Registries, Registry
@@ -63,6 +64,7 @@ class Deliverer:
     """
 
     means: Means
+    compressing: Compressing
     registries: Registries
     gates: Gates
     inspector: Inspector
@@ -85,6 +87,9 @@ class Deliverer:
         if claim.validate is Validate.FULL:
             await self.inspector.ensure(claim, image, self.open, stop)
         registry = await self.gates.connect(self.registries, reference, asker=claim.asker)
+        if claim.encoding is not None:
+            claim = await self.compressing.compressed(claim, claim.encoding, stop, self.open)
+            image = await self.means.store.image(claim.job_id)
         try:
             return await _Delivery(self, claim, stop, reference, image, registry).run()
         except RegistryError as error:

@@ -35,18 +35,35 @@ class Step:
 
 
 async def forecast(
-    store: JobStore, registry: Registry, reference: Reference, image: Image, *, uid: int, if_tag: str | None
+    store: JobStore,
+    registry: Registry,
+    reference: Reference,
+    image: Image,
+    *,
+    uid: int,
+    if_tag: str | None,
+    rewritten: bool = False,
 ) -> dict[str, object]:
     """Tell what delivering `image` to `reference` would do, in JSON's types (`POST /v1/plan`, one destination).
 
     What would be mounted is what earlier pushes of the same user with the same credential taught; the registry
     itself is only asked what it has.
 
+    Args:
+        store: what earlier pushes taught.
+        registry: it is asked.
+        reference: the destination.
+        image: as it is now.
+        uid: of who asks.
+        if_tag: as in `JobSpec`.
+        rewritten: layers of it are to be compressed first. What it will be called is not known then: everything is
+            counted as it is, and what the registry has of its manifests is no reason to push nothing.
+
     Raises:
         RegistryError: it did not answer.
     """
     found, present = await survey.manifests(registry, reference, image)
-    plan = make_plan(image, present)
+    plan = make_plan(image, frozenset() if rewritten else present)
     absent = {blob.digest for blob in await survey.missing(registry, reference, plan.blobs)}
     steps = []
     for blob in image.blobs:
@@ -64,7 +81,7 @@ async def forecast(
         steps.append(Step(blob, SEND) if source is None else Step(blob, MOUNT, source))
     failure = None
     try:
-        check_tag(reference, found, wanted=image.root.descriptor.digest, if_tag=if_tag)
+        check_tag(reference, found, wanted=None if rewritten else image.root.descriptor.digest, if_tag=if_tag)
     except RegistryError as error:
         failure = _failure(error)
     return {

@@ -10,7 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pushd.errors import Code, PushdError, RegistryError, RequestError
-from pushd.job import ANONYMOUS, AUTO, DAEMON, HANDED, Retain, Validate
+from pushd.job import ANONYMOUS, AUTO, DAEMON, HANDED, Compress, Retain, Validate
+from pushd.oci.compression import Encoding, plain_layers
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
 from pushd.oci.platform import Platform
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
 
     from pushd.job import Job, JobSpec
+    from pushd.oci.compression import Plain
     from pushd.oci.image import Image
     from pushd.principal import Principal
     from pushd.push.budget import Budget
@@ -49,6 +51,7 @@ class Intake:
         turns: where sources are opened.
         deadline: seconds from its submission in which a job that names no deadline must be done.
         jobs_per_user: jobs of one user that have not ended.
+        compression: what becomes of plain layers where a job leaves it to the daemon.
     """
 
     store: JobStore
@@ -64,6 +67,7 @@ class Intake:
     inspector: Inspector
     deadline: float
     jobs_per_user: int
+    compression: Compress = Compress.NONE
 
     async def submit(
         self,
@@ -101,7 +105,8 @@ class Intake:
         references = await self._destinations(spec, handed, caller)
         self.budget.admit_job()
         async with self._opened(spec, caller, keep=_copies(spec)) as (source, image):
-            _check_digests(references, image)
+            spec = self._decided(spec)
+            _check_digests(references, image, spec.compress)
             submission = self._submission(spec, references, image, caller, idempotency_key, fingerprint)
             if handed:
                 submission = replace(submission, credentials=await self._sealed(handed, submission))
@@ -119,14 +124,16 @@ class Intake:
         asker = _asker(spec, handed, caller)
         full = spec.validate is Validate.FULL
         async with self._opened(spec, caller, keep=full) as (source, image):
-            _check_digests(references, image)
+            spec = self._decided(spec)
+            _check_digests(references, image, spec.compress)
             wrong = await self.inspector.judge(source, image, uid=caller.uid) if full else None
-        root = image.root.descriptor
+        root, plain = image.root.descriptor, _plain(image, spec.compress)
         return {
             "source": spec.source,
-            "digest": str(root.digest),
+            "digest": None if plain else str(root.digest),
             "media_type": root.media_type,
             "size": image.size,
+            "compress": {"count": len(plain), "bytes": sum(layer.size for layer in plain)},
             "destinations": [
                 forecast.failed(reference, wrong)
                 if wrong is not None
@@ -139,7 +146,13 @@ class Intake:
         try:
             registry = await self.gates.connect(self.registries, reference, asker=asker)
             return await forecast.forecast(
-                self.store, registry, reference, image, uid=asker.user.uid, if_tag=spec.if_tag
+                self.store,
+                registry,
+                reference,
+                image,
+                uid=asker.user.uid,
+                if_tag=spec.if_tag,
+                rewritten=bool(_plain(image, spec.compress)),
             )
         except PushdError as error:
             return forecast.failed(reference, error)
@@ -185,6 +198,10 @@ class Intake:
         async with _reading(self.turns, open_source, platforms, keep=keep) as opened:
             yield opened
 
+    def _decided(self, spec: JobSpec) -> JobSpec:
+        """Give what was asked for with what the configuration says in place of what was left to it."""
+        return replace(spec, compress=self.compression) if spec.compress is Compress.DEFAULT else spec
+
     def _submission(  # noqa: PLR0917 (one caller, right above)
         self,
         spec: JobSpec,
@@ -210,6 +227,7 @@ class Intake:
             uid=caller.uid,
             gids=caller.gids,
             administrator=caller.administrator,
+            encoding=Encoding(spec.compress) if _plain(image, spec.compress) else None,
             spool=None if spec.spooled is None else spec.spooled.entry,
             created_at=now,
             deadline_at=begins + timedelta(seconds=seconds),
@@ -307,10 +325,22 @@ def _copies(spec: JobSpec) -> bool:
     return spec.spooled is None and spec.retain is Retain.SPOOL
 
 
-def _check_digests(references: Sequence[Reference], image: Image) -> None:
-    """A destination that names a digest can only ever hold that image."""
-    root = image.root.descriptor.digest
+def _plain(image: Image, compress: Compress) -> Sequence[Plain]:
+    """Give the layers of an image that are to be compressed."""
+    return () if compress is Compress.NONE else plain_layers(image, Encoding(compress))
+
+
+def _check_digests(references: Sequence[Reference], image: Image, compress: Compress) -> None:
+    """A destination that names a digest can only ever hold that image, and nobody knows what another will be called."""
+    root, rewritten = image.root.descriptor.digest, bool(_plain(image, compress))
     for reference in references:
+        if reference.digest is not None and rewritten:
+            raise RequestError(
+                Code.REQUEST_INVALID_REFERENCE,
+                str(reference),
+                "names a digest, and the image will have another when its layers are compressed, not known before",
+                hint="leave the digest out, or push the image as it is",
+            )
         if reference.digest is not None and reference.digest != root:
             raise RequestError(
                 Code.REQUEST_INVALID_REFERENCE,

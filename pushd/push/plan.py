@@ -51,19 +51,24 @@ def make_plan(image: Image, present: AbstractSet[Digest]) -> Plan:
     return Plan(tuple(blobs.values()), tuple(missing))
 
 
-def check_tag(destination: Reference, found: Digest | None, *, wanted: Digest, if_tag: str | None) -> None:
+def check_tag(destination: Reference, found: Digest | None, *, wanted: Digest | None, if_tag: str | None) -> None:
     """Refuse to move a tag that names something else than the job allows.
 
     Args:
         destination: with the tag.
         found: what it names now, or None where there is none.
-        wanted: the image to be pushed: a tag that names it already is right, whatever the job says.
+        wanted: the image to be pushed: a tag that names it already is right, whatever the job says. None where nobody
+            knows what it will be called.
         if_tag: as in `JobSpec`.
 
     Raises:
         RegistryError: `registry.tag_exists`.
     """
-    if if_tag is None or found == wanted or (if_tag == ABSENT if found is None else if_tag == str(found)):
+    if (
+        if_tag is None
+        or (found is not None and found == wanted)
+        or (if_tag == ABSENT if found is None else if_tag == str(found))
+    ):
         return
     stands = "does not exist" if found is None else f"names {found} already"
     only = "where there is none" if if_tag == ABSENT else f"where it names {if_tag}"

@@ -19,6 +19,7 @@ import anyio
 
 from pushd.push.bandwidth import Bandwidth
 from pushd.push.budget import Budget
+from pushd.push.compressing import Compressing
 from pushd.push.delivery import Deliverer
 from pushd.push.engine import Engine
 from pushd.push.feed import Feed
@@ -40,7 +41,7 @@ from pushd.push.turns import Turns
 from pushd.push.waiting import Waiting
 from pushd.registry.profiles import PROFILES
 from pushd.service.disk import Gauge
-from pushd.service.facts import bandwidths, facts, retention
+from pushd.service.facts import bandwidths, compression, facts, retention
 from pushd.service.memory import give_back
 from pushd.service.outward import make_registries, make_wire
 from pushd.source import open_source
@@ -174,6 +175,7 @@ async def compose(
                 rng=random.random,
                 rehashing=anyio.CapacityLimiter(os.cpu_count() or 1),
             ),
+            compressing=Compressing(store=store, spool=spool),
             registries=registries,
             open_source=open_source,
             open_spooled=open_spooled,
@@ -206,6 +208,7 @@ async def compose(
                 inspector=inspector,
                 deadline=limits.deadline,
                 jobs_per_user=limits.jobs_per_user,
+                compression=compression(config),
             ),
             scheduler=scheduler,
             registries=registries,

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pushd import __version__
+from pushd.job import Compress
 from pushd.work import Retention
 
 if TYPE_CHECKING:
@@ -39,3 +40,9 @@ def retention(config: Config) -> Retention:
     """Give how long what has ended is kept."""
     it = config.retention
     return Retention(job_age=it.jobs, job_count=it.job_count, event_age=it.events, event_count=it.event_count)
+
+
+def compression(config: Config) -> Compress:
+    """Give what becomes of plain layers where a job leaves it to the daemon."""
+    chosen = config.images.compression
+    return Compress.NONE if chosen is None else Compress(chosen)

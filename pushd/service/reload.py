@@ -16,7 +16,7 @@ import anyio
 from pushd.errors import DaemonError
 from pushd.push.retry import Policy
 from pushd.service.access import admit
-from pushd.service.facts import bandwidths, facts, retention
+from pushd.service.facts import bandwidths, compression, facts, retention
 from pushd.service.notify import notify
 from pushd.service.outward import configure_registries, configure_wire
 from pushd.telemetry.events import DAEMON_RELOAD_REFUSED, DAEMON_RELOADED, Event
@@ -123,6 +123,7 @@ def reconfigure(
     house.spool.configure(per_user=config.spool.per_user, ttl=config.spool.ttl)
     house.destinations.allow, house.destinations.deny = config.destinations.allow, config.destinations.deny
     house.engine.intake.deadline, house.engine.intake.jobs_per_user = limits.deadline, limits.jobs_per_user
+    house.engine.intake.compression = compression(config)
     house.engine.overview.facts = facts(config)
     house.housekeeping.retention = retention(config)
     house.housekeeping.waiting.limit = config.daemon.queue_warning

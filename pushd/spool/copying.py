@@ -6,10 +6,12 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+import anyio.lowlevel
+
 from pushd.spool.threads import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from concurrent.futures import Executor
 
     from pushd.oci.descriptor import Descriptor
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
 
 class Reader(Protocol):
     """What of a blob's reader is needed. Blocks."""
+
+    def read(self, offset: int, length: int, /) -> bytes:
+        """Read exactly `length` bytes at `offset`.
+
+        Raises:
+            SourceError: it cannot be read, or changed.
+        """
 
     def copy_to(self, fd: int, /) -> None:
         """Copy all of it to a file, at its current offset.
@@ -43,7 +52,15 @@ class Source(Protocol):
         """
 
 
-async def copy_image(source: Source, image: Image, create: Callable[[Digest], int], threads: Executor) -> None:
+async def copy_image(
+    source: Source,
+    image: Image,
+    create: Callable[[Digest], int],
+    threads: Executor,
+    *,
+    there: Collection[Digest] = (),
+    boundary: Callable[[], None] = lambda: None,
+) -> None:
     """Copy each document and each blob of an image once.
 
     Args:
@@ -51,6 +68,8 @@ async def copy_image(source: Source, image: Image, create: Callable[[Digest], in
         image: its documents are copied from here: these bytes were checked.
         create: gives the descriptor of a new, empty file for a digest; blocks.
         threads: where it is done.
+        there: blobs that are not copied: they have their files.
+        boundary: called before each blob; what it raises ends it.
 
     Raises:
         SourceError: a blob cannot be read, or changed.
@@ -74,5 +93,8 @@ async def copy_image(source: Source, image: Image, create: Callable[[Digest], in
 
     await in_thread(threads, write_documents)
     for blob in image.blobs:
-        if blob.digest not in documents:
+        if blob.digest not in documents and blob.digest not in there:
+            # A thread that nobody walks away from hides that they were cancelled.
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            boundary()
             await in_thread(threads, partial(copy, blob))

@@ -135,6 +135,14 @@ class Shelf:
             self.incoming(entry, name).rename(target)
             sync(target.parent)
 
+    def shelve(self, entry: str, name: str, digest: Digest) -> None:
+        """Put a file that was made under `name`, whole and synced, where its digest says; durable."""
+        with disk(self.directory):
+            target = self.blob(entry, digest)
+            self._shelve(target.parent)
+            self.incoming(entry, name).rename(target)
+            sync(target.parent)
+
     def label(self, entry: str, name: str, digest: Digest) -> None:
         """Write down which digest a file got that came without knowing it."""
         with disk(self.directory):

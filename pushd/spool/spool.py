@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,9 +11,9 @@ import anyio
 
 from pushd.errors import Code, PushdError, RequestError, StoreError
 from pushd.spool.account import Accounts
-from pushd.spool.copying import copy_image
 from pushd.spool.entry import Entry
 from pushd.spool.faults import disk, unknown
+from pushd.spool.filling import Filler, files_of, most
 from pushd.spool.intake import Intake
 from pushd.spool.name import fresh_entry
 from pushd.spool.record import Record, utcnow
@@ -35,11 +35,12 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from pushd.oci.compression import Encoding
     from pushd.oci.digest import Digest
     from pushd.oci.image import Image
     from pushd.spool.copying import Source
     from pushd.telemetry.events import Value
-    from pushd.work import FileIdentity, SpoolEntry, SpoolFile
+    from pushd.work import Compressed, FileIdentity, SpoolEntry, SpoolFile
 
 
 async def open_spool(
@@ -105,6 +106,7 @@ class Spool:
         self._shelf = shelf
         self._accounts = accounts
         self._intake = intake
+        self._filler = Filler(shelf, threads)
         self._ttl = ttl
         self._bound = bound
         self._emit = emit
@@ -199,23 +201,42 @@ class Spool:
 
     async def keep(self, source: Source, image: Image, *, uid: int) -> str:
         """Copy an image into a fresh entry; give the entry's id. It is durable, and not hashed: the push does that."""
-        files = {document.descriptor.digest: len(document.content) for document in image.documents}
-        files |= {blob.digest: blob.size for blob in image.blobs}
-        it = await self._make(uid, image.size, self._ttl)
+        async with self._filled(uid, image, image.size) as it:
+            await self._filler.copy(source, image, it.id)
+        return it.id
+
+    async def compress(
+        self, source: Source, image: Image, encoding: Encoding, *, uid: int, boundary: Callable[[], None]
+    ) -> Compressed:
+        """Copy an image into a fresh entry with its plain layers compressed. It is durable, and these were hashed."""
+        async with self._filled(uid, image, most(image, encoding)) as it:
+            compressed = await self._filler.compress(source, image, encoding, it.id, boundary)
+            files = files_of(compressed.image)
+            self._accounts.of(uid).files += len(files) - it.files
+            it.blobs = {str(digest): size for digest, size in files.items()}
+            it.used = sum(files.values())
+            self._accounts.add(uid, it.used - it.record.size)
+            it.record = replace(it.record, size=it.used)
+            await self._save(it)
+        return compressed
+
+    @asynccontextmanager
+    async def _filled(self, uid: int, image: Image, size: int) -> AsyncIterator[Entry]:
+        """Make an entry that is filled with an image while the context lasts; it goes when that fails."""
+        files = files_of(image)
+        it = await self._make(uid, size, self._ttl)
         with self._needed(it):
             try:
                 self._accounts.admit_files(uid, len(files))
                 it.blobs = {str(digest): size for digest, size in files.items()}
                 it.used = sum(files.values())
                 with disk(self._shelf.path(it.id)):
-                    await copy_image(source, image, partial(self._shelf.new_blob, it.id), self._threads)
-                await in_thread(self._threads, partial(self._shelf.sync_blobs, it.id, files))
+                    yield it
             except BaseException:
                 it.leaving = True
                 with anyio.CancelScope(shield=True), suppress(StoreError):  # what went wrong before is to be told
                     await self._remove(it, "it could not be filled")
                 raise
-        return it.id
 
     @contextmanager
     def using(self, entry: str, *, uid: int) -> Iterator[None]:

@@ -8,6 +8,7 @@ import msgspec
 
 from pushd.errors import Code, StoreError
 from pushd.job import Validate, Verify
+from pushd.oci.compression import Encoding
 from pushd.store import crashes, registries, submitters
 from pushd.store.deliveries import about, requeue, settle
 from pushd.store.moment import moment, moment_or_none, seconds
@@ -74,7 +75,7 @@ _STAND = """
 """
 _TAKEN = """
     SELECT deliveries.*, jobs.id AS job_id, jobs.source, jobs.gids, jobs.administrator, jobs.spool, jobs.verify,
-        jobs.validate, jobs.if_tag, jobs.credential, jobs.traceparent,
+        jobs.validate, jobs.encoding, jobs.if_tag, jobs.credential, jobs.traceparent,
         (SELECT max(created_at) FROM credentials WHERE credentials.job = deliveries.job) AS handed_at
     FROM deliveries JOIN jobs ON jobs.number = deliveries.job WHERE deliveries.id = ?
 """
@@ -214,6 +215,7 @@ def _take(transaction: Transaction, delivery: int, epoch: int, now: datetime) ->
         validate=Validate(row["validate"]),
         gids=frozenset(_decode_gids(row["gids"])),
         administrator=bool(row["administrator"]),
+        encoding=None if row["encoding"] is None else Encoding(row["encoding"]),
         spool=row["spool"],
         if_tag=row["if_tag"],
         credential=row["credential"],

@@ -239,7 +239,7 @@ def settle(transaction: Transaction, job: int, now: datetime) -> None:
         superseded=count[DeliveryState.SUPERSEDED],
         failed=count[DeliveryState.FAILED],
         cancelled=count[DeliveryState.CANCELLED],
-        digest=row["digest"],
+        digest=row["digest"] if row["encoding"] is None else None,
         uid=row["uid"],
         source=row["source"],
         sent=spent["sent"],

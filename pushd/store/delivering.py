@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from pushd.errors import StoreError
-from pushd.store import claims, deliveries, inspections, known_blobs, tags, transfers
+from pushd.store import claims, compression, deliveries, inspections, known_blobs, tags, transfers
 from pushd.store.keeping import Keeping
 from pushd.work import TransferKey
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pushd.oci.upload import Checkpoint
     from pushd.store.transaction import Transaction
     from pushd.store.worker import Worker
-    from pushd.work import Claim, Inspection, Outcome, TransferResult
+    from pushd.work import Claim, Compressed, Inspection, Outcome, TransferResult
 
 Result = TypeVar("Result")
 
@@ -126,6 +126,11 @@ class Delivering(Keeping):
         """Write down, for all deliveries of its job, what was found when the image was looked into."""
         now = self._clock()
         await self._as(claim, lambda transaction: inspections.save(transaction, claim, inspection, now))
+
+    async def compress(self, claim: Claim, compressed: Compressed) -> None:
+        """Make a compressed image the job's, in place of the plain one: its documents, digest, size and spool entry."""
+        now = self._clock()
+        await self._writes.send(lambda transaction: compression.save(transaction, claim, compressed, now))
 
     async def hold(self, claim: Claim, until: datetime, failure: Failure) -> None:
         """Put a delivery back until `until`. That was a try; `failure` joins its history.

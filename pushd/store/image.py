@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pushd.errors import Code, StoreError
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
@@ -18,6 +20,13 @@ if TYPE_CHECKING:
     from pushd.store.transaction import Transaction
 
 
+_DETACH = "DELETE FROM documents WHERE job = ? RETURNING digest"
+_DROP = """
+    DELETE FROM manifests WHERE digest IN (SELECT value FROM json_each(?))
+        AND NOT EXISTS (SELECT 1 FROM documents WHERE documents.digest = manifests.digest)
+"""
+
+
 def save(transaction: Transaction, job: int, image: Image) -> None:
     """Write the documents of the job numbered `job`."""
     for position, document in enumerate(image.documents):
@@ -30,6 +39,13 @@ def save(transaction: Transaction, job: int, image: Image) -> None:
             "INSERT INTO documents (job, position, digest, media_type) VALUES (?, ?, ?, ?)",
             (job, position, digest, document.descriptor.media_type),
         )
+
+
+def replace(transaction: Transaction, job: int, image: Image) -> None:
+    """Write other documents of the job numbered `job`; those it had, and nobody else has, go."""
+    gone = [digest for (digest,) in transaction.execute(_DETACH, (job,)).fetchall()]
+    save(transaction, job, image)
+    transaction.execute(_DROP, (msgspec.json.encode(gone).decode(),))
 
 
 def load(connection: sqlite3.Connection, job_id: str) -> Image:

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pushd.errors import Code, RequestError
-from pushd.job import Delivery, DeliveryState, Failure, Job, JobState, Retain, Transfer, TransferState, Validate
+from pushd.job import (
+    Compress,
+    Delivery,
+    DeliveryState,
+    Failure,
+    Job,
+    JobState,
+    Retain,
+    Transfer,
+    TransferState,
+    Validate,
+)
 from pushd.store import listing
 from pushd.store.history import histories
 from pushd.store.moment import moment, moment_or_none, seconds
@@ -167,7 +178,7 @@ def _job(row: sqlite3.Row, deliveries: Sequence[Delivery]) -> Job:
         uid=row["uid"],
         priority=row["priority"],
         labels=_decode_labels(row["labels"]),
-        digest=row["digest"],
+        digest=row["digest"] if row["encoding"] is None else None,
         media_type=row["media_type"],
         size=row["size"],
         created_at=moment(row["created_at"]),
@@ -180,6 +191,7 @@ def _job(row: sqlite3.Row, deliveries: Sequence[Delivery]) -> Job:
         paused_at=moment_or_none(row["paused_at"]),
         platforms=_decode_platforms(row["platforms"]),
         validate=Validate(row["validate"]),
+        compress=Compress(row["compress"]),
     )
 
 

@@ -29,8 +29,9 @@ _REPEATED = """
 _JOB = """
     INSERT INTO jobs
     (id, uid, gids, administrator, source, spool, retain, priority, labels, state, digest, media_type, size, verify,
-     if_tag, platforms, validate, credential, created_at, not_before, deadline_at, lifetime, traceparent)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+     if_tag, platforms, validate, compress, encoding, credential, created_at, not_before, deadline_at, lifetime,
+     traceparent)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     RETURNING number
 """
 _DELIVERY = """
@@ -88,7 +89,8 @@ def repeated(connection: sqlite3.Connection, uid: int, key: str, *, fingerprint:
 def _store(transaction: Transaction, submission: Submission) -> Job:
     """Write the job, and give it as it would be read: to read it back would take as long again."""
     spec, root, size = submission.spec, submission.image.root.descriptor, submission.image.size
-    digest, labels = str(root.digest), dict(spec.labels)
+    # What the image will be called is not known before its layers are compressed.
+    digest, labels = str(root.digest) if submission.encoding is None else None, dict(spec.labels)
     created_at, deadline_at = seconds(submission.created_at), seconds(submission.deadline_at)
     begins_at = None if spec.not_before is None else seconds(spec.not_before)
     lifetime = max(0.0, deadline_at - max(created_at, begins_at or 0.0))
@@ -106,13 +108,15 @@ def _store(transaction: Transaction, submission: Submission) -> Job:
             spec.priority,
             msgspec.json.encode(labels).decode(),
             job_state([state]),
-            digest,
+            str(root.digest),
             root.media_type,
             size,
             spec.verify,
             spec.if_tag,
             msgspec.json.encode(spec.platforms).decode(),
             spec.validate,
+            spec.compress,
+            submission.encoding,
             spec.credential,
             created_at,
             begins_at,
@@ -175,4 +179,5 @@ def _store(transaction: Transaction, submission: Submission) -> Job:
         retain=spec.retain,
         platforms=spec.platforms,
         validate=spec.validate,
+        compress=spec.compress,
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pushd.store import (
     backlog,
+    compression,
     credentials,
     expiry,
     image,
@@ -73,6 +74,10 @@ class View:
             RequestError: `request.not_found`.
         """
         return await self._reads.send(lambda connection: image.load(connection, job_id))
+
+    async def compressed(self, job_id: str) -> str | None:
+        """Give the spool entry that holds a job's compressed image; None while its layers are plain."""
+        return await self._reads.send(lambda connection: compression.entry(connection, job_id))
 
     async def deadline(self) -> datetime | None:
         """Give when there is something for `expire` to do next, if nothing changes meanwhile; None for never."""

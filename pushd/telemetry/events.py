@@ -149,6 +149,11 @@ JOB_FINISHED = _kind(
     "sent", "resumed", "retries", "interruptions", "uploaded", "mounted", "present", durable=True, canonical=True,
 )  # fmt: skip
 
+IMAGE_COMPRESSED = _kind(
+    "image.compressed", Level.INFO, "job {job}: {layers} layers of {bytes_before} bytes are {bytes_after} bytes now",
+    "layers", "bytes_before", "bytes_after", "seconds", "encoding", "digest", durable=True,
+)  # fmt: skip
+
 JOB_PROGRESS = _kind(
     "job.progress", Level.INFO, "job {job}: {done} of {size} bytes, {rate} bytes/s", "done", "size", "sent", "rate"
 )

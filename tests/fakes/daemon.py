@@ -215,7 +215,7 @@ def job(state: str = "queued", *deliveries: dict[str, Any], **fields: object) ->
         "labels": {"build": "4711"}, "digest": DIGEST, "media_type": "application/vnd.oci.image.manifest.v1+json",
         "size": 3_000_000, "created_at": AT, "deadline_at": "2026-11-23T21:00:00Z", "finished_at": None,
         "not_before": None, "if_tag": None, "retain": "source", "paused_at": None, "platforms": [],
-        "validate": "digest",
+        "validate": "digest", "compress": "none",
         "deliveries": list(deliveries) or [delivery(state=state, digest=DIGEST if state == "succeeded" else None)],
         **fields,
     }  # fmt: skip

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pushd.errors import Code, RequestError
-from pushd.job import AUTO, Delivery, DeliveryState, Failure, Job, JobState, Transfer, TransferState, Try
+from pushd.job import AUTO, Compress, Delivery, DeliveryState, Failure, Job, JobState, Transfer, TransferState, Try
 from pushd.telemetry.events import STREAM_BOOKMARK, Event
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ class FakeJobs:
             "digest": f"sha256:{'cd' * 32}",
             "media_type": "application/vnd.oci.image.manifest.v1+json",
             "size": 1234,
+            "compress": nothing,
             "destinations": [
                 {
                     "destination": destination,
@@ -309,6 +310,7 @@ class FakeJobs:
             retain=spec.retain,
             platforms=spec.platforms,
             validate=spec.validate,
+            compress=Compress.GZIP if spec.compress is Compress.DEFAULT else spec.compress,
         )
         return job
 

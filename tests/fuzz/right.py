@@ -69,6 +69,7 @@ def right(places: Places) -> list[Request]:
         "retain": "source",
         "platforms": ["linux/amd64"],
         "validate": "full",
+        "compress": "zstd",
     }
     spooled = {
         "entry": places.entries[0],

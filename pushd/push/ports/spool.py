@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from contextlib import AbstractContextManager
     from datetime import datetime
 
+    from pushd.oci.compression import Encoding
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.image import Image
     from pushd.push.ports.source import Source
+    from pushd.work import Compressed
 
 
 class OpenSpooled(Protocol):
@@ -33,6 +35,26 @@ class Spool(Protocol):
 
         Raises:
             SourceError: the source cannot be read, or changed.
+            StoreError: `store.full`, `store.budget`.
+            RequestError: `request.limit`, the owner's quota is used up.
+        """
+
+    async def compress(
+        self, source: Source, image: Image, encoding: Encoding, *, uid: int, boundary: Callable[[], None]
+    ) -> Compressed:
+        """Copy an image into a fresh entry with its plain layers compressed. It is durable.
+
+        The plain bytes are hashed on the way, and what is compressed on the way out.
+
+        Args:
+            source: where the plain bytes are.
+            image: with the plain layers.
+            encoding: how they are compressed.
+            uid: the owner.
+            boundary: called between two pieces; what it raises ends it, and nothing is kept.
+
+        Raises:
+            SourceError: the source cannot be read, changed, or a layer is not what its digest says.
             StoreError: `store.full`, `store.budget`.
             RequestError: `request.limit`, the owner's quota is used up.
         """

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pushd.telemetry.standing import Backlog
     from pushd.work import (
         Claim,
+        Compressed,
         FileIdentity,
         Inspection,
         JobQuery,
@@ -77,6 +78,12 @@ class JobStore(Protocol):
 
     async def inspected(self, claim: Claim, inspection: Inspection) -> None:
         """Write down, for all deliveries of its job, what was found when the image was looked into."""
+
+    async def compressed(self, job_id: str) -> str | None:
+        """Give the spool entry that holds a job's compressed image; None while its layers are plain."""
+
+    async def compress(self, claim: Claim, compressed: Compressed) -> None:
+        """Make a compressed image the job's, in place of the plain one: its documents, digest, size and spool entry."""
 
     async def claim_all(
         self, now: datetime, *, free: Mapping[str, int], default: int, most: int

@@ -261,6 +261,12 @@ async def test_a_list_is_of_the_labels_and_the_registry_asked_for(http: aiohttp.
     assert [job["id"] for job in listed["jobs"]] == ["job1"]
 
 
+async def test_a_job_says_what_becomes_of_its_plain_layers(http: aiohttp.ClientSession) -> None:
+    asked = [await http.post("/v1/jobs", json={**GOOD, **more}) for more in ({}, {"compress": "zstd"})]
+
+    assert [(await document(answer, 202))["compress"] for answer in asked] == ["none", "zstd"]
+
+
 async def test_a_job_says_which_platforms_are_pushed(http: aiohttp.ClientSession) -> None:
     every = await document(await http.post("/v1/jobs", json=GOOD), 202)
     some = await document(await http.post("/v1/jobs", json={**GOOD, "platforms": ["linux/aarch64", "linux/386"]}), 202)

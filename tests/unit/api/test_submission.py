@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pushd.api import submission
 from pushd.api.submission import fingerprint
 from pushd.errors import Code, RequestError
-from pushd.job import ABSENT, JobSpec, Retain, Spooled, Validate, Verify
+from pushd.job import ABSENT, Compress, JobSpec, Retain, Spooled, Validate, Verify
 from tests.fakes.jobs import NOON
 
 GOOD: dict[str, Any] = {"source": "oci:/srv/app:1", "destinations": ["localhost:5000/app:1"]}
@@ -181,7 +181,7 @@ def test_an_unknown_field_is_refused_and_the_nearest_known_one_named() -> None:
     assert (error.subject, error.hint) == ("destination", "did you mean destinations?")
     assert refused(body(x=1)).hint == (
         "known are source, destinations, priority, labels, deadline, verify, not_before, if_tag, retain, spooled, "
-        "platforms, validate, credential, credentials"
+        "platforms, validate, compress, credential, credentials"
     )
     assert refused(body(spooled={**SPOOLED, "mediaType": ""})).hint == "did you mean media_type?"
 
@@ -266,12 +266,20 @@ def test_equal_requests_have_equal_fingerprints_however_they_are_written() -> No
         {"retain": "spool"},
         {"platforms": ["linux/amd64"]},
         {"validate": "full"},
+        {"compress": "gzip"},
+        {"compress": "default"},
         {"credential": "daemon"},
         {"credential": "work"},
     ],
 )
 def test_a_request_that_differs_in_any_field_has_another_fingerprint(change: dict[str, Any]) -> None:
     assert fingerprint(read_submission(body(**change))) != fingerprint(read_submission(body()))
+
+
+def test_a_request_that_leaves_layers_as_they_are_is_the_same_whether_it_says_so_or_not() -> None:
+    assert fingerprint(read_submission(body(compress="none"))) == fingerprint(read_submission(body()))
+    assert read_submission(body(compress="zstd")).compress is Compress.ZSTD
+    assert refused(body(compress="lz4")).subject == "compress"
 
 
 def test_a_request_for_the_same_platforms_is_the_same_request_however_they_are_spelled() -> None:

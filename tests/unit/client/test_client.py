@@ -12,7 +12,7 @@ import pytest
 
 from pushd.client import SYSTEM_SOCKET, Client, default_socket_path
 from pushd.errors import Code, DaemonError, PushdError, RequestError, SourceError, StoreError
-from pushd.job import ABSENT, DeliveryState, JobState, Retain, TransferState, Validate, Verify
+from pushd.job import ABSENT, Compress, DeliveryState, JobState, Retain, TransferState, Validate, Verify
 from tests.fakes.daemon import (
     AT,
     FakeDaemon,
@@ -251,9 +251,15 @@ def test_an_early_refusal_is_read_although_the_body_was_not_taken(path: Path, cl
 def test_all_that_may_be_asked_of_a_job_is_sent(path: Path, client: Client) -> None:
     begin = datetime(2026, 12, 1, 6, tzinfo=timezone(timedelta(hours=1)))
     answered = job(
-        not_before="2026-12-01T05:00:00Z", if_tag="absent", retain="spool", paused_at=AT, platforms=["linux/amd64"],
+        not_before="2026-12-01T05:00:00Z",
+        if_tag="absent",
+        retain="spool",
+        paused_at=AT,
+        platforms=["linux/amd64"],
+        digest=None,
         validate="full",
-    )  # fmt: skip
+        compress="gzip",
+    )
     with FakeDaemon(path, answer(answered, status=202)) as daemon:
         submitted = client.submit(
             "oci:/x",
@@ -264,24 +270,27 @@ def test_all_that_may_be_asked_of_a_job_is_sent(path: Path, client: Client) -> N
             retain=Retain.SPOOL,
             platforms=("linux/x86_64",),
             validate=Validate.FULL,
+            compress=Compress.DEFAULT,
         )
     sent = daemon.received[0].json
-    assert {name: sent[name] for name in ("verify", "not_before", "if_tag", "retain", "platforms", "validate")} == {
+    asked = ("verify", "not_before", "if_tag", "retain", "platforms", "validate", "compress")
+    assert {name: sent[name] for name in asked} == {
         "verify": "blobs", "not_before": "2026-12-01T06:00:00+01:00", "if_tag": "absent", "retain": "spool",
-        "platforms": ["linux/x86_64"], "validate": "full",
+        "platforms": ["linux/x86_64"], "validate": "full", "compress": "default",
     }  # fmt: skip
     assert submitted.not_before == begin
     assert (submitted.if_tag, submitted.retain) == (ABSENT, Retain.SPOOL)
     assert (submitted.platforms, submitted.validate) == (("linux/amd64",), Validate.FULL)
+    assert (submitted.digest, submitted.compress) == (None, Compress.GZIP)
     assert submitted.paused_at == datetime(2026, 11, 22, 21, tzinfo=UTC)
 
 
 def test_a_job_of_an_older_daemon_says_less(path: Path, client: Client) -> None:
     document = job()
-    del document["platforms"], document["validate"]
+    del document["platforms"], document["validate"], document["compress"]
     with FakeDaemon(path, answer(document)):
         read = client.get("x")
-    assert (read.platforms, read.validate) == ((), Validate.DIGEST)
+    assert (read.platforms, read.validate, read.compress) == ((), Validate.DIGEST, Compress.NONE)
     assert (read.not_before, read.if_tag, read.retain, read.paused_at) == (None, None, Retain.SOURCE, None)
 
 

@@ -16,6 +16,7 @@ from pushd.config import (
     Destinations,
     Disk,
     Grant,
+    Images,
     Limits,
     Metrics,
     Overrides,
@@ -28,6 +29,7 @@ from pushd.config import (
     load,
 )
 from pushd.errors import Code, DaemonError
+from pushd.oci.compression import Encoding
 from pushd.oci.upload import Form
 from pushd.principal import Role
 from pushd.registry.profiles import NAMES
@@ -90,6 +92,9 @@ directory = "/srv/spool"
 ttl = "2h"
 per_user = "8GiB"
 
+[images]
+compression = "zstd"
+
 [disk]
 budget = "1T"
 reserve = 0
@@ -128,7 +133,11 @@ plain_http = false
 
 NAMED = ["registries", "sockets"]
 KNOWN = ", ".join(
-    ["daemon, limits, timeouts, credentials, tls, proxy, access, destinations, spool, disk, retention, metrics", *NAMED]
+    [
+        "daemon, limits, timeouts, credentials, tls, proxy, access, destinations, images, spool, disk, retention",
+        "metrics",
+        *NAMED,
+    ]
 )
 
 
@@ -223,6 +232,7 @@ def test_every_key_is_read() -> None:
     assert config.destinations == Destinations(
         allow=("*.example.com", "[::1]:5000", "localhost:*/team/*"), deny=("old.example.com/*",)
     )
+    assert config.images == Images(compression=Encoding.ZSTD)
     assert config.spool == Spool(directory=Path("/srv/spool"), ttl=7200.0, per_user=8 << 30)
     assert config.disk == Disk(budget=1 << 40, reserve=0)
     assert config.retention == Retention(jobs=7 * 86_400.0, job_count=1000, events=86_400.0, event_count=5000)
@@ -397,6 +407,7 @@ def test_the_file_itself_is_named_by_command_line_environment_or_place() -> None
             "[limits]\nrequest_size = '1K'",
             "limits.request_size: must be from 4096 to 67108864 bytes; it is '1K'",
         ),
+        ("[images]\ncompression = 'lz4'", "images.compression: must be one of none, gzip, zstd; it is 'lz4'"),
         ("[limits]\njobs_per_user = 0", "limits.jobs_per_user: must be from 1 to 10000000 jobs; it is 0"),
         ("[spool]\nttl = '367d'", "spool.ttl: must be from 1 to 31622400 seconds; it is '367d'"),
         ("[disk]\nbudget = 0", "disk.budget: must be from 1048576 to 1125899906842624 bytes; it is 0"),

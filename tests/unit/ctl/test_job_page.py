@@ -112,6 +112,13 @@ def test_an_ended_job_says_how_long_it_took_and_leaves_the_deadline_out() -> Non
     assert not any(line.startswith(("deadline", "not before")) for line in page)
 
 
+def test_an_image_whose_layers_are_not_compressed_yet_has_no_digest() -> None:
+    page = _page(job("running", digest=None, compress="zstd"))
+    assert "its digest is not known until its layers are compressed" in "\n".join(page)
+    assert "compress    plain layers with zstd" in page
+    assert not any(line.startswith("compress") for line in _page(job("running")))
+
+
 def test_the_page_says_what_the_job_asked_for() -> None:
     page = _page(
         job(

@@ -229,7 +229,7 @@ async def test_a_tag_that_exists_is_not_overwritten_when_it_must_be_absent(
     (delivery,) = refused.deliveries
     assert delivery.failure is not None
     assert (refused.state, delivery.failure.code) == (JobState.FAILED, Code.REGISTRY_TAG_EXISTS)
-    assert old.digest in delivery.failure.message
+    assert str(old.digest) in delivery.failure.message
     assert registry.count(Kind.MANIFEST, method="PUT") == puts + 1, "one tag was moved, and one only"
     assert (same.state, moved.state, stale.state) == (JobState.SUCCEEDED, JobState.SUCCEEDED, JobState.FAILED)
 

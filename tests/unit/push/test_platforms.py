@@ -40,6 +40,7 @@ def check_there(registry: FakeRegistry, layout: Layout, job: Job, *platforms: st
     """Check that the registry has these platforms, and nothing of the others."""
     parts = [layout.image.parts[platform] for platform in platforms]
     shelf = registry.repository("team/app")
+    assert job.digest is not None
     assert shelf.tags == {"1": job.digest}
     assert shelf.blobs.keys() == {str(blob.digest) for part in parts for blob in part.blobs}
     images, attestations = zip(*(part.manifests for part in parts), strict=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,13 +14,15 @@ from pushd.spool import open_spool
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Collection, Iterator
+    from collections.abc import AsyncIterator, Callable, Collection, Iterator
     from pathlib import Path
 
     from pushd.errors import StoreError
+    from pushd.oci.descriptor import Descriptor
     from pushd.spool import Spool
     from pushd.telemetry.events import Event
     from pushd.work import FileIdentity, SpoolFile
+    from tests.fakes.images import Layout
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 ALICE, BOB = 1001, 1002
@@ -136,3 +139,39 @@ async def bring(
 async def made(spool: Spool, size: int = 1000, *, uid: int = ALICE, ttl: float | None = None) -> str:
     """The id of a fresh entry."""
     return (await spool.create(uid=uid, size=size, ttl=ttl)).id
+
+
+@dataclass
+class Reader:
+    path: Path
+    source: Layouted
+    closed: bool = False
+
+    def read(self, offset: int, length: int) -> bytes:
+        self.source.before()
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            content = file.read(length)
+        assert len(content) == length
+        return content
+
+    def copy_to(self, fd: int) -> None:
+        self.source.before()
+        content = self.path.read_bytes()
+        assert os.write(fd, content) == len(content)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Layouted:
+    """A source over a layout; `before` runs before each blob is copied, and before each piece is read."""
+
+    layout: Layout
+    before: Callable[[], None] = lambda: None
+    readers: list[Reader] = field(default_factory=list)
+
+    def open(self, blob: Descriptor) -> Reader:
+        self.readers.append(Reader(self.layout.blob_path(blob.digest), self))
+        return self.readers[-1]

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,45 +10,15 @@ from pushd.errors import Code, PushdError, RequestError, SourceError, StoreError
 from pushd.oci.digest import Digest
 from pushd.oci.image import read_image
 from tests.fakes.images import ImageSpec, build_layout
-from tests.unit.spool.conftest import ALICE, made
+from tests.unit.spool.conftest import ALICE, Layouted, made
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from pushd.oci.descriptor import Descriptor
     from pushd.oci.image import Image
     from pushd.spool import Spool
     from tests.fakes.images import Layout
     from tests.unit.spool.conftest import House
-
-
-@dataclass
-class Reader:
-    path: Path
-    source: Layouted
-    closed: bool = False
-
-    def copy_to(self, fd: int) -> None:
-        self.source.before()
-        content = self.path.read_bytes()
-        assert os.write(fd, content) == len(content)
-
-    def close(self) -> None:
-        self.closed = True
-
-
-@dataclass
-class Layouted:
-    """A source over a layout; `before` runs before each blob is copied."""
-
-    layout: Layout
-    before: Callable[[], None] = lambda: None
-    readers: list[Reader] = field(default_factory=list)
-
-    def open(self, blob: Descriptor) -> Reader:
-        self.readers.append(Reader(self.layout.blob_path(blob.digest), self))
-        return self.readers[-1]
 
 
 @pytest.fixture

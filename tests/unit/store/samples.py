@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pushd.job import AUTO, DeliveryState, Failure, JobSpec, Retain, Validate
+from pushd.job import AUTO, Compress, DeliveryState, Failure, JobSpec, Retain, Validate
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
 from pushd.oci.document import Document
@@ -19,6 +19,7 @@ from pushd.work import Outcome, Sealed, Submission, TransferKey
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pushd.oci.compression import Encoding
     from pushd.store import Store
     from pushd.work import Claim
 
@@ -108,6 +109,7 @@ def submission(
     retain: Retain = Retain.SOURCE,
     platforms: tuple[str, ...] = (),
     validate: Validate = Validate.DIGEST,
+    encoding: Encoding | None = None,
     credential: str = AUTO,
     credentials: tuple[Sealed, ...] = (),
 ) -> Submission:
@@ -124,6 +126,7 @@ def submission(
             retain=retain,
             platforms=platforms,
             validate=validate,
+            compress=Compress.NONE if encoding is None else Compress(encoding),
             credential=credential,
         ),
         registries=tuple(destination.partition("/")[0] for destination in destinations),
@@ -133,6 +136,7 @@ def submission(
         deadline_at=max(at, not_before or at) + timedelta(seconds=deadline),
         gids=gids,
         administrator=administrator,
+        encoding=encoding,
         spool=spool,
         idempotency_key=idempotency_key,
         fingerprint=fingerprint,
