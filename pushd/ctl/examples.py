@@ -43,6 +43,10 @@ With --validate full each layer is decompressed first and compared with what the
 image says of it, and refused if it has in it what Docker, containerd or podman
 would refuse to unpack; only then is anything sent.
 
+With --compress layers that are plain tars are compressed by the daemon before
+they are pushed, once for all destinations; the image gets a digest of its own.
+Docker's media types know gzip alone: its layers become that with zstd as well.
+
 The registry is told your own credential, as `docker login` or `podman login`
 left it, else one you stored with `pushctl login`, else the daemon's where you
 may use that, else none; --credential chooses.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from pushd import __version__
 from pushd.ctl import arguments, examples
-from pushd.job import AUTO, JobState, Validate, Verify
+from pushd.job import AUTO, Compress, JobState, Validate, Verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,6 +126,10 @@ def _push(push: argparse.ArgumentParser) -> None:
     push.add_argument(
         "--platform", dest="platforms", type=arguments.platforms, action="extend", default=[], metavar="OS/ARCH",
         help="of an index only this platform, OS/ARCH[/VARIANT]; may be repeated, or have commas",
+    )  # fmt: skip
+    push.add_argument(
+        "--compress", type=Compress, choices=list(Compress), default=Compress.NONE, metavar="HOW",
+        help="compress plain layers first: gzip, zstd, default (as the daemon is set), or none",
     )  # fmt: skip
     push.add_argument("--wait", action="store_true", help="wait until it is done, and show how it goes")
     push.add_argument("--dry-run", action="store_true", help="only say what would be done")

@@ -22,13 +22,23 @@ def plan_page(plan: Mapping[str, Any], *, width: int | None) -> Iterator[str]:
     yield from facts(
         ("source", clean(plan["source"])),
         ("image", f"{clean(plan['media_type'])}, {show_bytes(plan['size'])}"),
-        ("", clean(plan["digest"])),
+        ("", clean(plan["digest"] or "")),
+        ("compress", _compressed(plan.get("compress"))),
         width=width,
     )
     for destination in plan["destinations"]:
         yield ""
         yield clean(destination["destination"])
         yield from _destination(destination, width)
+
+
+def _compressed(amount: Mapping[str, Any] | None) -> str:
+    """Tell what would be compressed; a daemon of before says nothing of it."""
+    if not amount or not amount["count"]:
+        return ""
+    return (
+        f"{_sum(amount, 'plain layer')} of {show_bytes(amount['bytes'])}, first; the rest is told of them as they are"
+    )
 
 
 def refused(plan: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import TYPE_CHECKING, cast
 
-from pushd.job import ABSENT, JobState
+from pushd.job import ABSENT, Compress, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,7 +51,13 @@ _KINDS = {
 }
 _PLATFORMS = ("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/ppc64le", "linux/s390x", "windows/amd64")
 """Those most images are built for."""
-_WORDS = {"STATE": tuple(JobState), "SOURCE": SOURCES, "--if-tag": (ABSENT,), "--platform": _PLATFORMS}
+_WORDS = {
+    "STATE": tuple(JobState),
+    "SOURCE": SOURCES,
+    "--if-tag": (ABSENT,),
+    "--platform": _PLATFORMS,
+    "--compress": tuple(Compress),
+}
 
 
 @dataclass(frozen=True, slots=True)

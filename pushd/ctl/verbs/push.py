@@ -12,7 +12,7 @@ from pushd.ctl.detach import detachable, interruptible
 from pushd.ctl.exits import Exit, exit_of_jobs
 from pushd.ctl.tags import with_tags
 from pushd.ctl.texts import clean, job_line
-from pushd.job import Retain, Validate
+from pushd.job import Compress, Retain, Validate
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -75,6 +75,8 @@ def _check_files(typed: Namespace) -> None:
         typed.parser.error("--platform chooses among the images of an index: files are for every platform")
     if typed.validate is Validate.FULL:
         typed.parser.error("--validate full looks into the layers of images: files are pushed as they are")
+    if typed.compress is not Compress.NONE:
+        typed.parser.error("--compress is for the layers of images: files are pushed as they are")
     if any(file.partition(":")[0] == STANDARD_INPUT for file in map(shown, typed.destinations)):
         typed.parser.error("standard input is no FILE, it has no name: write it to one, or name a file as ./-")
     keys = [key for key, _ in typed.annotations]
@@ -100,9 +102,8 @@ def _submit(client: Client, typed: Namespace) -> Job:
             return client.submit(
                 typed.source,
                 _destinations(typed),
-                platforms=typed.platforms,
-                validate=typed.validate,
                 progress=bringing.progress,
+                **_of_image(typed),
                 **_asked(typed),
             )
     except KeyboardInterrupt:
@@ -119,9 +120,8 @@ def _stream(client: Client, typed: Namespace) -> Job:
                 archive,  # type: ignore[arg-type]  # a BinaryIO as far as reading goes
                 _destinations(typed),
                 reference=typed.source.partition(":")[2],
-                platforms=typed.platforms,
-                validate=typed.validate,
                 progress=bringing.progress,
+                **_of_image(typed),
                 **_asked(typed),
             )
     except KeyboardInterrupt:
@@ -169,8 +169,7 @@ def _plan(client: Client, typed: Namespace) -> Exit:
         if typed.artifact_type is not None:
             plan = client.plan_files(**_artifact(typed), **asked)
         else:
-            chosen = {"platforms": typed.platforms, "validate": typed.validate}
-            plan = client.plan(typed.source, _destinations(typed), **chosen, **asked)
+            plan = client.plan(typed.source, _destinations(typed), **_of_image(typed), **asked)
     print_lines([json_line(plan)] if typed.json else plan_page(plan, width=page_width()))
     return Exit.REFUSED if refused(plan) else Exit.DONE
 
@@ -188,6 +187,11 @@ def _asked(typed: Namespace) -> dict[str, Any]:
         "credential": typed.credential,
         "idempotency_key": typed.idempotency_key,
     }
+
+
+def _of_image(typed: Namespace) -> dict[str, Any]:
+    """Give what images are asked for, and files are not."""
+    return {"platforms": typed.platforms, "validate": typed.validate, "compress": typed.compress}
 
 
 def _interrupted(*, nothing_taken: bool, what: str = "image was") -> None:

@@ -135,6 +135,20 @@ def test_a_push_says_which_platforms_and_under_which_tags(daemon: FakeDaemon, mo
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
+@pytest.mark.parametrize("how", ["gzip", "zstd", "default"])
+def test_a_push_says_how_plain_layers_are_compressed(daemon: FakeDaemon, how: str, more: list[str]) -> None:
+    daemon.then(answer(PLAN if more else job()))
+    assert main(["push", SOURCE, DESTINATION, "--compress", how, *more]) == 0
+    assert daemon.received[0].json["compress"] == how
+
+
+def test_a_push_that_says_nothing_of_compression_asks_nothing_an_older_daemon_would_refuse(daemon: FakeDaemon) -> None:
+    daemon.then(answer(job()))
+    assert main(["push", SOURCE, DESTINATION]) == 0
+    assert "compress" not in daemon.received[0].json
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
 def test_a_push_says_which_credential_is_to_be_used(daemon: FakeDaemon, more: list[str]) -> None:
     daemon.then(answer(PLAN if more else job()))
     assert main(["push", SOURCE, DESTINATION, "--credential", "ci", *more]) == 0

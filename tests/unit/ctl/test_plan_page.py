@@ -62,6 +62,12 @@ def test_the_plan_says_in_bytes_what_is_there_and_what_would_be_mounted_and_sent
     ]
 
 
+def test_the_plan_says_what_would_be_compressed_first() -> None:
+    page = list(plan_page(plan(PUSH) | {"digest": None, "compress": {"count": 2, "bytes": 90_000_000}}, width=None))
+    assert page[2] == "compress    2 plain layers of 90.0 MB, first; the rest is told of them as they are"
+    assert not [line for line in _page(PUSH) if line.startswith("compress")]
+
+
 def test_a_tag_that_would_move_is_told() -> None:
     lines = _page(destination(tag=DIGEST))
     assert lines[5:7] == ["  would be pushed; the tag names another image now:", f"  {DIGEST}"]

@@ -12,7 +12,7 @@ import pytest
 from pushd.client.documents import job_of
 from pushd.ctl import main
 from pushd.ctl.verbs import push as pushing
-from pushd.job import Retain, Validate, Verify
+from pushd.job import Compress, Retain, Validate, Verify
 from tests.fakes.daemon import job
 from tests.unit.ctl.test_plan_page import PUSH, plan
 
@@ -146,15 +146,15 @@ def test_an_archive_is_read_from_standard_input(
 ) -> None:
     stub = _use(monkeypatch, Stub([(7, None)]), _Pipe(b"archive"))
     typed = ["--priority", "5", "--label", "a=b", "--deadline", "90s", "--if-tag", "absent", "--verify", "blobs"]
-    typed += ["--platform", "linux/arm64", "--tag", "1", "--validate", "full"]
+    typed += ["--platform", "linux/arm64", "--tag", "1", "--validate", "full", "--compress", "zstd"]
     assert main(["push", "-", DESTINATION, *typed, "--idempotency-key", "k", "--spool"]) == 0
     assert capsys.readouterr() == (f"{ID}\n", "")
     assert stub.read == b"archive"
     assert stub.asked == {
         "destinations": [DESTINATION, "registry.example.com/team/app:1"], "reference": "", "priority": 5,
         "labels": {"a": "b"}, "deadline": 90.0, "verify": Verify.BLOBS, "not_before": None, "if_tag": "absent",
-        "retain": Retain.SPOOL, "platforms": ["linux/arm64"], "validate": Validate.FULL, "credential": "auto",
-        "idempotency_key": "k",
+        "retain": Retain.SPOOL, "platforms": ["linux/arm64"], "validate": Validate.FULL, "compress": Compress.ZSTD,
+        "credential": "auto", "idempotency_key": "k",
     }  # fmt: skip
 
 
@@ -292,6 +292,7 @@ def test_an_interrupt_while_files_are_read_or_brought_says_that_nothing_was_take
         (["--artifact-type", TYPE, DESTINATION, "-:text/plain"], "standard input is no FILE"),
         (["--artifact-type", TYPE, "--to", "", DESTINATION, "a"], "must not be empty"),
         (["--annotation", "a=b", SOURCE, DESTINATION], "--annotation goes with --artifact-type"),
+        (["--artifact-type", TYPE, "--compress", "gzip", DESTINATION, "a"], "files are pushed as they are"),
         (["--artifact-type", TYPE, "--platform", "linux/arm64", DESTINATION, "a"], "files are for every platform"),
         (["--to", DESTINATION, SOURCE, DESTINATION], "--to goes with --artifact-type"),
         (["--to", DESTINATION, SOURCE], "required: DESTINATION"),
