@@ -50,7 +50,7 @@ FIELDS: Final = {
     "detail": "what was found",
     "digest": "of the blob or manifest; of a job, of its image, if that is known yet",
     "done": "bytes the registry is known or believed to hold",
-    "encoding": "how layers were compressed: `gzip` or `zstd`",
+    "encoding": "what layers are compressed with where their type has it: `gzip` or `zstd`",
     "entry": "the id of the spool entry",
     "epoch": "the number of this life of the daemon",
     "error": "what went wrong, with what to do",
