@@ -18,6 +18,8 @@ from pushd.job import Compress, DeliveryState, JobSpec, JobState, Retain
 from pushd.oci.compression import Encoding
 from pushd.oci.digest import Digest
 from pushd.oci.media_types import OCI_LAYER_GZIP, OCI_LAYER_ZSTD
+from pushd.registry.profiles import PROFILES
+from pushd.service.reload import reconfigure
 from pushd.source.extent import Extent
 from pushd.spool import compressing
 from pushd.telemetry.events import IMAGE_COMPRESSED, JOB_FINISHED, JOB_SUBMITTED, SPOOL_REMOVED
@@ -195,6 +197,18 @@ async def test_what_is_left_to_the_daemon_is_what_its_configuration_says(
         job = await pushd.ended(await pushd.take(spec))
     assert (job.state, job.compress) == (JobState.SUCCEEDED, taken)
     assert len(pushd.events(IMAGE_COMPRESSED)) == (taken is not Compress.NONE)
+
+
+async def test_what_is_left_to_the_daemon_is_what_its_configuration_says_now(
+    house: Builder, registry: FakeRegistry, layout: Layout
+) -> None:
+    spec = asked(layout, f"{registry.address}/team/a:1", compress=Compress.DEFAULT)
+    async with house.run() as pushd:
+        before = await pushd.ended(await pushd.take(spec))
+        changed = replace(house.config, images=Images(compression=Encoding.ZSTD))
+        reconfigure(pushd.house, changed, {}, profiles=PROFILES, emit=pushd.told.append)
+        after = await pushd.ended(await pushd.take(spec))
+    assert (before.compress, after.compress) == (Compress.GZIP, Compress.ZSTD)
 
 
 async def test_a_destination_cannot_name_a_digest_that_nobody_knows_yet(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushd.errors import Code, RequestError
-from pushd.job import AUTO, DeliveryState, JobState, Transfer, TransferState, Try
+from pushd.job import AUTO, Compress, DeliveryState, JobState, Transfer, TransferState, Try
 from pushd.oci.upload import Checkpoint, Form
 from pushd.store import open_store, schema
 from pushd.store.opening import _prepare, open_database
@@ -158,6 +158,7 @@ async def test_jobs_read_as_before(store: Store) -> None:
     job = await store.get("job1")
     assert job is not None
     assert (job.state, job.labels, job.created_at) == (JobState.RUNNING, {"build": "4711"}, NOON)
+    assert (job.digest, job.compress) == (str(image().root.descriptor.digest), Compress.NONE)
     assert [delivery.destination for delivery in job.deliveries] == [name for _, name in DESTINATIONS.values()]
     assert job.deliveries[0].transfers == (
         Transfer(digest=str(blob("a").digest), media_type=LAYER, size=1000, state=TransferState.PENDING, done=REACHED),
