@@ -1,9 +1,9 @@
 """Plain layers compressed into an entry, side by side, a piece at a time.
 
 Each piece is a hop to a thread of its own, so that whoever is cancelled, or is to stop, does so between two of them.
-The same plain bytes give the same compressed ones, in whatever process and with however many threads: with the same
-version of the library, and of ISA-L, which makes gzip here, on one kind of processor (intel/isa-l#140; all of x86-64
-since SSE 4.2 is one kind). The header says neither a time nor a name (RFC 1952, 2.3.1).
+The same plain bytes give the same compressed ones, in whatever process and with however many threads, as long as the
+library and the machine are the same: pieces are always of one size. Another kind of processor may give others with
+ISA-L, which makes gzip here and has code for several. The header says neither a time nor a name (RFC 1952, 2.3.1).
 """
 
 from __future__ import annotations
