@@ -1,6 +1,6 @@
-"""Byte ranges of an upload session (OCI distribution spec 1.1, "Pushing a blob in chunks").
+"""Byte ranges of an upload session (OCI distribution spec 1.1, "Pushing a blob in chunks"), and of what is read.
 
-In code `stop` is exclusive; on the wire the end is inclusive, without a unit and without a total.
+In code `stop` is exclusive; on the wire the end of an upload's is inclusive, without a unit and without a total.
 """
 
 from __future__ import annotations
@@ -9,6 +9,19 @@ import re
 
 # The unit is HTTP's habit, not the spec's, and some registries have it. Nineteen digits hold 64 bits.
 _RANGE = re.compile(r"(?:bytes[ =])?(?P<start>[0-9]{1,19})-(?P<end>-1|[0-9]{1,19})", re.IGNORECASE)
+
+_PART = re.compile(r"bytes (?P<start>[0-9]{1,19})-[0-9]{1,19}/(?P<size>[0-9]{1,19}|\*)", re.IGNORECASE)
+
+
+def content_begins(header: str | None) -> tuple[int, int | None] | None:
+    """Read from the `Content-Range` of a part that was asked for (RFC 9110, 14.4) where it begins, and of how much.
+
+    The size of the whole is None where it is not known; all is None when the header is missing or makes no sense.
+    """
+    match = _PART.fullmatch(header.strip(" \t")) if header is not None else None
+    if match is None:
+        return None
+    return int(match["start"]), None if match["size"] == "*" else int(match["size"])
 
 
 def content_range(start: int, stop: int) -> str:

@@ -29,6 +29,11 @@ def to_push(repository: str, *, pulling: str | None = None, deleting: bool = Fal
     return scopes if pulling is None else (*scopes, f"repository:{pulling}:pull")
 
 
+def to_pull(repository: str) -> Scopes:
+    """Give the scopes for a request that only reads `repository`."""
+    return (f"repository:{repository}:pull",)
+
+
 def widened(scopes: Scopes, challenge: str) -> Scopes:
     """Give `scopes` with what a challenge's `scope` parameter asks for besides; the same ones when that is nothing."""
     rights: dict[str, list[str]] = {}

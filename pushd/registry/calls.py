@@ -28,6 +28,7 @@ class Call:
         scopes: what it needs a token for.
         once: it is not to be sent again by itself: the upload may have grown by a part of it.
         commits: the answer may take as long as the registry needs to store a blob.
+        opens: the body of the answer is left open, to be read as it comes.
     """
 
     method: str
@@ -36,6 +37,7 @@ class Call:
     scopes: Scopes
     once: bool = False
     commits: bool = False
+    opens: bool = False
 
 
 def call_for(base: str, repository: str, request: Request) -> Call:  # noqa: PLR0911 (one line per request of the spec)

@@ -86,6 +86,7 @@ class Way:
         body: Body | bytes | None = None,
         once: bool = False,
         commits: bool = False,
+        opens: bool = False,
         realm: bool = False,
     ) -> Answer:
         """Send one request to the registry, or to where it led us; redirects are answers. As `Wire.exchange` does.
@@ -98,6 +99,7 @@ class Way:
             body: pulled at most once.
             once: whether the request is not to be sent again by itself.
             commits: the answer may take as long as the registry needs to store a blob.
+            opens: the body of the answer is left open.
             realm: it goes to the token service, for which the registry's authorities vouch as well.
 
         Raises:
@@ -115,6 +117,7 @@ class Way:
             rule=self.rule if own else await self._led(url, subject),
             once=once,
             commits=commits,
+            opens=opens,
         )
         if own:
             self._nearness = Nearness.PUBLIC if answer.address is None else nearness(answer.address)

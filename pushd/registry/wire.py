@@ -7,6 +7,7 @@ again on a connection that turned out to be dead.
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from pushd.registry.certificates import Certificates
 from pushd.registry.connector import UNDER_WAY, Connector, Trip
 from pushd.registry.endpoint import address
 from pushd.registry.faults import NETWORK, no_url, refused_address, refused_by_proxy, translated
+from pushd.registry.incoming import Incoming
 from pushd.registry.proxies import Proxies
 from pushd.registry.watch import Watch
 from pushd.telemetry.trace import passed_on
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 _READ_MAX = 4 << 20
 """Bytes of a reply that are read at most: what registries must accept as a manifest is also the longest thing asked
 of them."""
+_LEFT_OPEN = frozenset({200, 206})
+"""Statuses of answers that carry what was asked for (RFC 9110, 15.3.1 and 15.3.7)."""
 _PROXY_AUTHENTICATION = 407
 """Of plain HTTP a proxy answers with its own answers; only this one no registry gives (RFC 9110, 15.5.8)."""
 
@@ -55,6 +59,7 @@ class Answer:
     Attributes:
         url: that was asked.
         address: the address that answered; None through a proxy, where it is the proxy's affair.
+        incoming: the body, still to be read, where it was to be left open and there is one; whoever has it closes it.
     """
 
     status: int
@@ -62,6 +67,7 @@ class Answer:
     content: bytes = field(repr=False)
     url: str = field(repr=False)
     address: str | None = None
+    incoming: Incoming | None = field(default=None, repr=False)
 
 
 class Wire:
@@ -106,7 +112,7 @@ class Wire:
         """Close all connections."""
         await self._session.close()
 
-    async def exchange(
+    async def exchange(  # noqa: PLR0913 (all there is to a request; by keyword)
         self,
         method: str,
         url: str,
@@ -118,6 +124,7 @@ class Wire:
         rule: Rule | None = None,
         once: bool = False,
         commits: bool = False,
+        opens: bool = False,
     ) -> Answer:
         """Send one request and read the answer; redirects are answers.
 
@@ -131,6 +138,7 @@ class Wire:
             rule: for the addresses it may go to, or None for any.
             once: whether the request is not to be sent again when a connection that was kept turns out to be dead.
             commits: the answer may take as long as the registry needs to store a blob.
+            opens: the body of an answer that is no refusal is not read, but given as `incoming`.
 
         Raises:
             RegistryError: `registry.unresolved`, `.unreachable`, `.tls` and its kin, `.proxy`, `.address_refused`,
@@ -152,13 +160,18 @@ class Wire:
         broken: Exception | None = None
         try:
             with watch:
-                async with self._session.request(
-                    method, target, data=data, allow_redirects=False, **self._how(target, trip, headers, trust)
-                ) as response:
+                async with AsyncExitStack() as stack:
+                    how = self._how(target, trip, headers, trust)
+                    asked = self._session.request(method, target, data=data, allow_redirects=False, **how)
+                    response = await stack.enter_async_context(asked)
+                    where = trip.address if trip.proxy is None else None
+                    if opens and response.status in _LEFT_OPEN:
+                        stack.pop_all()
+                        incoming = Incoming(response, subject=subject, trip=trip, stall=timeouts.stall)
+                        return Answer(response.status, response.headers, b"", url, where, incoming)
                     content = await _read(response, method, subject)
                     if response.status == _PROXY_AUTHENTICATION and trip.proxy is not None:
                         raise refused_by_proxy(subject, trip.proxy, response.status)
-                    where = trip.address if trip.proxy is None else None
                     return Answer(response.status, response.headers, content, url, where)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             broken = (paced and paced.error) or translated(error, subject, trip)

@@ -92,6 +92,7 @@ class Behaviour:
         anonymous_mount: a mount without `from` looks in every repository.
         names_itself: every answer carries `Docker-Distribution-Api-Version`.
         plain_json: errors are `application/json` with no charset.
+        ranges: a part of a blob is sent to who asks for one; else all of it (200).
         referrers: manifests with a subject are indexed, and the reply says so (`OCI-Subject`).
         discard_above: blobs of more bytes are hashed and counted but not kept.
         refused: kinds of requests this registry does not know; one of them fails the test.
@@ -125,6 +126,7 @@ class Behaviour:
     anonymous_mount: bool = False
     names_itself: bool = False
     plain_json: bool = False
+    ranges: bool = True
     referrers: bool = True
     discard_above: int = 1 << 62
     refused: frozenset[Kind] = frozenset()

@@ -238,7 +238,7 @@ class Distribution:
         if blob.content is None:
             raise NotImplementedError(f"{blob.digest} was discarded and cannot be read back")
         wanted = seen.headers.get("Range")
-        if wanted is None:
+        if wanted is None or not self._behaviour.ranges:
             return web.Response(body=blob.content, headers=headers)
         match = _RANGE.fullmatch(wanted)
         if match is None or int(match["start"]) >= blob.size:

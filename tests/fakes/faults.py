@@ -257,6 +257,31 @@ class CutReply(Action):
         raise CutError
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutContent(Action):
+    """Send the head of the reply and the first `after` bytes of its body, then close the connection; or go mute.
+
+    Attributes:
+        mute: whether the connection is kept, and nothing more is said.
+    """
+
+    after: int
+    mute: bool = False
+
+    async def reply(self, exchange: Exchange, response: web.Response) -> None:
+        transport = exchange.request.transport
+        assert transport is not None
+        assert isinstance(response.body, bytes)
+        headers = {**response.headers, "Content-Length": str(len(response.body))}
+        head = f"HTTP/1.1 {response.status} {response.reason}\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        transport.write(head.encode() + b"\r\n" + response.body[: self.after])
+        if self.mute:
+            await exchange.pause(None)
+        transport.close()  # with what is written still to be sent
+        raise AnsweredError(response)
+
+
 @dataclass(frozen=True, slots=True)
 class RelativeLocation(Action):
     """Send `Location` without scheme and host."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushd.oci.ranges import content_range, received
+from pushd.oci.ranges import content_begins, content_range, received
 
 
 def test_a_chunk_names_its_first_and_last_byte_without_a_unit() -> None:
@@ -79,3 +79,21 @@ def test_a_whole_prefix_reads_back_as_its_length(length: int) -> None:
 def test_no_header_is_an_error(header: str) -> None:
     count = received(header)
     assert count is None or count >= 0
+
+
+@pytest.mark.parametrize(
+    ("header", "begins"),
+    [
+        ("bytes 100-199/200", (100, 200)),
+        ("Bytes 0-0/1", (0, 1)),
+        (" bytes 7-9/* ", (7, None)),
+        (None, None),
+        ("", None),
+        ("100-199", None),
+        ("bytes */200", None),
+        ("bytes 100-199", None),
+        ("bytes x-199/200", None),
+    ],
+)
+def test_a_part_says_where_it_begins_and_of_how_much(header: str | None, begins: tuple[int, int | None] | None) -> None:
+    assert content_begins(header) == begins

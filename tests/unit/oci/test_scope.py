@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushd.oci.scope import to_push, widened
+from pushd.oci.scope import to_pull, to_push, widened
 
 
 def test_push_comes_first_because_some_registries_read_nothing_else() -> None:
@@ -19,6 +19,10 @@ def test_a_mount_needs_to_pull_from_where_the_blob_is_and_the_destination_comes_
 
 def test_an_upload_that_is_deleted_needs_a_right_of_its_own() -> None:
     assert to_push("a", deleting=True) == ("repository:a:push,pull,delete",)
+
+
+def test_whoever_only_reads_asks_for_no_right_to_push() -> None:
+    assert to_pull("team/app") == ("repository:team/app:pull",)
 
 
 @pytest.mark.parametrize(
