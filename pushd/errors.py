@@ -16,7 +16,7 @@ class Origin(StrEnum):
     REQUEST = "request"
     """The caller: what was asked for cannot be done as asked."""
     SOURCE = "source"
-    """The image: what was to be pushed is missing, malformed or changed."""
+    """The image: what was to be pushed is missing, malformed or changed, or the registry it is in does not give it."""
     REGISTRY = "registry"
     """The destination, or the network on the way to it."""
     STORE = "store"
@@ -68,6 +68,12 @@ class Code(StrEnum):
     SOURCE_LAYER_BOMB = "source.layer_bomb"
     SOURCE_LAYER_DIFF_ID = "source.layer_diff_id"
     SOURCE_CHANGED = "source.changed"
+    SOURCE_UNREACHABLE = "source.unreachable"
+    SOURCE_INTERRUPTED = "source.interrupted"
+    SOURCE_UNAVAILABLE = "source.unavailable"
+    SOURCE_THROTTLED = "source.throttled"
+    SOURCE_UNAUTHORIZED = "source.unauthorized"
+    SOURCE_DENIED = "source.denied"
 
     REGISTRY_UNRESOLVED = "registry.unresolved"
     REGISTRY_UNREACHABLE = "registry.unreachable"
@@ -137,6 +143,10 @@ class Code(StrEnum):
 
 _RETRYABLE = frozenset(
     {
+        Code.SOURCE_UNREACHABLE,
+        Code.SOURCE_INTERRUPTED,
+        Code.SOURCE_UNAVAILABLE,
+        Code.SOURCE_THROTTLED,
         Code.REGISTRY_UNRESOLVED,
         Code.REGISTRY_UNREACHABLE,
         Code.REGISTRY_INTERRUPTED,

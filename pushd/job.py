@@ -181,8 +181,8 @@ class JobSpec:
     """What was asked for: one source, one or more destinations.
 
     Attributes:
-        source: `oci:DIR[:REF]`, `oci-archive:FILE[:REF]`, `docker-archive:FILE[:REF]` or `dir:DIR`; with `spooled` only
-            what the image is called.
+        source: `oci:DIR[:REF]`, `oci-archive:FILE[:REF]`, `docker-archive:FILE[:REF]`, `dir:DIR` or `docker://REF`;
+            with `spooled` only what the image is called.
         destinations: references, normalised, each once.
         priority: larger goes first.
         labels: the submitter's own words, returned and never interpreted.
@@ -198,8 +198,9 @@ class JobSpec:
             of it. A single image must be for them.
         validate: how far its bytes are looked into.
         compress: what becomes of plain layers.
-        credential: what the destinations are spoken to with: `AUTO`, `DAEMON`, `ANONYMOUS`, or the name of one that the
-            submitter stored. What is handed over with a job is no part of this: it is a secret.
+        credential: what registries are spoken to with: `AUTO`, `DAEMON`, `ANONYMOUS`, or the name of one that the
+            submitter stored, for the destinations and for a source in the same registry. What is handed over with a
+            job is no part of this: it is a secret.
     """
 
     source: str

@@ -10,6 +10,7 @@ from pushd.client.documents import JSON, job_of
 from pushd.client.exchange import Request
 from pushd.client.handing import handed_over
 from pushd.client.own import own_credentials, own_files
+from pushd.client.sources import in_registry
 from pushd.client.watching import Watching
 from pushd.errors import Code
 from pushd.job import AUTO, DeliveryState
@@ -64,7 +65,8 @@ class Control(Watching):
         # Read first only where there is something to hand over, and only for a job of the caller's: nobody's credential
         # goes with somebody else's job. Who they are is the daemon's to say.
         if credential == AUTO and own_files() and (job := self.get(job_id)).uid == self.status()["uid"]:
-            handed = own_credentials(one.destination for one in job.deliveries if _lacks_credential(one))
+            lacking = [one.destination for one in job.deliveries if _lacks_credential(one)]
+            handed = own_credentials([*lacking, *in_registry(job.source)] if lacking else ())
         return self._touch(job_id, "retry", handed)
 
     def _touch(self, job_id: str, verb: str, handed: Sequence[Handed] = ()) -> Job:

@@ -10,6 +10,11 @@ _WITH_REF = frozenset({"oci", "oci-archive", "docker-archive"})
 _ON_DISK = _WITH_REF | {"dir"}
 
 
+def in_registry(source: str) -> tuple[str, ...]:
+    """Give the source when it is in a registry, `docker://REF`; nothing when it is not."""
+    return (source,) if source.startswith("docker://") else ()
+
+
 def absolute(source: str, directory: str | None = None) -> str:
     """Give the same source with its path made absolute, because the daemon's directory is not the caller's.
 

@@ -11,7 +11,7 @@ from pushd.client.conversation import TRY_WITHIN, Speaker
 from pushd.client.documents import JSON, job_of
 from pushd.client.exchange import Request
 from pushd.client.own import own_credentials
-from pushd.client.sources import absolute
+from pushd.client.sources import absolute, in_registry
 from pushd.client.submission import sourced, wishes
 from pushd.errors import Code, PushdError
 from pushd.job import AUTO, Compress, Retain, Validate, Verify
@@ -61,8 +61,9 @@ class Submitting(Speaker):
         caller, and its bytes are brought to the daemon's spool; when this returns they are there, all of them.
 
         Args:
-            source: `oci:DIR[:REF]`, `oci-archive:FILE[:REF]`, `docker-archive:FILE[:REF]` or `dir:DIR`; a relative path
-                is taken from this process's directory, because the daemon's is another.
+            source: `oci:DIR[:REF]`, `oci-archive:FILE[:REF]`, `docker-archive:FILE[:REF]` or `dir:DIR`, or `docker://REF`
+                for an image in a registry; a relative path is taken from this process's directory, because the
+                daemon's is another.
             destinations: references, at least one.
             priority: larger goes first.
             labels: the caller's own words, returned and never interpreted.
@@ -82,9 +83,9 @@ class Submitting(Speaker):
                 nothing, or they are compressed as it says; `pushd.job.Compress.DEFAULT` leaves it to the daemon. The
                 image that is pushed then has a digest of its own, which the job has as soon as they are. It is kept
                 in the spool until the job ends, for all its destinations.
-            credential: what the destinations are spoken to with: `pushd.job.AUTO`, the caller's own, which is looked
-                up here and handed over, else one they stored, else the daemon's; `pushd.job.DAEMON`;
-                `pushd.job.ANONYMOUS`; or the name of one they stored with `login`.
+            credential: what registries are spoken to with, that of the source too: `pushd.job.AUTO`, the caller's own,
+                which is looked up here and handed over, else one they stored, else the daemon's; `pushd.job.DAEMON`;
+                `pushd.job.ANONYMOUS`; or the name of one they stored with `login`, for the destinations.
             idempotency_key: 1 to 255 printable ASCII characters; submitting again with the same key gives the same
                 job. One is made up when none is given.
             progress: told the bytes brought so far, and how many there are, while bytes are brought; by whichever
@@ -114,7 +115,7 @@ class Submitting(Speaker):
             credential=credential,
         )
         name, key = absolute(source), idempotency_key or new_key()
-        handed = own(destinations, credential)
+        handed = own([*destinations, *in_registry(name)], credential)
         return self._with_source(
             name,
             lambda spooled: self._post_job(sourced(wanted, name, spooled, handed), key),
@@ -233,7 +234,7 @@ class Submitting(Speaker):
             credential=credential,
         )
         name = absolute(source)
-        handed = own(destinations, credential)
+        handed = own([*destinations, *in_registry(name)], credential)
 
         return self._with_source(
             name,
@@ -252,11 +253,14 @@ class Submitting(Speaker):
         progress: Callable[[int, int | None], None] | None,
         keep: bool,
     ) -> T:
-        """Ask something about a source: by its path, or where the daemon cannot open that, with the bytes brought."""
+        """Ask something about a source: by its path, or where the daemon cannot open that, with the bytes brought.
+
+        What is in a registry is the daemon's to read, and nobody's to bring.
+        """
         try:
             return ask(None)
         except PushdError as error:
-            if error.code not in _OUT_OF_REACH:
+            if error.code not in _OUT_OF_REACH or in_registry(name):
                 raise
         from pushd.client.bringing import bring_source  # noqa: PLC0415 (a job by path needs none of what it imports)
 
@@ -290,9 +294,9 @@ def _within(validate: Validate) -> float:
     return _VALIDATED_WITHIN if validate is Validate.FULL else TRY_WITHIN
 
 
-def own(destinations: Sequence[str], credential: str) -> Sequence[Handed]:
+def own(references: Sequence[str], credential: str) -> Sequence[Handed]:
     """Look the caller's own up where they are wanted."""
-    return own_credentials(destinations) if credential == AUTO else ()
+    return own_credentials(references) if credential == AUTO else ()
 
 
 def new_key() -> str:

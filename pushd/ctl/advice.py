@@ -88,6 +88,9 @@ _LOOK_CLOSER = frozenset(
 _NEVER_ANOTHER_WAY = frozenset({Code.REGISTRY_TAG_EXISTS, Code.REGISTRY_MANIFEST_INVALID, Code.REGISTRY_NAME_INVALID})
 """The same thing tried again would fail again."""
 
+_NOT_LET_IN = frozenset({Code.SOURCE_UNAUTHORIZED, Code.SOURCE_DENIED})
+"""What a registry says that is read from, until it is told otherwise."""
+
 
 def next_step(job: Job, delivery: Delivery) -> str:
     """Say what whoever reads of a failure does next, or nothing when the message has said it or there is nothing.
@@ -115,7 +118,8 @@ def _repository(destination: str) -> str:
 
 
 def _worth_another(code: Code) -> bool:
-    return code.origin is not Origin.SOURCE and code not in _NEVER_ANOTHER_WAY
+    gone = code.origin is Origin.SOURCE and not (code.retryable or code in _NOT_LET_IN)
+    return not gone and code not in _NEVER_ANOTHER_WAY
 
 
 def _retry(job: Job) -> str:

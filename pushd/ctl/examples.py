@@ -13,13 +13,17 @@ examples:
   pushctl push oci:./build registry.example.com/team/app --tag 1.4 --tag latest
   pushctl push oci:./build registry.example.com/team/app:1 \\
     --platform linux/amd64,linux/arm64
+  pushctl push docker://registry.example.com/team/app:1.4 \\
+    mirror.example.net/team/app:1.4
   pushctl push --artifact-type application/vnd.example.report.v1 \\
     registry.example.com/team/report:1 report.json:application/json charts
 
 SOURCE is oci:DIR[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:REF] as
-docker save and podman save write it, dir:DIR as skopeo does, or -[:REF] for an
-OCI or docker archive on standard input. What the daemon may not read is
-streamed to it. The job's id is printed once the job is safe on the
+docker save and podman save write it, dir:DIR as skopeo does, docker://REF for
+an image in a registry, or -[:REF] for an OCI or docker archive on standard
+input. What the daemon may not read of your files is streamed to it; from one
+registry to another it streams by itself. The job's id is printed once the job
+is safe on the
 daemon's disk. With --wait the destinations are printed as they were read back,
 NAME@DIGEST; progress goes to stderr, as bars on a terminal. With --json the
 job is printed as one object: as taken, or with --wait as it ended. With
@@ -49,7 +53,7 @@ Docker's media types know gzip alone: its layers become that with zstd as well.
 
 The registry is told your own credential, as `docker login` or `podman login`
 left it, else one you stored with `pushctl login`, else the daemon's where you
-may use that, else none; --credential chooses.
+may use that, else none; --credential chooses. So is the registry of a source.
 """
 JOBS = """\
 example:

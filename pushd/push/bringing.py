@@ -72,7 +72,10 @@ async def bring(
 
 
 async def _known(means: Means, run: Run, key: TransferKey, *, afresh: bool) -> Checkpoint | str | None:
-    """Give what is known of a blob, as `JobStore.plan` does; asked again where it may have changed since."""
+    """Give what is known of a blob, as `JobStore.plan` does; asked again where it may have changed since.
+
+    Where nothing is, and it comes from the same registry, that holds it.
+    """
     if not afresh:
-        return run.known.get(key.digest)
-    return await means.store.recall(key) or await means.store.seen_in(key)
+        return run.known.get(key.digest, run.mount_from)
+    return await means.store.recall(key) or await means.store.seen_in(key) or run.mount_from

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import anyio
 
 from pushd.push.held import Held
+from pushd.push.origin import Origin
 from pushd.push.places import SMALL_MAX
+from pushd.push.relay import Relay
 from pushd.push.tape import Tape
 
 if TYPE_CHECKING:
@@ -23,30 +26,33 @@ class Content:
 
     Args:
         means: what all transfers share.
-        source: where its bytes come from.
+        source: where its bytes come from: files, or another registry.
         blob: what they are to be.
         piece_size: bytes of a large one that are read, hashed and sent at once.
     """
 
-    def __init__(self, means: Means, source: Source, blob: Descriptor, *, piece_size: int) -> None:
+    def __init__(self, means: Means, source: Source | Origin, blob: Descriptor, *, piece_size: int) -> None:
         self._means = means
         self._source = source
         self._blob = blob
         self._piece_size = piece_size
-        self._opened: Tape | Held | None = None
+        self._opened: Tape | Relay | Held | None = None
         self._unknown: FileIdentity | None = None  # of the file, where its digest is not known yet
 
-    async def open(self) -> Tape | Held:
+    async def open(self) -> Tape | Relay | Held:
         """Open the blob when it is first needed: one that is there already is never read.
 
         Raises:
             SourceError: it cannot be read, or a small one is not what its digest says.
         """
         if self._opened is None:
-            if self._blob.size <= SMALL_MAX:
-                self._opened = await Held.read(self._source, self._blob, threads=self._means.threads)
+            source, threads = self._source, self._means.threads
+            if isinstance(source, Origin):
+                self._opened = await source.content(self._blob, piece_size=self._piece_size, threads=threads)
+            elif self._blob.size <= SMALL_MAX:
+                self._opened = await Held.read(source, self._blob, threads=threads)
             else:
-                self._opened = await self._tape_of(await anyio.to_thread.run_sync(self._source.open, self._blob))
+                self._opened = await self._tape_of(await anyio.to_thread.run_sync(source.open, self._blob))
         return self._opened
 
     async def _tape_of(self, reader: BlobReader) -> Tape:
@@ -68,7 +74,8 @@ class Content:
         """
         if offset or self._opened is not None:
             tape = await self.open()
-            async with self._means.rehashing:
+            # Places there are as many as the disk bears; one that waits for a network keeps nobody from it.
+            async with nullcontext() if isinstance(tape, Relay) else self._means.rehashing:
                 await tape.rehash(offset)
             if offset == self._blob.size:
                 tape.check()

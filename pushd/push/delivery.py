@@ -20,6 +20,7 @@ from pushd.push import survey
 from pushd.push.bringing import bring
 from pushd.push.landings import Landings
 from pushd.push.locks import KeyedLocks
+from pushd.push.origin import Origin, origin_of
 from pushd.push.plan import Plan, check_tag, make_plan
 from pushd.push.progress import Progress
 from pushd.push.run import DrainedError, Run
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from pushd.push.compressing import Compressing
     from pushd.push.gate import Gates
     from pushd.push.inspecting import Inspector
+    from pushd.push.origin import Origins
     from pushd.push.ports.registry import Registries, Registry
     from pushd.push.ports.source import OpenSource, Source
     from pushd.push.ports.spool import OpenSpooled
@@ -60,6 +62,7 @@ class Deliverer:
 
     Attributes:
         gates: the doors of the registries.
+        origins: opens what comes from a registry.
         tags: one delivery at a time puts and verifies a tag, or two of them would find each other's image there.
     """
 
@@ -68,6 +71,7 @@ class Deliverer:
     registries: Registries
     gates: Gates
     inspector: Inspector
+    origins: Origins
     open_source: OpenSource
     open_spooled: OpenSpooled
     tags: KeyedLocks[str] = field(default_factory=KeyedLocks)
@@ -85,10 +89,10 @@ class Deliverer:
         reference = Reference.parse(claim.destination)
         image = await self.means.store.image(claim.job_id)
         if claim.validate is Validate.FULL:
-            await self.inspector.ensure(claim, image, self.open, stop)
+            await self.inspector.ensure(claim, image, self.open_here, stop)
         registry = await self.gates.connect(self.registries, reference, asker=claim.asker)
         if claim.encoding is not None:
-            claim = await self.compressing.compressed(claim, claim.encoding, stop, self.open)
+            claim = await self.compressing.compressed(claim, claim.encoding, stop, self.open_here)
             image = await self.means.store.image(claim.job_id)
         try:
             return await _Delivery(self, claim, stop, reference, image, registry).run()
@@ -123,12 +127,20 @@ class Deliverer:
             return False
         return True
 
-    async def open(self, claim: Claim) -> Source:
+    async def open(self, claim: Claim) -> Source | Origin:
         """Open the bytes of a claim, with the rights of who submitted them, or where the spool keeps them.
 
         Raises:
             SourceError: they are gone, or not theirs to read any more.
+            RequestError: `request.forbidden`, the daemon's credential is not theirs to read with any more.
         """
+        origin = origin_of(claim.source) if claim.spool is None else None
+        if origin is not None:
+            return await self.origins.open(origin, asker=claim.asker, beside=[claim.registry])
+        return await self.open_here(claim)
+
+    async def open_here(self, claim: Claim) -> Source:
+        """Open the bytes of a claim that are on this machine; otherwise as `open`."""
         if claim.spool is not None:
             return await anyio.to_thread.run_sync(self.open_spooled, claim.spool)
         opened = partial(self.open_source, claim.source, uid=claim.uid, gids=claim.gids)
@@ -196,7 +208,9 @@ class _Delivery:
             for blob in blobs
         ]
         source = await self.deliverer.open(claim)
-        run = Run(claim, self.registry, self.reference.repository, source, known, self.stop)
+        repository = self.reference.repository
+        mount_from = source.mountable(self.registry, repository) if isinstance(source, Origin) else None
+        run = Run(claim, self.registry, repository, source, known, self.stop, mount_from)
         landings = Landings(means.store, claim, expected=len(blobs))
 
         async def one(blob: Descriptor, progress: Progress) -> None:

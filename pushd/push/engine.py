@@ -157,7 +157,7 @@ class Engine:
     async def retry(self, job_id: str, *, handed: Sequence[Handed] = (), caller: Principal) -> Job:
         """Try again what failed or was cancelled of a job, and what waits for a credential that is handed over."""
         job = await self.get(job_id, caller=caller)
-        check_handed(handed, [Reference.parse(delivery.destination) for delivery in job.deliveries])
+        check_handed(handed, [Reference.parse(delivery.destination) for delivery in job.deliveries], job.source)
         now = datetime.now(UTC)
         sealed = [await self.keyring.seal(one, caller.uid, now) for one in handed]
         await self.store.retry(job_id, now, by=caller.uid, handed=sealed)

@@ -43,11 +43,12 @@ async def forecast(
     uid: int,
     if_tag: str | None,
     rewritten: bool = False,
+    mount_from: str | None = None,
 ) -> dict[str, object]:
     """Tell what delivering `image` to `reference` would do, in JSON's types (`POST /v1/plan`, one destination).
 
-    What would be mounted is what earlier pushes of the same user with the same credential taught; the registry
-    itself is only asked what it has.
+    What would be mounted is what earlier pushes of the same user with the same credential taught, or all that comes
+    from `mount_from`, a repository of the same registry; the registry itself is only asked what it has.
 
     Args:
         store: what earlier pushes taught.
@@ -58,6 +59,7 @@ async def forecast(
         if_tag: as in `JobSpec`.
         rewritten: layers of it are to be compressed first. What it will be called is not known then: everything is
             counted as it is, and what the registry has of its manifests is no reason to push nothing.
+        mount_from: a repository of the same registry that has all of it; None where it comes from elsewhere.
 
     Raises:
         RegistryError: it did not answer.
@@ -77,7 +79,7 @@ async def forecast(
             credential=registry.credential,
             uid=uid,
         )
-        source = await store.mount_candidate(key)
+        source = await store.mount_candidate(key) or mount_from
         steps.append(Step(blob, SEND) if source is None else Step(blob, MOUNT, source))
     failure = None
     try:

@@ -18,12 +18,13 @@ from pushd.telemetry.events import REGISTRY_THROTTLED, Event
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from pushd.oci.descriptor import Descriptor
     from pushd.oci.digest import Digest
     from pushd.oci.reference import Reference
     from pushd.oci.reply import Reply
     from pushd.oci.upload import Limits, Request
     from pushd.push.ports.emit import Emit
-    from pushd.push.ports.registry import Body, Registries, Registry
+    from pushd.push.ports.registry import Body, Registries, Registry, Stream
     from pushd.telemetry.events import Value
     from pushd.work import Asker, Check
 
@@ -206,6 +207,21 @@ class Gated:
         """As the registry does."""
         async with self._watched():
             return await self._registry.put_manifest(repository, reference, content, media_type)
+
+    async def get_manifest(self, repository: str, reference: str) -> tuple[str, bytes]:
+        """As the registry does."""
+        async with self._watched():
+            return await self._registry.get_manifest(repository, reference)
+
+    async def has_blob(self, repository: str, blob: Descriptor) -> bool:
+        """As the registry does."""
+        async with self._watched():
+            return await self._registry.has_blob(repository, blob)
+
+    async def get_blob(self, repository: str, blob: Descriptor, offset: int) -> Stream:
+        """As the registry does. What is read of it then has passed the door."""
+        async with self._watched():
+            return await self._registry.get_blob(repository, blob, offset)
 
     async def perform(self, repository: str, request: Request, body: Body | bytes | None = None) -> Reply:
         """As the registry does."""

@@ -14,6 +14,7 @@ from pushd.errors import Code, SourceError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from pushd.oci.descriptor import Descriptor
     from pushd.oci.digest import Digest, Hasher
     from pushd.work import FileIdentity
 
@@ -23,6 +24,19 @@ def mismatch(digest: Digest, found: str) -> SourceError:
     detail = f"the blob's bytes have the digest {digest.algorithm}:{found}"
     hint = "the source is damaged; build or copy it again"
     return SourceError(Code.SOURCE_BLOB_DIGEST, str(digest), detail, hint=hint)
+
+
+def compare(hashing: Hashing, blob: Descriptor, position: int) -> None:
+    """Compare what went through a hash, `position` bytes and so all of them, with the digest of a blob.
+
+    Raises:
+        SourceError: `source.blob_digest`.
+    """
+    if position != blob.size:
+        raise ValueError(f"only {position} of {blob.size} bytes went through the hash")
+    found = hashing.found()
+    if found != blob.digest.encoded:
+        raise mismatch(blob.digest, found)
 
 
 class Hashing(Protocol):
@@ -69,9 +83,8 @@ class Own:
     """One reader and its own hash: whatever is sent has been hashed, and is hashed again when it is read again."""
 
     def __init__(self, digest: Digest) -> None:
-        self._digest = digest
         self._hasher: Hasher = digest.hasher()
-        self._marked: tuple[int, Hasher] = (0, digest.hasher())
+        self._marks: list[tuple[int, Hasher]] = [(0, digest.hasher())]
 
     def take(self, offset: int, piece: bytes) -> None:  # noqa: ARG002 (whatever is taken follows what was)
         """Hash it."""
@@ -79,13 +92,14 @@ class Own:
 
     def mark(self, offset: int) -> None:
         """Keep a copy: it costs less than a microsecond, and saves reading the blob from its start."""
-        self._marked = (offset, self._hasher.copy())
+        if offset > self._marks[-1][0]:
+            self._marks.append((offset, self._hasher.copy()))
 
     def rewind(self, offset: int) -> int:
-        """Go back to the mark, or to the start when that lies behind `offset`."""
-        if offset < self._marked[0]:
-            self._marked = (0, self._digest.hasher())
-        at, hasher = self._marked
+        """Go back to the last mark that does not lie behind `offset`."""
+        while offset < self._marks[-1][0]:
+            del self._marks[-1]
+        at, hasher = self._marks[-1]
         self._hasher = hasher.copy()
         return at
 

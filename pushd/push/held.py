@@ -30,18 +30,27 @@ class Held:
             SourceError: `source.blob_digest`, it is not what its digest says; `source.changed`, `source.unreadable`.
         """
 
-        def read() -> bytes:
+        def read() -> Held:
             reader = source.open(blob)
             try:
                 content = reader.read(0, blob.size)
             finally:
                 reader.close()
-            found = Digest.of(content, blob.digest.algorithm)
-            if found != blob.digest:
-                raise mismatch(blob.digest, found.encoded)
-            return content
+            return cls.checked(blob, content)
 
-        return cls(await asyncio.wrap_future(threads.submit(read)))
+        return await asyncio.wrap_future(threads.submit(read))
+
+    @classmethod
+    def checked(cls, blob: Descriptor, content: bytes) -> Held:
+        """Take it as it was read.
+
+        Raises:
+            SourceError: `source.blob_digest`, it is not what its digest says.
+        """
+        found = Digest.of(content, blob.digest.algorithm)
+        if found != blob.digest:
+            raise mismatch(blob.digest, found.encoded)
+        return cls(content)
 
     def body(self, start: int, stop: int) -> HeldBody:
         """Give bytes `start` to `stop` (exclusive) as the body of one request."""

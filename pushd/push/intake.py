@@ -17,6 +17,7 @@ from pushd.oci.digest import Digest
 from pushd.oci.platform import Platform
 from pushd.oci.reference import Reference
 from pushd.push import forecast
+from pushd.push.origin import Origin, origin_of
 from pushd.telemetry.trace import REQUEST_ID, TRACEPARENT
 from pushd.work import Asker, Submission, covers
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pushd.push.budget import Budget
     from pushd.push.gate import Gates
     from pushd.push.inspecting import Inspector
+    from pushd.push.origin import Origins
     from pushd.push.policy import Policy
     from pushd.push.ports.registry import Registries
     from pushd.push.ports.source import OpenSource, Source
@@ -48,7 +50,8 @@ class Intake:
     """Takes jobs in.
 
     Attributes:
-        turns: where sources are opened.
+        origins: opens sources that are in a registry.
+        turns: where the others are opened.
         deadline: seconds from its submission in which a job that names no deadline must be done.
         jobs_per_user: jobs of one user that have not ended.
         compression: what becomes of plain layers where a job leaves it to the daemon.
@@ -57,6 +60,7 @@ class Intake:
     store: JobStore
     open_source: OpenSource
     open_spooled: OpenSpooled
+    origins: Origins
     spool: Spool
     registries: Registries
     keyring: Keyring
@@ -104,13 +108,13 @@ class Intake:
     ) -> Job:
         references = await self._destinations(spec, handed, caller)
         self.budget.admit_job()
-        async with self._opened(spec, caller, keep=_copies(spec)) as (source, image):
+        async with self._opened(spec, handed, caller, keep=_copies(spec)) as (source, image):
             spec = self._decided(spec)
             _check_digests(references, image, spec.compress)
             submission = self._submission(spec, references, image, caller, idempotency_key, fingerprint)
             if handed:
                 submission = replace(submission, credentials=await self._sealed(handed, submission))
-            if _copies(spec):
+            if _copies(spec) and not isinstance(source, Origin):
                 return await self._keep(submission, source)
             return await self.store.submit(submission, limit=self.jobs_per_user)
 
@@ -123,10 +127,11 @@ class Intake:
         references = await self._destinations(spec, handed, caller)
         asker = _asker(spec, handed, caller)
         full = spec.validate is Validate.FULL
-        async with self._opened(spec, caller, keep=full) as (source, image):
+        async with self._opened(spec, handed, caller, keep=full) as (source, image):
             spec = self._decided(spec)
             _check_digests(references, image, spec.compress)
-            wrong = await self.inspector.judge(source, image, uid=caller.uid) if full else None
+            here = None if isinstance(source, Origin) else source
+            wrong = await self.inspector.judge(here, image, uid=caller.uid) if full and here is not None else None
         root, plain = image.root.descriptor, _plain(image, spec.compress)
         return {
             "source": spec.source,
@@ -137,12 +142,14 @@ class Intake:
             "destinations": [
                 forecast.failed(reference, wrong)
                 if wrong is not None
-                else await self._forecast(reference, image, spec, asker)
+                else await self._forecast(reference, source, image, spec, asker)
                 for reference in references
             ],
         }
 
-    async def _forecast(self, reference: Reference, image: Image, spec: JobSpec, asker: Asker) -> dict[str, object]:
+    async def _forecast(
+        self, reference: Reference, source: Source | Origin, image: Image, spec: JobSpec, asker: Asker
+    ) -> dict[str, object]:
         try:
             registry = await self.gates.connect(self.registries, reference, asker=asker)
             return await forecast.forecast(
@@ -153,6 +160,7 @@ class Intake:
                 uid=asker.user.uid,
                 if_tag=spec.if_tag,
                 rewritten=bool(_plain(image, spec.compress)),
+                mount_from=source.mountable(registry, reference.repository) if isinstance(source, Origin) else None,
             )
         except PushdError as error:
             return forecast.failed(reference, error)
@@ -160,7 +168,7 @@ class Intake:
     async def _destinations(self, spec: JobSpec, handed: Sequence[Handed], caller: Principal) -> tuple[Reference, ...]:
         """Give the destinations, each once, that the caller may push to."""
         references = {str(reference): reference for reference in map(Reference.parse, spec.destinations)}
-        check_handed(handed, references.values())
+        check_handed(handed, references.values(), spec.source)
         asker = _asker(spec, handed, caller)
         for reference in references.values():
             self.policy.check(reference)
@@ -174,7 +182,9 @@ class Intake:
         return tuple(references.values())
 
     @asynccontextmanager
-    async def _opened(self, spec: JobSpec, caller: Principal, *, keep: bool) -> AsyncIterator[tuple[Source, Image]]:
+    async def _opened(
+        self, spec: JobSpec, handed: Sequence[Handed], caller: Principal, *, keep: bool
+    ) -> AsyncIterator[tuple[Source | Origin, Image]]:
         """Open the source as the caller and read its image, as far as it was chosen; with `keep` it stays open.
 
         A spool entry is kept for as long as this lasts.
@@ -186,6 +196,10 @@ class Intake:
                 open_spooled = partial(self.open_spooled, spec.spooled.entry, root=root)
                 async with _reading(self.turns, open_spooled, platforms, keep=keep) as opened:
                     yield opened
+            return
+        origin = await self._origin(spec, handed, caller)
+        if origin is not None:
+            yield origin, await origin.image(platforms)
             return
         if not caller.paths:
             raise RequestError(
@@ -201,6 +215,16 @@ class Intake:
     def _decided(self, spec: JobSpec) -> JobSpec:
         """Give what was asked for with what the configuration says in place of what was left to it."""
         return replace(spec, compress=self.compression) if spec.compress is Compress.DEFAULT else spec
+
+    async def _origin(self, spec: JobSpec, handed: Sequence[Handed], caller: Principal) -> Origin | None:
+        """Open a source that is in a registry, which may be any that destinations may be in; None for another kind."""
+        reference = origin_of(spec.source)
+        if reference is None:
+            return None
+        self.policy.check_registry(reference.registry)
+        _check_streams(spec)
+        beside = [Reference.parse(destination).registry for destination in spec.destinations]
+        return await self.origins.open(reference, asker=_asker(spec, handed, caller), beside=beside)
 
     def _submission(  # noqa: PLR0917 (one caller, right above)
         self,
@@ -283,11 +307,13 @@ def no_logins(name: str) -> RequestError:
     return RequestError(Code.REQUEST_FORBIDDEN, f"login {name}", detail, hint=hint)
 
 
-def check_handed(handed: Sequence[Handed], references: Collection[Reference]) -> None:
-    """Refuse a credential that no destination needs: what is not used is not to be kept."""
+def check_handed(handed: Sequence[Handed], destinations: Collection[Reference], source: str) -> None:
+    """Refuse a credential that neither destination nor source needs: what is not used is not to be kept."""
+    origin = origin_of(source)
+    references = [*destinations] if origin is None else [*destinations, origin]
     for one in handed:
         if not any(covers(one.scope, reference.registry, reference.repository) for reference in references):
-            detail = f"has one for {one.scope}, which is no destination of the job"
+            detail = f"has one for {one.scope}, which is neither source nor destination of the job"
             raise RequestError(Code.REQUEST_MALFORMED, "credentials", detail, hint="leave it out")
 
 
@@ -318,6 +344,20 @@ async def _reading(
         yield source, image
     finally:
         source.close()
+
+
+def _check_streams(spec: JobSpec) -> None:
+    """Refuse what cannot be asked of an image in a registry, nothing of which is here before it is sent."""
+    asked = {
+        "retain": _copies(spec),
+        "validate": spec.validate is not Validate.DIGEST,
+        "compress": spec.compress is not Compress.NONE,
+    }
+    for field, is_asked in asked.items():
+        if is_asked:
+            detail = "does not go with an image in a registry: what is sent of it is read when it is sent"
+            hint = "leave it out, or copy the image to a layout first"
+            raise RequestError(Code.REQUEST_MALFORMED, field, detail, hint=hint)
 
 
 def _copies(spec: JobSpec) -> bool:

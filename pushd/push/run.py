@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pushd.oci.digest import Digest
     from pushd.oci.upload import Checkpoint
     from pushd.push.bandwidth import Bandwidth
+    from pushd.push.origin import Origin
     from pushd.push.places import Places
     from pushd.push.ports.emit import Emit
     from pushd.push.ports.registry import Registry
@@ -52,15 +53,17 @@ class Run:
     Attributes:
         repository: where its blobs go.
         source: where they come from.
+        mount_from: the repository of the same registry they may be mounted from, where they come from there.
         known: what is known of them, as `JobStore.plan` gives it.
     """
 
     claim: Claim
     registry: Registry
     repository: str
-    source: Source
+    source: Source | Origin
     known: Mapping[Digest, Checkpoint | str]
     stop: Stop
+    mount_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

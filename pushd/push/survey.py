@@ -12,7 +12,7 @@ from pushd.oci.reply import refusal
 from pushd.oci.upload import Head
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.digest import Digest
@@ -52,17 +52,31 @@ async def missing(registry: Registry, reference: Reference, blobs: Iterable[Desc
     Raises:
         RegistryError: the registry did not answer that.
     """
+
+    async def has(blob: Descriptor) -> bool:
+        reply = await registry.perform(reference.repository, Head(blob.digest))
+        if reply.status not in (200, 404):
+            raise refusal(reply, f"{blob.digest} at {reference}", "whether it has the blob")
+        return reply.status == 200 and reply.length in (None, blob.size)  # noqa: PLR2004
+
+    return await lacking(blobs, has)
+
+
+async def lacking(blobs: Iterable[Descriptor], has: Callable[[Descriptor], Awaitable[bool]]) -> tuple[Descriptor, ...]:
+    """Ask `has` for each blob, a few at a time; give those that are not there, in the order given.
+
+    Raises:
+        PushdError: what `has` raised first.
+    """
     blobs = tuple(blobs)
     absent: set[Digest] = set()
     places = anyio.CapacityLimiter(_HEADS)
 
     async def ask(blob: Descriptor) -> None:
         async with places:
-            reply = await registry.perform(reference.repository, Head(blob.digest))
-        if reply.status == 404 or (reply.status == 200 and reply.length not in (None, blob.size)):  # noqa: PLR2004
+            there = await has(blob)
+        if not there:
             absent.add(blob.digest)
-        elif reply.status != 200:  # noqa: PLR2004
-            raise refusal(reply, f"{blob.digest} at {reference}", "whether it has the blob")
 
     try:
         async with anyio.create_task_group() as asking:

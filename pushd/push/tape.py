@@ -8,11 +8,11 @@ a source that lies never commits anything.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
-from pushd.push.hashing import mismatch
+from pushd.push.hashing import compare
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -83,11 +83,7 @@ class Tape:
         Raises:
             SourceError: `source.blob_digest`.
         """
-        if self.position != self._blob.size:
-            raise ValueError(f"only {self.position} of {self._blob.size} bytes went through the hash")
-        found = self._hashing.found()
-        if found != self._blob.digest.encoded:
-            raise mismatch(self._blob.digest, found)
+        compare(self._hashing, self._blob, self.position)
 
     async def close(self) -> None:
         """Close the reader, when nobody reads from it any more."""
@@ -131,10 +127,17 @@ class Tape:
         return self._ahead
 
 
+class Pieces(Protocol):
+    """What gives a blob piece by piece."""
+
+    def pieces(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Give the pieces from `start` to `stop`."""
+
+
 class TapeBody:
     """A part of a tape as the body of one request."""
 
-    def __init__(self, tape: Tape, start: int, stop: int) -> None:
+    def __init__(self, tape: Pieces, start: int, stop: int) -> None:
         self._tape = tape
         self._start = start
         self._stop = stop

@@ -30,6 +30,7 @@ from pushd.push.hub import Hub
 from pushd.push.inspecting import Inspector
 from pushd.push.intake import Intake
 from pushd.push.logins import Logins
+from pushd.push.origin import Origins
 from pushd.push.places import Places
 from pushd.push.policy import Policy as Destinations
 from pushd.push.progress import Board
@@ -162,6 +163,7 @@ async def compose(
         looking = stack.enter_context(ThreadPoolExecutor(min(os.cpu_count() or 1, _LOOKING), "layers"))
         inspector = Inspector(store=store, threads=looking)
         stack.callback(inspector.close)  # or its threads would be waited for, however much there is to be looked into
+        origins = Origins(registries=registries, gates=gates, rng=random.random)
         deliverer = Deliverer(
             gates=gates,
             inspector=inspector,
@@ -177,6 +179,7 @@ async def compose(
             ),
             compressing=Compressing(store=store, spool=spool),
             registries=registries,
+            origins=origins,
             open_source=open_source,
             open_spooled=open_spooled,
         )
@@ -198,6 +201,7 @@ async def compose(
                 store=store,
                 open_source=open_source,
                 open_spooled=open_spooled,
+                origins=origins,
                 spool=spool,
                 registries=registries,
                 keyring=keyring,

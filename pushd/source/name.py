@@ -15,7 +15,7 @@ SHOWN = 512
 COLONS = "a path ends at its first colon, but dir: takes no :REF"
 """What a person should know of colons who named a path at which there is nothing."""
 
-_FORMS = "oci:DIR[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:REF] or dir:DIR"
+_FORMS = "oci:DIR[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:REF], dir:DIR or docker://REF"
 
 
 @unique

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from pushd.oci.descriptor import Descriptor
     from pushd.oci.digest import Digest
     from pushd.oci.reply import Reply
     from pushd.oci.upload import Limits, Request
@@ -26,6 +27,24 @@ class Body(Protocol):
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Give the pieces. Raising ends the request with the connection."""
+
+
+class Stream(Protocol):
+    """A blob that is being read, from one registry."""
+
+    @property
+    def offset(self) -> int:
+        """Where in the blob the next byte lies that is read."""
+
+    async def read(self) -> bytes:
+        """Give the bytes that are there, waiting for the first of them; nothing at the end.
+
+        Raises:
+            RegistryError: `registry.interrupted`, `registry.stalled`.
+        """
+
+    def close(self) -> None:
+        """Let go of it. Idempotent."""
 
 
 class Registry(Protocol):
@@ -76,6 +95,29 @@ class Registry(Protocol):
 
         Raises:
             RegistryError: whatever else the registry answered, or the connection's failure.
+        """
+
+    async def get_manifest(self, repository: str, reference: str) -> tuple[str, bytes]:
+        """Read the manifest that `reference`, a tag or digest, names; give its media type, and its bytes.
+
+        Raises:
+            RegistryError: whatever else the registry answered, or the connection's failure; `registry.digest_mismatch`.
+            SourceError: `source.manifest_too_large`.
+        """
+
+    async def has_blob(self, repository: str, blob: Descriptor) -> bool:
+        """Ask whether a blob that is to be read is there with its size.
+
+        Raises:
+            RegistryError: the registry did not say.
+        """
+
+    async def get_blob(self, repository: str, blob: Descriptor, offset: int) -> Stream:
+        """Begin to read a blob at `offset`, bytes; what is given may begin before that.
+
+        Raises:
+            RegistryError: whatever else the registry answered, or the connection's failure.
+            SourceError: `source.blob_size`.
         """
 
     async def perform(self, repository: str, request: Request, body: Body | bytes | None = None) -> Reply:

@@ -1,4 +1,4 @@
-"""What the engine needs of sources: images somewhere on disk, and the bytes in them."""
+"""What the engine needs of sources on disk: images, and the bytes in them. Those in registries are in `origin`."""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ import anyio.lowlevel
 import pytest
 
 from pushd.errors import Code, RegistryError
+from pushd.oci.descriptor import Descriptor
+from pushd.oci.digest import Digest
 from pushd.oci.reply import Reply
 from pushd.oci.upload import Limits, Open
 from pushd.push.gate import Gate, Gated, Gates
@@ -16,10 +18,9 @@ from pushd.work import Check
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pushd.oci.digest import Digest
     from pushd.oci.upload import Request
     from pushd.push.ports.emit import Emit
-    from pushd.push.ports.registry import Body
+    from pushd.push.ports.registry import Body, Stream
     from pushd.telemetry.events import Event
 
 
@@ -178,6 +179,18 @@ class Scripted:
         self._fail()
         raise AssertionError
 
+    async def get_manifest(self, repository: str, reference: str) -> tuple[str, bytes]:
+        self._fail()
+        raise AssertionError
+
+    async def has_blob(self, repository: str, blob: Descriptor) -> bool:
+        self._fail()
+        raise AssertionError
+
+    async def get_blob(self, repository: str, blob: Descriptor, offset: int) -> Stream:
+        self._fail()
+        raise AssertionError
+
     async def verify(self) -> bool | None:
         self._fail()
         return None
@@ -229,6 +242,23 @@ async def test_a_refused_manifest_shuts_it_too() -> None:
     it = gate()
     with pytest.raises(RegistryError):
         await Gated(Scripted(error), it).put_manifest("app", "1", b"", "")
+    assert it.shut_for == pytest.approx(5, abs=0.1)
+
+
+async def test_so_does_one_that_is_asked_for_and_a_blob() -> None:
+    error = RegistryError(Code.REGISTRY_THROTTLED, "app", "said no", retry_after=5)
+    blob = Descriptor("a/b", Digest.of(b""), 0)
+    it = gate()
+    with pytest.raises(RegistryError):
+        await Gated(Scripted(error), it).get_manifest("app", "1")
+    assert it.shut_for == pytest.approx(5, abs=0.1)
+    it = gate()
+    with pytest.raises(RegistryError):
+        await Gated(Scripted(error), it).has_blob("app", blob)
+    assert it.shut_for == pytest.approx(5, abs=0.1)
+    it = gate()
+    with pytest.raises(RegistryError):
+        await Gated(Scripted(error), it).get_blob("app", blob, 0)
     assert it.shut_for == pytest.approx(5, abs=0.1)
 
 

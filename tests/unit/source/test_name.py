@@ -54,7 +54,7 @@ def test_what_is_no_name_of_a_source_is_refused_with_the_reason(text: str, words
 
 
 def test_an_error_says_which_kinds_there_are() -> None:
-    with pytest.raises(SourceError, match=r"oci-archive:FILE\[:REF\], docker-archive:FILE\[:REF\] or dir:DIR"):
+    with pytest.raises(SourceError, match=r"docker-archive:FILE\[:REF\], dir:DIR or docker://REF"):
         SourceName.parse("docker://example.com/app")
 
 

@@ -1,0 +1,181 @@
+"""An image in a registry as a source: read with the rights of whoever submitted the job, as its bytes are sent.
+
+Nothing of it is stored but its manifests, with the job: what a blob needs again after a break is read again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import anyio
+from anyio import from_thread, to_thread
+
+from pushd.errors import Code, RegistryError, SourceError
+from pushd.job import ANONYMOUS, AUTO, DAEMON, HANDED
+from pushd.oci.descriptor import Descriptor
+from pushd.oci.digest import Digest
+from pushd.oci.image import read_image
+from pushd.oci.media_types import MANIFESTS
+from pushd.oci.reference import Reference
+from pushd.push import survey
+from pushd.push.held import Held
+from pushd.push.persistence import as_source, persist
+from pushd.push.places import SMALL_MAX
+from pushd.push.relay import Relay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from concurrent.futures import Executor
+
+    from pushd.oci.image import Image
+    from pushd.oci.platform import Platform
+    from pushd.push.gate import Gates
+    from pushd.push.ports.registry import Registries, Registry, Stream
+    from pushd.work import Asker
+
+_SCHEME: Final = "docker://"
+_WORDS: Final = frozenset({AUTO, HANDED, DAEMON, ANONYMOUS})
+"""Choices of a credential that mean something at any registry."""
+_READ: Final = 16
+"""Images whose manifests are read at once."""
+
+
+def origin_of(source: str) -> Reference | None:
+    """Give the reference a source names, as skopeo does, `docker://REF`; None where it is another kind.
+
+    Raises:
+        RequestError: `request.invalid_reference`.
+    """
+    return Reference.parse(source) if source.startswith(_SCHEME) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origins:
+    """Opens images in registries.
+
+    Attributes:
+        rng: gives numbers in [0, 1).
+        reading: how many of them are read at once.
+    """
+
+    registries: Registries
+    gates: Gates
+    rng: Callable[[], float]
+    reading: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_READ))
+
+    async def open(self, reference: Reference, *, asker: Asker, beside: Collection[str]) -> Origin:
+        """Open the image at `reference` with the credential that is the asker's to use there. No request is made.
+
+        A login that the asker chose by its name is for the destinations, and for a source in the same registry;
+        elsewhere the source is read with what is found where nothing is chosen.
+
+        Args:
+            reference: of the image.
+            asker: who asks.
+            beside: the registries of the destinations.
+
+        Raises:
+            SourceError: `source.unauthorized`, the asker's credential cannot be used; `source.unreadable`,
+                `source.unavailable`, the daemon's cannot be had.
+            RequestError: `request.forbidden`, `request.not_found`; as `Registries.connect` does.
+        """
+        if asker.choice not in _WORDS and reference.registry not in beside:
+            asker = replace(asker, choice=AUTO)
+        try:
+            registry = await self.gates.connect(self.registries, reference, asker=asker)
+        except RegistryError as error:
+            raise as_source(error) from error
+        return Origin(reference, registry, rng=self.rng, reading=self.reading)
+
+
+class Origin:
+    """One image in a registry."""
+
+    def __init__(
+        self, reference: Reference, registry: Registry, *, rng: Callable[[], float], reading: anyio.CapacityLimiter
+    ) -> None:
+        self._reference = reference
+        self._registry = registry
+        self._rng = rng
+        self._reading = reading
+
+    async def image(self, platforms: Collection[Platform] = (), /) -> Image:
+        """Read and check the root and all manifests below it, and that each blob is there with its size.
+
+        Of an index only what is for `platforms`, if there are any; see `pushd.oci.image.read_image`.
+
+        Raises:
+            SourceError: with the code of what is wrong and the name of where.
+        """
+        root, content = await self._root()
+
+        def fetch(document: Descriptor) -> bytes:
+            return content if document == root else from_thread.run(self._document, document)
+
+        # In a thread, as those of files are: megabytes of JSON would hold up the loop.
+        image = await to_thread.run_sync(read_image, root, fetch, platforms, limiter=self._reading)
+        absent = await survey.lacking(image.blobs, self._has)
+        if absent:
+            detail = "is not there" if len(absent) == 1 else f"and {len(absent) - 1} other blobs are not there"
+            raise SourceError(Code.SOURCE_BLOB_MISSING, f"{absent[0].digest} in {self}", detail)
+        return image
+
+    def mountable(self, registry: Registry, repository: str) -> str | None:
+        """Give the repository from which blobs may be mounted into another one; None where they must travel.
+
+        It is one registry, spoken to with one credential: a mount takes nothing that could not be read as well.
+        """
+        one = (registry.name, registry.credential) == (self._registry.name, self._registry.credential)
+        return self._reference.repository if one and repository != self._reference.repository else None
+
+    async def content(self, blob: Descriptor, *, piece_size: int, threads: Executor) -> Relay | Held:
+        """Give what is sent of a blob: held in memory when it is small, or else read as it is sent.
+
+        Raises:
+            SourceError: a small one cannot be read, or is not what its digest says.
+        """
+        if blob.size <= SMALL_MAX:
+            return Held.checked(blob, await persist(partial(self._whole, blob), rng=self._rng))
+        return Relay(blob, partial(self._stream, blob), piece_size=piece_size, threads=threads, rng=self._rng)
+
+    def close(self) -> None:
+        """Do nothing: what is open of a blob is closed with it."""
+
+    def __str__(self) -> str:
+        return f"{_SCHEME}{self._reference}"
+
+    async def _root(self) -> tuple[Descriptor, bytes]:
+        """Read the root, by its digest where it has one."""
+        it = self._reference
+        try:
+            media_type, content = await self._registry.get_manifest(it.repository, str(it.digest or it.tag))
+        except RegistryError as error:
+            raise as_source(error) from error  # at once: whoever submits it is there to try again
+        algorithm = "sha256" if it.digest is None else it.digest.algorithm
+        return Descriptor(media_type, Digest.of(content, algorithm), len(content)), content
+
+    async def _document(self, document: Descriptor) -> bytes:
+        if document.media_type not in MANIFESTS:
+            return await persist(partial(self._whole, document), rng=self._rng)
+        get = partial(self._registry.get_manifest, self._reference.repository, str(document.digest))
+        _, content = await persist(get, rng=self._rng)
+        return content
+
+    async def _has(self, blob: Descriptor) -> bool:
+        return await persist(partial(self._registry.has_blob, self._reference.repository, blob), rng=self._rng)
+
+    async def _whole(self, blob: Descriptor) -> bytes:
+        """Read all of a blob, or one byte more than it should have at least."""
+        stream = await self._stream(blob, 0)
+        content = bytearray()
+        try:
+            while len(content) <= blob.size and (piece := await stream.read()):
+                content += piece
+        finally:
+            stream.close()
+        return bytes(content)
+
+    async def _stream(self, blob: Descriptor, offset: int) -> Stream:
+        return await self._registry.get_blob(self._reference.repository, blob, offset)
