@@ -21,13 +21,12 @@ examples:
 SOURCE is oci:DIR[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:REF] as
 docker save and podman save write it, dir:DIR as skopeo does, docker://REF for
 an image in a registry, or -[:REF] for an OCI or docker archive on standard
-input. What the daemon may not read of your files is streamed to it; from one
-registry to another it streams by itself. The job's id is printed once the job
-is safe on the
-daemon's disk. With --wait the destinations are printed as they were read back,
-NAME@DIGEST; progress goes to stderr, as bars on a terminal. With --json the
-job is printed as one object: as taken, or with --wait as it ended. With
---dry-run nothing changes anywhere, and what would be done is printed.
+input. What the daemon may not read of your files is streamed to it. The job's
+id is printed once the job is safe on the daemon's disk. With --wait the
+destinations are printed as they were read back, NAME@DIGEST; progress goes to
+stderr, as bars on a terminal. With --json the job is printed as one object: as
+taken, or with --wait as it ended. With --dry-run nothing changes anywhere, and
+what would be done is printed.
 
 With --artifact-type, files and directories are pushed as an OCI artifact, for
 `oras pull` to write out again under the names they have here; more places are

@@ -166,7 +166,7 @@ async def test_a_credential_for_what_is_no_destination_is_refused(
 ) -> None:
     other = Handed(scope="registry.example.com", credential=credential_of(ALICE))
     async with house.run() as pushd:
-        with pytest.raises(RequestError, match="no destination") as caught:
+        with pytest.raises(RequestError, match="neither source nor destination") as caught:
             await submit(pushd, image, registry, given=(other,))
     assert caught.value.code is Code.REQUEST_MALFORMED
 
@@ -306,7 +306,7 @@ async def test_credentials_for_what_is_no_destination_do_not_come_with_a_retry_e
     other = Handed(scope="registry.example.com", credential=credential_of(ALICE))
     async with house.run() as pushd:
         job = await push(pushd, image, registry, given=handed(registry, BOB), caller=SUBMITTER)
-        with pytest.raises(RequestError, match="no destination"):
+        with pytest.raises(RequestError, match="neither source nor destination"):
             await pushd.house.engine.retry(job.id, handed=(other,), caller=SUBMITTER)
         assert len(await pushd.house.store.handed(job.id)) == 1
 
