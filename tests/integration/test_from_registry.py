@@ -1,0 +1,186 @@
+"""From one real registry to another: every pair of them, whoever lets whom in, and over a killed daemon."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from tests.fakes.authority import Authority
+from tests.fakes.faults import CutContent
+from tests.fakes.images import ImageSpec, build_layout
+from tests.fakes.signer import Signer
+from tests.fakes.token_server import TokenServer
+from tests.fakes.traffic import Kind
+from tests.integration.conftest import NAMES
+from tests.integration.doors import HTPASSWD, OPEN, PASSWORD, USER, Door, Tokens
+from tests.integration.parts import RealRegistry, assert_identical, read_back, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.fakes.images import Layout
+    from tests.fakes.registry import FakeRegistry
+    from tests.integration.daemon import Daemon
+    from tests.integration.parts import Tool
+
+MIB = 1 << 20
+
+
+class Run(Protocol):
+    """Runs one more real registry for a test."""
+
+    def __call__(self, tool: Tool, door: Door = OPEN) -> RealRegistry: ...
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    running: list[RealRegistry] = []
+
+    def start(tool: Tool, door: Door = OPEN) -> RealRegistry:
+        directory = tmp_path / f"registry-{len(running)}"
+        directory.mkdir()
+        registry = RealRegistry(NAMES[tool], tool.find(), directory, door)
+        running.append(registry)
+        registry.start()
+        return registry
+
+    yield start
+    for registry in running:
+        registry.stop()
+
+
+@pytest.fixture(params=NAMES, ids=[f"from {name}" for name in NAMES.values()])
+def origin(request: pytest.FixtureRequest, run: Run) -> RealRegistry:
+    """Give each of the real registries in turn, to read from."""
+    return run(request.param)
+
+
+def fill(daemon: Daemon, layout: Layout, reference: str, **more: object) -> None:
+    """Have an image in a registry to begin with."""
+    job = daemon.wait(daemon.submit(f"oci:{layout.path}:1.4", reference, **more))
+    assert job["state"] == "succeeded", job
+
+
+def spooled(daemon: Daemon) -> list[Path]:
+    """Give the entries of the daemon's spool."""
+    return [path for path in (daemon.state / "spool").glob("*") if path.is_dir() and any(path.rglob("*"))]
+
+
+def test_an_image_with_all_its_platforms_arrives_byte_for_byte(
+    daemon: Daemon, origin: RealRegistry, real_registry: RealRegistry, tmp_path: Path
+) -> None:
+    spec = ImageSpec(tag="1.4", layers=[5 * MIB, 1000], platforms=["linux/amd64", "linux/arm64"], attested=True)
+    layout = build_layout(tmp_path / "app", [spec])
+    fill(daemon, layout, f"{origin.address}/base/app:1.4")
+    destination = f"{real_registry.address}/team/app:1.4"
+    job = daemon.wait(daemon.submit(f"docker://{origin.address}/base/app:1.4", destination))
+    assert job["state"] == "succeeded", job
+    assert_identical(layout, layout.image, read_back(destination, tmp_path / "back"))
+    one = f"{real_registry.address}/team/app:arm"
+    job = daemon.wait(daemon.submit(f"docker://{origin.address}/base/app:1.4", one, platforms=["linux/arm64"]))
+    assert job["state"] == "succeeded", job
+    assert not spooled(daemon)
+
+
+def test_within_one_registry_no_blob_travels(daemon: Daemon, real_registry: RealRegistry, tmp_path: Path) -> None:
+    layout = build_layout(tmp_path / "app", [ImageSpec(tag="1.4", layers=[5 * MIB, 1000])])
+    fill(daemon, layout, f"{real_registry.address}/base/app:1.4")
+    destination = f"{real_registry.address}/team/app:1.4"
+    job = daemon.wait(daemon.submit(f"docker://{real_registry.address}/base/app:1.4", destination))
+    assert job["state"] == "succeeded", job
+    transfers = daemon.job(job["id"])["deliveries"][0]["transfers"]
+    assert {transfer["state"] for transfer in transfers} == {"mounted"}
+    assert sum(transfer["sent"] for transfer in transfers) == 0
+    assert_identical(layout, layout.image, read_back(destination, tmp_path / "back"))
+
+
+@pytest.fixture(params=["htpasswd", "tokens"])
+def door(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Door]:
+    """Give a door that lets in who has the password: at the registry, or at its token service."""
+    if request.param == "htpasswd":
+        (tmp_path / "htpasswd").write_text(HTPASSWD)
+        yield Door(htpasswd=tmp_path / "htpasswd")
+        return
+    authority = Authority(tmp_path / "ca")
+    with TokenServer(Signer(authority.server("tokens")), accounts={USER: PASSWORD}) as tokens:
+        yield Door(tokens=Tokens(realm=tokens.realm, service=tokens.service, issuer=tokens.issuer, bundle=authority.ca))
+
+
+@pytest.fixture(params=NAMES, ids=NAMES.get)
+def guarded(request: pytest.FixtureRequest, run: Run, door: Door) -> RealRegistry:
+    """Give each of the real registries behind each of the doors."""
+    return run(request.param, door)
+
+
+def test_pushctl_hands_over_what_the_caller_has_for_the_source(
+    daemon: Daemon, guarded: RealRegistry, door: Door, served: FakeRegistry, tmp_path: Path
+) -> None:
+    layout = build_layout(tmp_path / "app", [ImageSpec(tag="1.4", layers=[2 * MIB])])
+    given = [{"registry": guarded.address, "username": USER, "password": PASSWORD}]
+    fill(daemon, layout, f"{guarded.address}/base/app:1.4", credentials=given)
+    source, destination = f"docker://{guarded.address}/base/app:1.4", f"{served.address}/team/app:1.4"
+
+    if door.htpasswd is not None:  # the token service lets everybody read
+        refused = daemon.ctl("push", source, destination, "--wait")
+        assert refused.returncode == 6
+        assert "401" in refused.stderr
+
+    config = Path(daemon.environment["DOCKER_CONFIG"]) / "config.json"
+    config.parent.mkdir(parents=True)
+    auth = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    config.write_text(json.dumps({"auths": {guarded.address: {"auth": auth}}}))
+    pushed = daemon.ctl("push", source, destination, "--wait")
+    assert pushed.returncode == 0, pushed.stderr
+    assert str(layout.image.digest) in pushed.stdout
+    assert auth not in daemon.log.read_text()
+
+
+def test_a_source_that_breaks_in_the_middle_goes_on_where_it_broke(
+    daemon: Daemon, served: FakeRegistry, real_registry: RealRegistry, tmp_path: Path
+) -> None:
+    layout = build_layout(tmp_path / "app", [ImageSpec(tag="1.4", layers=[8 * MIB])])
+    fill(daemon, layout, f"{served.address}/base/app:1.4")
+    served.misbehave(CutContent(after=100), kind=Kind.BLOB, method="GET", nth=2)
+    destination = f"{real_registry.address}/team/app:1.4"
+    job = daemon.wait(daemon.submit(f"docker://{served.address}/base/app:1.4", destination))
+    assert job["state"] == "succeeded", job
+    assert_identical(layout, layout.image, read_back(destination, tmp_path / "back"))
+
+
+def test_a_job_goes_on_after_the_daemon_was_killed_in_the_middle(
+    daemon: Daemon, origin: RealRegistry, real_registry: RealRegistry, tmp_path: Path
+) -> None:
+    layout = build_layout(tmp_path / "app", [ImageSpec(tag="1.4", layers=[64 * MIB])])
+    fill(daemon, layout, f"{origin.address}/base/app:1.4")
+    destination = f"{real_registry.address}/team/app:1.4"
+    job_id = daemon.submit(f"docker://{origin.address}/base/app:1.4", destination)
+    wait_until(lambda: real_registry.uploading() > MIB, "bytes of the push have arrived", pause=0.002)
+    real_registry.pause()
+    assert daemon.job(job_id)["state"] == "running"
+    daemon.kill()
+    real_registry.resume()
+    daemon.start()
+    job = daemon.wait(job_id)
+    assert job["state"] == "succeeded", job
+    assert_identical(layout, layout.image, read_back(destination, tmp_path / "back"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_gigabytes_pass_through_in_little_memory_and_none_of_it_is_kept(
+    daemon: Daemon, run: Run, real_registry: RealRegistry, tmp_path: Path
+) -> None:
+    layout = build_layout(tmp_path / "app", [ImageSpec(tag="1.4", layers=[128 * MIB] * 8)])
+    origin = run(next(iter(NAMES)))
+    fill(daemon, layout, f"{origin.address}/base/app:1.4")
+    daemon.terminate()
+    daemon.start()
+    destination = f"{real_registry.address}/team/app:1.4"
+    job = daemon.wait(daemon.submit(f"docker://{origin.address}/base/app:1.4", destination), 300)
+    assert job["state"] == "succeeded", job
+    assert daemon.memory().peak < 150 * MIB
+    assert not spooled(daemon)
