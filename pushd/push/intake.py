@@ -168,7 +168,7 @@ class Intake:
     async def _destinations(self, spec: JobSpec, handed: Sequence[Handed], caller: Principal) -> tuple[Reference, ...]:
         """Give the destinations, each once, that the caller may push to."""
         references = {str(reference): reference for reference in map(Reference.parse, spec.destinations)}
-        check_handed(handed, references.values(), spec.source)
+        check_handed(handed, references.values(), "" if spec.spooled else spec.source)
         asker = _asker(spec, handed, caller)
         for reference in references.values():
             self.policy.check(reference)
@@ -309,6 +309,8 @@ def no_logins(name: str) -> RequestError:
 
 def check_handed(handed: Sequence[Handed], destinations: Collection[Reference], source: str) -> None:
     """Refuse a credential that neither destination nor source needs: what is not used is not to be kept."""
+    if not handed:
+        return
     origin = origin_of(source)
     references = [*destinations] if origin is None else [*destinations, origin]
     for one in handed:

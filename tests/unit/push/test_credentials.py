@@ -13,7 +13,7 @@ import pytest
 
 from pushd.credentials.credential import Credential
 from pushd.errors import Code, RequestError
-from pushd.job import ANONYMOUS, DAEMON, DeliveryState, JobSpec, JobState
+from pushd.job import ANONYMOUS, DAEMON, DeliveryState, JobSpec, JobState, Spooled
 from pushd.oci.upload import Form
 from pushd.principal import Principal, Role
 from pushd.work import Handed
@@ -297,6 +297,17 @@ async def test_a_login_that_ran_out_is_waited_for_in_a_later_life_as_well(
         job = await needing(pushd, await submit(pushd, image, registry, caller=SUBMITTER))
         assert job.deliveries[0].state is DeliveryState.HELD
         assert [login.sealed.secret for login in await pushd.house.logins.list(caller=SUBMITTER)] == [None]
+
+
+async def test_what_is_in_the_spool_may_be_called_anything(
+    house: Builder, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    spooled = Spooled(entry="none", media_type="a/b", digest=f"sha256:{'0' * 64}", size=1)
+    spec = JobSpec(source="docker://a b", destinations=(f"{registry.address}/team/app:1",), spooled=spooled)
+    async with house.run() as pushd:
+        with pytest.raises(RequestError) as caught:
+            await pushd.house.engine.submit(spec, handed=handed(registry), caller=SUBMITTER)
+        assert caught.value.code is Code.REQUEST_NOT_FOUND, "of the entry, for there is none"
 
 
 async def test_credentials_for_what_is_no_destination_do_not_come_with_a_retry_either(
