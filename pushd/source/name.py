@@ -15,6 +15,8 @@ SHOWN = 512
 COLONS = "a path ends at its first colon, but dir: takes no :REF"
 """What a person should know of colons who named a path at which there is nothing."""
 
+_IN_ENGINE = "docker-daemon:"
+
 _FORMS = "oci:DIR[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:REF], dir:DIR or docker://REF"
 
 
@@ -53,13 +55,24 @@ class SourceName:
         reference may have as many as it likes. Where there is one image and nothing to choose, with `dir`, all that
         follows is the path, colons included: `skopeo sync` writes directories such as `registry.example.com/app:1.4`.
 
+        `docker-daemon:IMAGE` is none of these. The daemon may well be able to open the socket of Docker or podman, but
+        who may do that is as good as root: it would give images out to callers who may not, and whom no permission of
+        a file tells apart. A caller who may brings the image themselves.
+
         Raises:
             SourceError: `source.unsupported`; an unknown kind, a relative path, or what no path can be.
         """
         prefix, colon, rest = text.partition(":")
+        if text.startswith(_IN_ENGINE):
+            detail = (
+                "is in a container engine, which is not asked by the daemon but by the caller, with their own rights"
+            )
+            hint = f"`pushctl push {text} DESTINATION` brings it"
+            raise _refused(text, detail, hint=printable(hint, SHOWN))
         if not colon or prefix not in {kind.value for kind in Kind}:
             detail = "is of no kind of source that pushd can read"
-            raise _refused(text, detail, hint=f"sources are named {_FORMS}")
+            hint = f"sources are named {_FORMS}; pushctl takes {_IN_ENGINE}IMAGE as well"
+            raise _refused(text, detail, hint=hint)
         kind = Kind(prefix)
         path, _, reference = (rest, "", "") if kind is Kind.DIR else rest.partition(":")
         if not path:

@@ -32,7 +32,9 @@ def test_a_name_is_split_as_skopeo_splits_it(text: str, kind: Kind, path: str, r
     [
         ("/srv/app", "no kind of source"),
         ("", "no kind of source"),
-        ("docker-daemon:app:1", "no kind of source"),
+        ("docker-daemon:app:1", "is in a container engine"),
+        ("docker-daemon:app:1", "`pushctl push docker-daemon:app:1 DESTINATION` brings it"),
+        ("docker-daemon", "no kind of source"),
         ("OCI:/srv/app", "no kind of source"),
         ("oci:", "has no path"),
         ("oci::1.4", "has no path"),
@@ -54,7 +56,8 @@ def test_what_is_no_name_of_a_source_is_refused_with_the_reason(text: str, words
 
 
 def test_an_error_says_which_kinds_there_are() -> None:
-    with pytest.raises(SourceError, match=r"docker-archive:FILE\[:REF\], dir:DIR or docker://REF"):
+    kinds = r"docker-archive:FILE\[:REF\], dir:DIR or docker://REF; pushctl takes docker-daemon:IMAGE"
+    with pytest.raises(SourceError, match=kinds):
         SourceName.parse("docker://example.com/app")
 
 
