@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pushd.client.conversation import Conversation
     from pushd.job import Spooled
     from pushd.oci.descriptor import Descriptor
+    from pushd.source.assembly import Apart
+    from pushd.source.saved import Documents
 
 T = TypeVar("T")
 
@@ -40,16 +42,18 @@ _LEAST: Final = 1 << 20
 def bring_stream(
     conversation: Conversation,
     stream: BinaryIO,
-    reference: str,
+    find: Callable[[Documents], Indexed | Apart],
     use: Callable[[str, Spooled], T],
     *,
     platforms: Collection[str],
     progress: Callable[[int, int | None], None] | None,
+    keep: bool,
 ) -> T:
-    """Bring the image `reference` of the archive in `stream` to the daemon's spool; give what `use` makes of it.
+    """Bring the image that `find` finds in the archive in `stream` to the daemon's spool; give what `use` makes of it.
 
     Of an index only what is for `platforms` has to be in the archive, if there are any, and is the image that was
-    brought. `use` is told what the image is called, or nothing, and where it was brought.
+    brought. `use` is told what the image is called, or nothing, and where it was brought. With `keep` it stays there
+    when `use` succeeds, for the job that needs it.
 
     Raises:
         RequestError: `request.malformed`, one of `platforms` is none.
@@ -61,10 +65,10 @@ def bring_stream(
     entry = _make(conversation)
     connection = Connection(conversation.socket_path)
     try:
-        with entry.at_hand(keep=True):
+        with entry.at_hand(keep=keep):
             cargo = Cargo(entry, connection, Tally(progress, None))
             cargo.take_all(forward)
-            name, root = _image(cargo, reference, chosen)
+            name, root = _image(cargo, find, chosen)
             cargo.trim()
             return hand_over(entry, root, lambda spooled: use(name, spooled))
     except GoneError as error:
@@ -82,25 +86,36 @@ def _make(conversation: Conversation) -> Entry:
         return Entry.create(conversation, _LEAST)
 
 
-def _image(cargo: Cargo, reference: str, platforms: Collection[Platform]) -> tuple[str, Descriptor]:
-    """Put the image together; give what it is called, or nothing, and its root, which is in the spool then.
+def image_named(documents: Documents, reference: str) -> Indexed | Apart:
+    """Find the image `reference` of an archive on standard input, or the only one, when that is empty.
 
     Raises:
-        SourceError: the archive has no such image, or not all of it.
+        SourceError: the archive has no such image, or more than one.
     """
     try:
-        found = find_image(cargo, reference, SUBJECT)
+        return find_image(documents, reference, SUBJECT)
     except SourceError as error:
         if error.code is Code.SOURCE_AMBIGUOUS:
             hint = "name the one that is meant, as in -:NAME"
             raise SourceError(error.code, error.subject, error.detail, hint=hint) from error
         raise
+
+
+def _image(
+    cargo: Cargo, find: Callable[[Documents], Indexed | Apart], platforms: Collection[Platform]
+) -> tuple[str, Descriptor]:
+    """Put the image together; give what it is called, or nothing, and its root, which is in the spool then.
+
+    Raises:
+        SourceError: the archive has no such image, or not all of it.
+    """
+    found = find(cargo)
     if isinstance(found, Indexed):
-        return reference or next(iter(found.names), ""), _bring_chosen(cargo, found.root, platforms)
+        return next(iter(found.names), ""), _bring_chosen(cargo, found.root, platforms)
     manifest = found.assemble(cargo.layer, SUBJECT)
     cargo.bring(found.config, found.listed.config)
     cargo.bring(manifest, LIST)
-    return reference or next(iter(found.listed.names), ""), root_of(manifest)
+    return next(iter(found.listed.names), ""), root_of(manifest)
 
 
 def _bring_chosen(cargo: Cargo, listed: Descriptor, platforms: Collection[Platform]) -> Descriptor:

@@ -11,7 +11,7 @@ from pushd.client.conversation import TRY_WITHIN, Speaker
 from pushd.client.documents import JSON, job_of
 from pushd.client.exchange import Request
 from pushd.client.own import own_credentials
-from pushd.client.sources import absolute, in_registry
+from pushd.client.sources import IN_ENGINE, absolute, in_registry
 from pushd.client.submission import sourced, wishes
 from pushd.errors import Code, PushdError
 from pushd.job import AUTO, Compress, Retain, Validate, Verify
@@ -28,9 +28,15 @@ T = TypeVar("T")
 _SUBMIT_WITHIN: Final = 300.0  # the daemon reads and checks the whole source's structure before it answers
 _VALIDATED_WITHIN: Final = 3600.0
 _OUT_OF_REACH: Final = frozenset(
-    {Code.SOURCE_NOT_FOUND, Code.SOURCE_UNREADABLE, Code.SOURCE_FORBIDDEN, Code.REQUEST_PATH_REFUSED}
+    {
+        Code.SOURCE_NOT_FOUND,
+        Code.SOURCE_UNREADABLE,
+        Code.SOURCE_FORBIDDEN,
+        Code.SOURCE_UNSUPPORTED,
+        Code.REQUEST_PATH_REFUSED,
+    }
 )
-"""What the daemon says of a path that only the caller can open."""
+"""What the daemon says of what only the caller can open, or only a newer version of it."""
 
 
 class Submitting(Speaker):
@@ -58,12 +64,15 @@ class Submitting(Speaker):
         """Hand over a job. When this returns it is on the daemon's disk and will be delivered, whatever happens here.
 
         The daemon is given the path. Where it cannot or may not read what is there, the image is opened here, as the
-        caller, and its bytes are brought to the daemon's spool; when this returns they are there, all of them.
+        caller, and its bytes are brought to the daemon's spool; when this returns they are there, all of them. So is
+        an image in Docker or podman, which the daemon never asks for one: the engine is asked here, at the socket in
+        `$DOCKER_HOST`, of Docker's current context, of Docker, or of podman, whichever is the first to be there.
 
         Args:
-            source: `oci:DIR[:REF]`, `oci-archive:FILE[:REF]`, `docker-archive:FILE[:REF]` or `dir:DIR`, or `docker://REF`
-                for an image in a registry; a relative path is taken from this process's directory, because the
-                daemon's is another.
+            source: `oci:DIR[:REF]`, `oci-archive:FILE[:REF]`, `docker-archive:FILE[:REF]` or `dir:DIR`; a relative path
+                is taken from this process's directory, because the daemon's is another. `docker://REF` for an image in
+                a registry. Or `docker-daemon:NAME:TAG`, `docker-daemon:NAME@DIGEST` or `docker-daemon:sha256:HEX`, the
+                image's id.
             destinations: references, at least one.
             priority: larger goes first.
             labels: the caller's own words, returned and never interpreted.
@@ -89,15 +98,16 @@ class Submitting(Speaker):
             idempotency_key: 1 to 255 printable ASCII characters; submitting again with the same key gives the same
                 job. One is made up when none is given.
             progress: told the bytes brought so far, and how many there are, while bytes are brought; by whichever
-                thread brought them, one at a time.
+                thread brought them, one at a time. Of an image out of an engine nobody knows how many until the end,
+                and it is told None.
 
         Raises:
             RequestError: the request was refused: `request.limit` and `request.forbidden` among others;
                 `request.idempotency_conflict`, the key was used for something else.
             RegistryError: a file in which the caller keeps credentials, or a helper it names, cannot be used; nothing
                 was sent.
-            SourceError: the image is missing, malformed, not what it says it is, or not the caller's to read;
-                `source.platform_unknown`, it has nothing for one of `platforms`.
+            SourceError: the image is missing, malformed, not what it says it is, or not the caller's to read, as is an
+                engine; `source.platform_unknown`, it has nothing for one of `platforms`.
             StoreError: `store.budget`, `store.full`; the daemon has no room for it now.
         """
         wanted = wishes(
@@ -189,12 +199,22 @@ class Submitting(Speaker):
         )
         key = idempotency_key or new_key()
         handed = own(destinations, credential)
-        from pushd.client.piped import bring_stream  # noqa: PLC0415 (tarfile, zlib, hashlib: a job by path needs none)
+        # tarfile, zlib, hashlib: a job by path needs none of them.
+        from pushd.client.piped import bring_stream, image_named  # noqa: PLC0415
 
         def hand_over(name: str, spooled: Spooled) -> Job:
+            name = reference or name
             return self._post_job(sourced(wanted, f"-:{name}" if name else "-", spooled, handed), key)
 
-        return bring_stream(self._conversation, stream, reference, hand_over, platforms=platforms, progress=progress)
+        return bring_stream(
+            self._conversation,
+            stream,
+            lambda documents: image_named(documents, reference),
+            hand_over,
+            platforms=platforms,
+            progress=progress,
+            keep=True,
+        )
 
     def plan(
         self,
@@ -262,6 +282,10 @@ class Submitting(Speaker):
         except PushdError as error:
             if error.code not in _OUT_OF_REACH or in_registry(name):
                 raise
+        if name.startswith(IN_ENGINE):
+            from pushd.client.from_engine import bring_from_engine  # noqa: PLC0415 (as below)
+
+            return bring_from_engine(self._conversation, name, ask, platforms=platforms, progress=progress, keep=keep)
         from pushd.client.bringing import bring_source  # noqa: PLC0415 (a job by path needs none of what it imports)
 
         return bring_source(self._conversation, name, ask, platforms=platforms, progress=progress, keep=keep)

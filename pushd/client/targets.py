@@ -12,19 +12,19 @@ _SAFE: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0
 
 def path(*steps: str) -> str:
     """Give the path below `/v1` with these steps, whatever is in them."""
-    return "/v1/" + "/".join(_quote(step) for step in steps)
+    return "/v1/" + "/".join(quote(step) for step in steps)
 
 
 def query(pairs: Iterable[tuple[str, str]]) -> str:
     """Give a query, with its question mark; nothing for no pairs."""
-    text = "&".join(f"{name}={_quote(value)}" for name, value in pairs)
+    text = "&".join(f"{name}={quote(value)}" for name, value in pairs)
     return f"?{text}" if text else ""
 
 
-def _quote(text: str) -> str:
+def quote(text: str) -> str:
     """Percent-encode all but unreserved characters (RFC 3986, 2.3), dots too, for `..` is no step of ours.
 
-    `urllib.parse` is slow to import.
+    It makes one step of a path of any text, or one value of a query. `urllib.parse` is slow to import.
     """
     octets = text.encode(errors="surrogateescape")
     return "".join(chr(octet) if octet in _SAFE else f"%{octet:02X}" for octet in octets)

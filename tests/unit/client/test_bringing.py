@@ -56,6 +56,7 @@ def _whole(layout: Layout) -> dict[str, bytes]:
         (403, "source.forbidden"),
         (422, "source.not_found"),
         (422, "source.unreadable"),
+        (422, "source.unsupported"),
     ],
 )
 def test_an_image_the_daemon_cannot_read_is_brought_and_submitted_as_it_was_asked_for(

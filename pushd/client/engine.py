@@ -1,0 +1,213 @@
+"""A container engine, asked for an image over its socket with the caller's own rights.
+
+It is Docker's Engine API, "Export an image", which podman answers to as well. The path has no version: an engine takes
+that as its newest one, and refuses those it finds too old.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from pushd.client.framing import read_body, read_head
+from pushd.client.targets import quote
+from pushd.errors import Code, SourceError
+from pushd.oci.text import printable
+from pushd.source.name import SHOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import BinaryIO
+
+CONNECT_WITHIN: Final = 5.0
+"""Seconds for an engine to take a connection."""
+BEGIN_WITHIN: Final = 1800.0
+"""Seconds for the first byte of an image: Docker may write all of it to its own disk before."""
+GO_ON_WITHIN: Final = 300.0
+"""Seconds from one byte to the next."""
+
+_OK: Final = 200
+_NOT_FOUND: Final = 404
+_MESSAGE: Final = 64 << 10
+"""Bytes of an error that are read."""
+_END: Final = 8 << 10
+"""Bytes at the end of an answer that are looked at for an error."""
+_ERROR: Final = b'{"errorDetail"'
+_LISTED: Final = "`docker images` or `podman images` lists what there is"
+
+
+class Export(io.RawIOBase):
+    """An image on its way out of an engine: an archive as `docker save` writes it, read once and forwards.
+
+    Attributes:
+        engine: what errors call where it comes from.
+    """
+
+    def __init__(self, image: str, path: str, connection: socket.socket) -> None:
+        """Take over a connection to the engine at `path`, which was not asked yet (see `ask`)."""
+        super().__init__()
+        self.engine = printable(f"the engine at {path}", SHOWN)
+        self._subject = printable(f"{image} in {self.engine}", SHOWN)
+        self._connection = connection
+        self._stream = connection.makefile("rb")
+        self._pieces: Iterator[bytes] = iter(())
+        self._left = memoryview(b"")
+        self._end = b""
+        self._began = False
+
+    @classmethod
+    def ask(cls, image: str, sockets: Sequence[str]) -> Self:
+        """Ask the first engine that lets the caller in at one of `sockets` for `image`, and wait for its answer.
+
+        Raises:
+            SourceError: `source.not_found`, it has no such image; `source.unreadable`, there is no such engine, or it
+                answered with an error, or not in time.
+        """
+        export = cls(image, *_connected(image, sockets))
+        try:
+            export._pieces = export._asked(image)
+        except BaseException:
+            export.close()
+            raise
+        return export
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read the next bytes; none at the end.
+
+        Raises:
+            SourceError: `source.unreadable`; it broke off.
+        """
+        if not self._left:
+            self._left = memoryview(self._next())
+        part = self._left[: len(buffer)]
+        buffer[: len(part)] = part
+        self._left = self._left[len(part) :]
+        return len(part)
+
+    def regret(self) -> str:
+        """Read to the end, unless that is far, and give what stands there of why it is no whole archive; or nothing.
+
+        Docker that has begun to answer cannot say it otherwise (moby/moby, `getImagesGet`).
+        """
+        seen = 0
+        while seen < _END and (piece := self._next()):
+            seen += len(piece)
+        _, mark, rest = self._end.rpartition(_ERROR)
+        return _message(mark + rest, "errorDetail", "message") if mark else ""
+
+    def close(self) -> None:
+        """Hang up. Idempotent."""
+        self._stream.close()
+        self._connection.close()
+        super().close()
+
+    def _next(self) -> bytes:
+        try:
+            piece = next(self._pieces, b"")
+        except (OSError, ValueError) as error:
+            raise self._broken(error) from error
+        if piece and not self._began:
+            self._began = True
+            self._connection.settimeout(GO_ON_WITHIN)
+        self._end = (self._end + piece)[-_END:]
+        return piece
+
+    def _asked(self, image: str) -> Iterator[bytes]:
+        """Ask for the image, and give its bytes as they come."""
+        name = "/".join(quote(step) for step in image.split("/"))
+        head = f"GET /images/{name}/get HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n\r\n"
+        try:
+            self._connection.settimeout(BEGIN_WITHIN)
+            self._connection.sendall(head.encode())
+            status, headers = read_head(self._stream)
+        except (OSError, ValueError) as error:
+            raise self._broken(error) from error
+        if status != _OK:
+            raise self._refused(status, _error(self._stream, headers))
+        return read_body(self._stream, headers)
+
+    def _refused(self, status: int, said: str) -> SourceError:
+        if status == _NOT_FOUND:
+            return SourceError(Code.SOURCE_NOT_FOUND, self._subject, f"is not there: {said}", hint=_LISTED)
+        detail = f"is not given out, the answer is {status}: {said}"
+        return SourceError(Code.SOURCE_UNREADABLE, self._subject, detail, hint="its log may say more")
+
+    def _broken(self, error: OSError | ValueError) -> SourceError:
+        if isinstance(error, TimeoutError):
+            detail = f"does not come: nothing for {GO_ON_WITHIN if self._began else BEGIN_WITHIN:.0f} s"
+            return SourceError(Code.SOURCE_UNREADABLE, self._subject, detail, hint="is the engine alive? ask it again")
+        if isinstance(error, OSError):
+            detail = "broke off before its end"
+            return SourceError(Code.SOURCE_UNREADABLE, self._subject, detail, hint="its log may say why")
+        detail = "is not to be had: what listens there does not speak HTTP"
+        hint = "name the socket of Docker or podman in DOCKER_HOST=unix:///PATH"
+        return SourceError(Code.SOURCE_UNREADABLE, self._subject, detail, hint=hint)
+
+
+def _connected(image: str, sockets: Sequence[str]) -> tuple[str, socket.socket]:
+    """Connect to the first socket that somebody listens at and the caller may open."""
+    tried = []
+    denied = False
+    for path in sockets:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(CONNECT_WITHIN)
+        try:
+            connection.connect(path)
+        except (OSError, ValueError) as error:
+            connection.close()
+            denied = denied or isinstance(error, PermissionError)
+            tried.append(f"{path} {_reason(error)}")
+        else:
+            return path, connection
+    hint = "start Docker or podman (`systemctl --user start podman.socket`), or name its socket in DOCKER_HOST"
+    if denied:
+        hint = (
+            "join those who may, as the group docker (they are as good as root), or have one of them pipe it:"
+            " docker save IMAGE | pushctl push - DESTINATION"
+        )
+    detail = printable(f"no engine answers: {', '.join(tried)}", SHOWN)
+    raise SourceError(Code.SOURCE_UNREADABLE, printable(image, SHOWN), detail, hint=hint)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    match error:
+        case PermissionError():
+            return f"may not be opened by you, uid {os.geteuid()}"
+        case FileNotFoundError() | NotADirectoryError():
+            return "is not there"
+        case ConnectionRefusedError():
+            return "has nobody listening"
+        case BlockingIOError() | TimeoutError():
+            return "lets nobody in"
+    return f"cannot be opened: {getattr(error, 'strerror', None) or error}"
+
+
+def _error(stream: BinaryIO, headers: Mapping[str, str]) -> str:
+    """Read what an engine says of an error, as far as it gets to."""
+    content = b""
+    try:
+        for piece in read_body(stream, headers):
+            content += piece
+            if len(content) > _MESSAGE:
+                break
+    except (OSError, ValueError):
+        pass
+    return _message(content[:_MESSAGE], "message") or "no reason given"
+
+
+def _message(content: bytes, *way: str) -> str:
+    """Give the text that a JSON document has at the end of this way, or all of what is none, fit to be shown."""
+    try:
+        text = json.loads(content)
+        for name in way:
+            text = text[name]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        text = content.decode(errors="replace")
+    return printable(str(text), SHOWN)

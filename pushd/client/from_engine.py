@@ -1,0 +1,112 @@
+"""An image brought to the daemon's spool out of a container engine, through the caller's hands and never onto a disk.
+
+The daemon does not open the sockets of engines, though it may be able to: who may open one is as good as root on the
+machine, and can have any image in it. So the caller opens it, and gets what they could get without the daemon.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from pushd.client.engine import Export
+from pushd.client.engine_names import image_in_engine
+from pushd.client.engine_sockets import engine_sockets
+from pushd.client.forward import SUBJECT
+from pushd.client.piped import bring_stream
+from pushd.errors import Code, SourceError
+from pushd.source.saved import find_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from pushd.client.conversation import Conversation
+    from pushd.job import Spooled
+    from pushd.source.assembly import Apart
+    from pushd.source.saved import Documents, Indexed
+
+T = TypeVar("T")
+
+_READ_AHEAD: Final = 64 << 10
+
+
+def bring_from_engine(
+    conversation: Conversation,
+    source: str,
+    use: Callable[[Spooled], T],
+    *,
+    platforms: Collection[str],
+    progress: Callable[[int, int | None], None] | None,
+    keep: bool,
+) -> T:
+    """Ask an engine for the image that `source` names, and bring what it answers; otherwise as `bringing.bring_source`.
+
+    `progress` is told of no bytes at all before the engine is asked, for that may take long, and a total at the end.
+
+    Raises:
+        RequestError: `request.invalid_reference`, `source` names no single image.
+        SourceError: `source.not_found`, `source.unreadable`, `source.unsupported`, the image is not to be had (see
+            `Export.ask` and `engine_sockets`); and what `piped.bring_stream` raises.
+        PushdError: the daemon's refusals, and what `use` raises.
+    """
+    image = image_in_engine(source)
+    told = _Told(progress)
+
+    def all_there(_: str, spooled: Spooled) -> T:
+        told.complete()
+        return use(spooled)
+
+    def find(documents: Documents) -> Indexed | Apart:
+        return _answered(documents, image)
+
+    sockets = engine_sockets()
+    told(0, None)
+    with Export.ask(image, sockets) as export:
+        stream = io.BufferedReader(export, _READ_AHEAD)
+        try:
+            return bring_stream(conversation, stream, find, all_there, platforms=platforms, progress=told, keep=keep)
+        except SourceError as error:
+            if not error.subject.endswith(SUBJECT):
+                raise
+            raise _blamed(error, image, export) from error
+
+
+class _Told:
+    """Passes on how much was brought, and at the end that it was all."""
+
+    def __init__(self, progress: Callable[[int, int | None], None] | None) -> None:
+        self._progress = progress
+        self._done = 0
+
+    def __call__(self, done: int, total: int | None) -> None:
+        self._done = done
+        if self._progress is not None:
+            self._progress(done, total)
+
+    def complete(self) -> None:
+        self(self._done, self._done)
+
+
+def _answered(documents: Documents, image: str) -> Indexed | Apart:
+    """Choose what was asked for: what is alone in the answer, whatever it is called there, or what has the name.
+
+    podman finds `localhost/app:1` as `app:1`, and what was asked for by a digest or an id has no name at all.
+    """
+    try:
+        return find_image(documents, "", SUBJECT)
+    except SourceError as error:
+        if error.code is not Code.SOURCE_AMBIGUOUS:
+            raise
+        return find_image(documents, image, SUBJECT)
+
+
+def _blamed(error: SourceError, image: str, export: Export) -> SourceError:
+    """Tell whose archive it is, and, where the engine says so itself, why it is no whole one."""
+    if error.code is not Code.SOURCE_ARCHIVE_INVALID:
+        subject = error.subject.removesuffix(SUBJECT) + f"what {export.engine} sent"
+        return SourceError(error.code, subject, error.detail, hint=error.hint)
+    if regret := export.regret():
+        subject = f"{image} in {export.engine}"
+        return SourceError(Code.SOURCE_UNREADABLE, subject, f"broke off: {regret}", hint="its log may say more")
+    hint = f"`docker save {image} | tar t` shows what it gives out; its log may say more"
+    return SourceError(error.code, f"what {export.engine} sent", error.detail, hint=hint)
