@@ -8,6 +8,7 @@ exit codes:
 PUSH = """\
 examples:
   pushctl push oci:./build:1.4 registry.example.com/team/app:1.4 --wait
+  pushctl push docker-daemon:app:1.4 registry.example.com/team/app:1.4
   docker save app:1.4 | pushctl push - registry.example.com/team/app:1.4
   pushctl push oci:./build:1.4 registry.example.com/team/app:1.4 --dry-run
   pushctl push oci:./build registry.example.com/team/app --tag 1.4 --tag latest
@@ -20,13 +21,15 @@ examples:
 
 SOURCE is oci:DIR[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:REF] as
 docker save and podman save write it, dir:DIR as skopeo does, docker://REF for
-an image in a registry, or -[:REF] for an OCI or docker archive on standard
-input. What the daemon may not read of your files is streamed to it. The job's
-id is printed once the job is safe on the daemon's disk. With --wait the
-destinations are printed as they were read back, NAME@DIGEST; progress goes to
-stderr, as bars on a terminal. With --json the job is printed as one object: as
-taken, or with --wait as it ended. With --dry-run nothing changes anywhere, and
-what would be done is printed.
+an image in a registry, docker-daemon: and NAME:TAG, NAME@DIGEST or sha256:ID
+for one in Docker or podman, or -[:REF] for an OCI or docker archive on standard
+input. What the daemon may not read of your files is streamed to it; so is what
+an engine has, which pushctl asks at the socket in DOCKER_HOST, of Docker's
+context, of Docker, or of podman. The job's id is printed once the job is safe
+on the daemon's disk. With --wait the destinations are printed as they were read
+back, NAME@DIGEST; progress goes to stderr, as bars on a terminal. With --json
+the job is printed as one object: as taken, or with --wait as it ended. With
+--dry-run nothing changes anywhere, and what would be done is printed.
 
 With --artifact-type, files and directories are pushed as an OCI artifact, for
 `oras pull` to write out again under the names they have here; more places are

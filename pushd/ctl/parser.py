@@ -100,7 +100,8 @@ def _push(push: argparse.ArgumentParser) -> None:
                     [FILE[:MEDIATYPE]...]"""
     source = push.add_argument(
         "source", metavar="SOURCE", type=arguments.shown,
-        help="oci:DIR[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:REF], dir:DIR, docker://REF, or -[:REF]",
+        help="oci:DIR[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:REF], dir:DIR, docker://REF, "
+        "docker-daemon:IMAGE, or -[:REF]",
     )  # fmt: skip
     destinations = push.add_argument(
         "destinations", metavar="DESTINATION", nargs="+", default=[], help="a reference, HOST/NAME:TAG"

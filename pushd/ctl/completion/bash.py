@@ -40,7 +40,9 @@ _pushctl_files() {  # files that begin with "$1", with $2 before each
 }
 
 _pushctl_source() {
-    if [[ $_pushctl_typed == *:* ]]; then
+    if [[ $_pushctl_typed == docker-daemon:* ]]; then
+        return  # engines are not asked for what they have
+    elif [[ $_pushctl_typed == *:* ]]; then
         _pushctl_files "${_pushctl_typed#*:}" "${_pushctl_typed%%:*}:"
     else
         compopt -o nospace 2>/dev/null

@@ -25,7 +25,9 @@ end
 
 function __pushctl_source
     set -l typed (commandline -ct)
-    if string match -q '*:*' -- $typed
+    if string match -q 'docker-daemon:*' -- $typed
+        return # engines are not asked for what they have
+    else if string match -q '*:*' -- $typed
         set -l kind (string split -m 1 : -- $typed)[1]
         set -l rest (string split -m 1 : -- $typed)[2]
         for file in (__fish_complete_path $rest | string split -f 1 \\t)

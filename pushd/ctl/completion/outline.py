@@ -29,7 +29,7 @@ class Kind(StrEnum):
     """Such a name, or one of some words."""
     FILES = "files"
     SOURCE = "source"
-    """How an image is named: one of some words, and a file behind it."""
+    """How an image is named: one of some words, and a file behind it, unless it is in an engine."""
     OTHER = "other"
     """Nothing a shell could guess."""
 
@@ -37,7 +37,7 @@ class Kind(StrEnum):
 ASKED = frozenset({Kind.JOBS, Kind.REGISTRIES, Kind.LOGINS, Kind.CREDENTIALS})
 """What the daemon is asked for, under the same words."""
 
-SOURCES = ("oci:", "oci-archive:", "docker-archive:", "dir:")
+SOURCES = ("oci:", "oci-archive:", "docker-archive:", "dir:", "docker-daemon:")
 
 _KINDS = {
     "JOB": Kind.JOBS,

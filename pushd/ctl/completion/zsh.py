@@ -24,7 +24,9 @@ _pushctl_ask() {  # what the daemon knows
 }
 
 _pushctl_source() {
-    if compset -P '*:'; then
+    if [[ $PREFIX == docker-daemon:* ]]; then
+        return 1  # engines are not asked for what they have
+    elif compset -P '*:'; then
         _files
     else
         compadd -S '' -- "$@"

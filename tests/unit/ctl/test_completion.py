@@ -115,7 +115,9 @@ def test_options_of_a_command_are_offered(offered: Callable[[str], list[str]]) -
         ("pushctl push --platform linux/ar", ["linux/arm/v7", "linux/arm64"]),
         ("pushctl completion z", ["zsh"]),
         ("pushctl push oc", ["oci-archive:", "oci:"]),
-        ("pushctl push d", ["dir:", "docker-archive:"]),
+        ("pushctl push d", ["dir:", "docker-archive:", "docker-daemon:"]),
+        ("pushctl push docker-daemon:", []),
+        ("pushctl push docker-daemon:bui", []),
     ],
 )
 def test_words_that_are_known_are_offered(offered: Callable[[str], list[str]], line: str, words: list[str]) -> None:

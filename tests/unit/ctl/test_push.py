@@ -141,6 +141,24 @@ def test_an_interrupt_before_or_behind_that_does_not_pretend_to_know(
     assert "`pushctl jobs` shows if the job was taken" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("steps", [[(0, None)], [(0, None), (500, None)]])
+def test_an_interrupt_before_all_of_an_engines_image_is_there_says_that_nothing_was_taken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], steps: list[tuple[int, int | None]]
+) -> None:
+    stub = _use(monkeypatch, Stub(steps, interrupted=True))
+    assert main(["push", "docker-daemon:app:1.4", DESTINATION]) == 130
+    assert stub.asked["source"] == "docker-daemon:app:1.4"
+    assert capsys.readouterr().err.endswith("brought to the daemon: nothing was taken\n")
+
+
+def test_an_interrupt_once_all_of_an_engines_image_is_there_does_not_pretend_to_know(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _use(monkeypatch, Stub([(500, None), (1000, 1000)], interrupted=True))
+    assert main(["push", "docker-daemon:app:1.4", DESTINATION]) == 130
+    assert "`pushctl jobs` shows if the job was taken" in capsys.readouterr().err
+
+
 def test_an_archive_is_read_from_standard_input(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
