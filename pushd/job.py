@@ -136,13 +136,16 @@ class Retain(StrEnum):
 class Compress(StrEnum):
     """What becomes of layers that are plain tars, before a job's image is pushed."""
 
+    AUTO = "auto"
+    """What suits the source: `DEFAULT` for Docker's archives and engines, whose layers nobody meant to be pushed plain,
+    and `NONE` for all else. Only asked, as is `DEFAULT`: a job that was taken says which of the others that was."""
     NONE = "none"
     """They are pushed as they are."""
     GZIP = "gzip"
     ZSTD = "zstd"
     """Where their type has a form for it: Docker's has not, and those become gzip."""
     DEFAULT = "default"
-    """What the daemon's configuration says. Only asked: a job that was taken says which of the others that was."""
+    """What the daemon's configuration says."""
 
 
 ABSENT = "absent"
@@ -215,7 +218,7 @@ class JobSpec:
     spooled: Spooled | None = None
     platforms: tuple[str, ...] = ()
     validate: Validate = Validate.DIGEST
-    compress: Compress = Compress.NONE
+    compress: Compress = Compress.AUTO
     credential: str = AUTO
 
 
@@ -314,7 +317,7 @@ class Job:
         retain: where its bytes are kept: its files, or a copy of them in the spool.
         paused_at: since when it is paused; None when it is not.
         platforms: what is pushed of its source, as in `JobSpec`; so is `validate`.
-        compress: what becomes of its plain layers; never `DEFAULT`.
+        compress: what becomes of its plain layers; never `AUTO` or `DEFAULT`.
     """
 
     id: str

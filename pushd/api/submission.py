@@ -67,7 +67,7 @@ class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spooled: _Spooled | None = None
     platforms: list[str] = []
     validate: Validate = Validate.DIGEST
-    compress: Compress = Compress.NONE
+    compress: Compress = Compress.AUTO
     credential: str = AUTO
     credentials: list[Given] = []
 
@@ -126,7 +126,7 @@ def fingerprint(spec: JobSpec) -> bytes:
         del asked["platforms"]
     if spec.validate is Validate.DIGEST:
         del asked["validate"]
-    if spec.compress is Compress.NONE:
+    if spec.compress is Compress.AUTO:
         del asked["compress"]
     return hashlib.sha256(msgspec.json.encode(asked)).digest()
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from pushd.client.conversation import Conversation
+    from pushd.client.piped import Piped
     from pushd.job import Spooled
     from pushd.source.assembly import Apart
     from pushd.source.saved import Documents, Indexed
@@ -52,7 +53,7 @@ def bring_from_engine(
     image = image_in_engine(source)
     told = _Told(progress)
 
-    def all_there(_: str, spooled: Spooled) -> T:
+    def all_there(_: Piped, spooled: Spooled) -> T:
         told.complete()
         return use(spooled)
 

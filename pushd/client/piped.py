@@ -7,6 +7,7 @@ with the entry of the spool.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 from pushd.client.bringing import hand_over, lost
@@ -39,11 +40,24 @@ _LEAST: Final = 1 << 20
 """Bytes reserved at first where there is no room for more."""
 
 
+@dataclass(frozen=True, slots=True)
+class Piped:
+    """An image that came down a pipe.
+
+    Attributes:
+        name: what it is called, or nothing.
+        saved: whether its archive is one of Docker's, in which layers are plain because Docker keeps them so.
+    """
+
+    name: str
+    saved: bool
+
+
 def bring_stream(
     conversation: Conversation,
     stream: BinaryIO,
     find: Callable[[Documents], Indexed | Apart],
-    use: Callable[[str, Spooled], T],
+    use: Callable[[Piped, Spooled], T],
     *,
     platforms: Collection[str],
     progress: Callable[[int, int | None], None] | None,
@@ -52,8 +66,8 @@ def bring_stream(
     """Bring the image that `find` finds in the archive in `stream` to the daemon's spool; give what `use` makes of it.
 
     Of an index only what is for `platforms` has to be in the archive, if there are any, and is the image that was
-    brought. `use` is told what the image is called, or nothing, and where it was brought. With `keep` it stays there
-    when `use` succeeds, for the job that needs it.
+    brought. `use` is told what it is, and where it was brought. With `keep` it stays there when `use` succeeds, for the
+    job that needs it.
 
     Raises:
         RequestError: `request.malformed`, one of `platforms` is none.
@@ -70,7 +84,8 @@ def bring_stream(
             cargo.take_all(forward)
             name, root = _image(cargo, find, chosen)
             cargo.trim()
-            return hand_over(entry, root, lambda spooled: use(name, spooled))
+            piped = Piped(name, LIST in cargo)
+            return hand_over(entry, root, lambda spooled: use(piped, spooled))
     except GoneError as error:
         raise lost() from error
     finally:

@@ -28,7 +28,7 @@ def wishes(  # noqa: PLR0913 (what may be asked of a job; by keyword)
     retain: Retain = Retain.SOURCE,
     platforms: Sequence[str] = (),
     validate: Validate = Validate.DIGEST,
-    compress: Compress = Compress.NONE,
+    compress: Compress = Compress.AUTO,
     credential: str = AUTO,
 ) -> dict[str, Any]:
     """Give the fields of a submission but its source; see `Client.submit` for what they mean.
@@ -55,7 +55,7 @@ def wishes(  # noqa: PLR0913 (what may be asked of a job; by keyword)
         document["platforms"] = list(platforms)
     if validate is not Validate.DIGEST:
         document["validate"] = validate
-    if compress is not Compress.NONE:
+    if compress is not Compress.AUTO:
         document["compress"] = compress
     if credential != AUTO:
         document["credential"] = credential

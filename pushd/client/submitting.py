@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from pushd.client.piped import Piped
     from pushd.job import Job, Spooled
     from pushd.work import Handed
 
@@ -56,7 +57,7 @@ class Submitting(Speaker):
         retain: Retain = Retain.SOURCE,
         platforms: Sequence[str] = (),
         validate: Validate = Validate.DIGEST,
-        compress: Compress = Compress.NONE,
+        compress: Compress = Compress.AUTO,
         credential: str = AUTO,
         idempotency_key: str | None = None,
         progress: Callable[[int, int | None], None] | None = None,
@@ -89,9 +90,10 @@ class Submitting(Speaker):
             validate: how far the image is looked into. With `pushd.job.Validate.FULL` each layer is decompressed before
                 anything is sent, and what is wrong with one fails the job: `source.layer_invalid` and its like.
             compress: what becomes of layers that are plain tars, once the job is taken and before anything is pushed:
-                nothing, or they are compressed as it says; `pushd.job.Compress.DEFAULT` leaves it to the daemon. The
-                image that is pushed then has a digest of its own, which the job has as soon as they are. It is kept
-                in the spool until the job ends, for all its destinations.
+                nothing, or they are compressed as it says. `pushd.job.Compress.DEFAULT` leaves it to the daemon, and
+                so does `AUTO` for what comes out of Docker. The image that is pushed then has a digest of its own,
+                which the job has as soon as they are. It is kept in the spool until the job ends, for all its
+                destinations.
             credential: what registries are spoken to with, that of the source too: `pushd.job.AUTO`, the caller's own,
                 which is looked up here and handed over, else one they stored, else the daemon's; `pushd.job.DAEMON`;
                 `pushd.job.ANONYMOUS`; or the name of one they stored with `login`, for the destinations.
@@ -149,7 +151,7 @@ class Submitting(Speaker):
         retain: Retain = Retain.SOURCE,
         platforms: Sequence[str] = (),
         validate: Validate = Validate.DIGEST,
-        compress: Compress = Compress.NONE,
+        compress: Compress = Compress.AUTO,
         credential: str = AUTO,
         idempotency_key: str | None = None,
         progress: Callable[[int, int | None], None] | None = None,
@@ -202,9 +204,10 @@ class Submitting(Speaker):
         # tarfile, zlib, hashlib: a job by path needs none of them.
         from pushd.client.piped import bring_stream, image_named  # noqa: PLC0415
 
-        def hand_over(name: str, spooled: Spooled) -> Job:
-            name = reference or name
-            return self._post_job(sourced(wanted, f"-:{name}" if name else "-", spooled, handed), key)
+        def hand_over(piped: Piped, spooled: Spooled) -> Job:
+            name = reference or piped.name
+            asked = {"compress": Compress.DEFAULT, **wanted} if piped.saved else wanted
+            return self._post_job(sourced(asked, f"-:{name}" if name else "-", spooled, handed), key)
 
         return bring_stream(
             self._conversation,
@@ -225,7 +228,7 @@ class Submitting(Speaker):
         if_tag: str | None = None,
         platforms: Sequence[str] = (),
         validate: Validate = Validate.DIGEST,
-        compress: Compress = Compress.NONE,
+        compress: Compress = Compress.AUTO,
         credential: str = AUTO,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> Mapping[str, Any]:

@@ -51,6 +51,7 @@ would refuse to unpack; only then is anything sent.
 
 With --compress layers that are plain tars are compressed by the daemon before
 they are pushed, once for all destinations; the image gets a digest of its own.
+What comes out of Docker is compressed unless --compress none says otherwise.
 Docker's media types know gzip alone: its layers become that with zstd as well.
 
 The registry is told your own credential, as `docker login` or `podman login`

@@ -129,8 +129,9 @@ def _push(push: argparse.ArgumentParser) -> None:
         help="of an index only this platform, OS/ARCH[/VARIANT]; may be repeated, or have commas",
     )  # fmt: skip
     push.add_argument(
-        "--compress", type=Compress, choices=list(Compress), default=Compress.NONE, metavar="HOW",
-        help="compress plain layers first: gzip, zstd, default (as the daemon is set), or none",
+        "--compress", type=Compress, choices=list(Compress), default=Compress.AUTO, metavar="HOW",
+        help="compress plain layers first: gzip, zstd, default (as the daemon is set), none, or auto: default for what "
+        "Docker saved, else none",
     )  # fmt: skip
     push.add_argument("--wait", action="store_true", help="wait until it is done, and show how it goes")
     push.add_argument("--dry-run", action="store_true", help="only say what would be done")

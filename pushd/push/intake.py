@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from pushd.push.turns import Turns
     from pushd.work import Handed, Sealed
 
+_SAVED = ("docker-archive:", "docker-daemon:")
+"""How sources are called, wherever their bytes are, whose layers are plain because Docker keeps them so."""
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 """Of job ids: 32 characters that are hard to confuse when read aloud or typed."""
 
@@ -213,8 +215,11 @@ class Intake:
             yield opened
 
     def _decided(self, spec: JobSpec) -> JobSpec:
-        """Give what was asked for with what the configuration says in place of what was left to it."""
-        return replace(spec, compress=self.compression) if spec.compress is Compress.DEFAULT else spec
+        """Give what was asked for with what the source and the configuration say in place of what was left to them."""
+        compress = spec.compress
+        if compress is Compress.AUTO:
+            compress = Compress.DEFAULT if spec.source.startswith(_SAVED) else Compress.NONE
+        return replace(spec, compress=self.compression if compress is Compress.DEFAULT else compress)
 
     async def _origin(self, spec: JobSpec, handed: Sequence[Handed], caller: Principal) -> Origin | None:
         """Open a source that is in a registry, which may be any that destinations may be in; None for another kind."""
@@ -353,7 +358,7 @@ def _check_streams(spec: JobSpec) -> None:
     asked = {
         "retain": _copies(spec),
         "validate": spec.validate is not Validate.DIGEST,
-        "compress": spec.compress is not Compress.NONE,
+        "compress": spec.compress not in (Compress.AUTO, Compress.NONE),
     }
     for field, is_asked in asked.items():
         if is_asked:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 STREAM = "0123456789ab"
+_DECIDED = {Compress.DEFAULT: Compress.GZIP, Compress.AUTO: Compress.NONE}
 """The id of the one stream of events there is."""
 
 _DELIVERED: dict[JobState, DeliveryState] = {
@@ -310,7 +311,7 @@ class FakeJobs:
             retain=spec.retain,
             platforms=spec.platforms,
             validate=spec.validate,
-            compress=Compress.GZIP if spec.compress is Compress.DEFAULT else spec.compress,
+            compress=_DECIDED.get(spec.compress, spec.compress),
         )
         return job
 

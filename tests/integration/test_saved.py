@@ -112,6 +112,7 @@ def assert_arrived(file: Path, destination: str, job: Any, back: Path) -> None:
     config = (back / manifest["config"]["digest"].removeprefix("sha256:")).read_bytes()
     assert job["digest"] == str(Digest.of(root))
     assert config == config_in(file, ":1.4")
+    assert all(one["mediaType"].endswith(("gzip", "zstd")) for one in manifest["layers"]), manifest
     layers = [(back / one["digest"].removeprefix("sha256:")).read_bytes() for one in manifest["layers"]]
     plain = [gzip.decompress(one) if one.startswith(b"\x1f\x8b") else one for one in layers]
     assert [str(Digest.of(one)) for one in plain] == json.loads(config)["rootfs"]["diff_ids"]
@@ -186,16 +187,22 @@ def test_pushctl_brings_an_archive_where_the_daemon_is_named_no_paths(
     assert_arrived(file, destination, job, tmp_path / "back")
 
 
-def test_a_dry_run_says_what_would_be_pushed(daemon: Daemon, served: FakeRegistry, tmp_path: Path) -> None:
-    file = linked(tmp_path)
+@pytest.mark.parametrize("compress", ["none", "auto"])
+def test_a_dry_run_says_what_would_be_pushed(
+    daemon: Daemon, served: FakeRegistry, tmp_path: Path, compress: str
+) -> None:
+    image = f"docker-archive:{linked(tmp_path)}:@1"
 
     planned = daemon.ctl(
-        "push", f"docker-archive:{file}:@1", f"{served.address}/team/app:1.4", "--dry-run", "--json"
+        "push", image, f"{served.address}/team/app:1.4", "--dry-run", "--json", "--compress", compress
     )  # fmt: skip
 
     assert planned.returncode == 0, planned.stderr
     plan = json.loads(planned.stdout)
-    assert plan["digest"] == str(Digest.of(manifest_of(SEVERAL[1])))
+    if compress == "none":
+        assert (plan["digest"], plan["compress"]["count"]) == (str(Digest.of(manifest_of(SEVERAL[1]))), 0)
+    else:
+        assert (plan["digest"], plan["compress"]["count"]) == (None, len(set(SEVERAL[1].layers)))
     assert plan["destinations"][0]["action"] == "push"
     assert not served.repository("team/app").manifests
 

@@ -75,7 +75,7 @@ def _check_files(typed: Namespace) -> None:
         typed.parser.error("--platform chooses among the images of an index: files are for every platform")
     if typed.validate is Validate.FULL:
         typed.parser.error("--validate full looks into the layers of images: files are pushed as they are")
-    if typed.compress is not Compress.NONE:
+    if typed.compress not in (Compress.AUTO, Compress.NONE):
         typed.parser.error("--compress is for the layers of images: files are pushed as they are")
     if any(file.partition(":")[0] == STANDARD_INPUT for file in map(shown, typed.destinations)):
         typed.parser.error("standard input is no FILE, it has no name: write it to one, or name a file as ./-")

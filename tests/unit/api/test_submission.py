@@ -276,8 +276,9 @@ def test_a_request_that_differs_in_any_field_has_another_fingerprint(change: dic
     assert fingerprint(read_submission(body(**change))) != fingerprint(read_submission(body()))
 
 
-def test_a_request_that_leaves_layers_as_they_are_is_the_same_whether_it_says_so_or_not() -> None:
-    assert fingerprint(read_submission(body(compress="none"))) == fingerprint(read_submission(body()))
+def test_a_request_that_leaves_it_to_its_source_is_the_same_whether_it_says_so_or_not() -> None:
+    assert fingerprint(read_submission(body(compress="auto"))) == fingerprint(read_submission(body()))
+    assert fingerprint(read_submission(body(compress="none"))) != fingerprint(read_submission(body()))
     assert read_submission(body(compress="zstd")).compress is Compress.ZSTD
     assert refused(body(compress="lz4")).subject == "compress"
 

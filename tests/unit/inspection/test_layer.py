@@ -76,8 +76,8 @@ def test_a_good_layer_passes_however_it_is_cut(media_type: str, size: int) -> No
 @pytest.mark.parametrize(
     ("content", "media_type"),
     [
-        (gzip.compress(TAR[:700]) + gzip.compress(TAR[700:]), GZIP),
-        (gzip.compress(TAR) + gzip.compress(b""), GZIP),  # as eStargz ends
+        (gzip.compress(TAR[:700], mtime=0) + gzip.compress(TAR[700:], mtime=0), GZIP),
+        (gzip.compress(TAR, mtime=0) + gzip.compress(b"", mtime=0), GZIP),  # as eStargz ends
         (squeeze(TAR[:700]) + squeeze(TAR[700:]), ZSTD),
         (squeeze(TAR) + SKIPPABLE, ZSTD),  # as zstd:chunked ends
         (SKIPPABLE + squeeze(TAR), ZSTD),
@@ -99,8 +99,8 @@ def test_a_layer_without_any_files_passes() -> None:
     [
         (TAR, GZIP, "not compressed"),
         (squeeze(TAR), GZIP, "zstd"),
-        (gzip.compress(TAR), ZSTD, "gzip"),
-        (gzip.compress(TAR), OCI, "gzip"),
+        (gzip.compress(TAR, mtime=0), ZSTD, "gzip"),
+        (gzip.compress(TAR, mtime=0), OCI, "gzip"),
         (squeeze(TAR), DOCKER, "zstd"),
         (b"", GZIP, "empty"),
         (b"\x1f", GZIP, "not compressed"),
@@ -115,11 +115,11 @@ def test_what_its_media_type_does_not_say_is_refused(content: bytes, media_type:
 @pytest.mark.parametrize(
     ("content", "media_type"),
     [
-        (gzip.compress(TAR)[:-1], GZIP),
-        (gzip.compress(TAR)[:100], GZIP),
-        (gzip.compress(TAR) + b"\0", GZIP),
-        (gzip.compress(TAR) + b"rubbish", GZIP),
-        (gzip.compress(TAR)[:-8] + bytes(8), GZIP),
+        (gzip.compress(TAR, mtime=0)[:-1], GZIP),
+        (gzip.compress(TAR, mtime=0)[:100], GZIP),
+        (gzip.compress(TAR, mtime=0) + b"\0", GZIP),
+        (gzip.compress(TAR, mtime=0) + b"rubbish", GZIP),
+        (gzip.compress(TAR, mtime=0)[:-8] + bytes(8), GZIP),
         (squeeze(TAR)[:-1], ZSTD),
         (squeeze(TAR)[:100], ZSTD),
         (squeeze(TAR) + b"\0", ZSTD),
@@ -144,7 +144,7 @@ def test_what_is_another_tar_than_the_config_says_is_refused(media_type: str) ->
 
 def test_a_refused_member_is_named_as_it_can_be_shown() -> None:
     evil = archive(member("x", pax={"path": "../\x1b[2Jgone" + "y" * 90}))
-    error = refusal(gzip.compress(evil), GZIP, tar=evil)
+    error = refusal(gzip.compress(evil, mtime=0), GZIP, tar=evil)
     assert error.code is Code.SOURCE_LAYER_INVALID
     assert ", member '../\\x1b[2Jgoneyyy" in error.subject
     assert len(error.subject) < 300
@@ -173,7 +173,7 @@ def test_a_layer_that_is_not_compressed_is_no_bomb_however_large() -> None:
 
 def test_a_bomb_is_noticed_before_much_of_it_was_made() -> None:
     bounds = Bounds(ratio=1, allowance=1 << 20)
-    bomb = gzip.compress(bytes(64 << 20))
+    bomb = gzip.compress(bytes(64 << 20), mtime=0)
     diff_id = Digest.of(b"")
     layer = LayerCheck(Layer(Descriptor(GZIP, diff_id, len(bomb)), Compression.GZIP, diff_id), diff_id, bounds)
     with pytest.raises(SourceError):

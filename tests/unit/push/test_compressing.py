@@ -172,7 +172,7 @@ def _listed(index: dict[str, Any]) -> tuple[list[str], list[str]]:
     return [child["digest"] for child in index["manifests"] if "annotations" not in child], about
 
 
-@pytest.mark.parametrize("compress", [Compress.GZIP, Compress.NONE])
+@pytest.mark.parametrize("compress", [Compress.GZIP, Compress.NONE, Compress.AUTO])
 async def test_where_nothing_is_to_be_compressed_the_digest_is_known_at_once(
     house: Builder, registry: FakeRegistry, tmp_path: Path, compress: Compress
 ) -> None:
