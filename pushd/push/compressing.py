@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from pushd.job import Compress
+from pushd.oci.compression import Encoding, plain_layers
 from pushd.push.locks import KeyedLocks
 from pushd.push.run import DrainedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from pushd.oci.compression import Encoding
+    from pushd.job import JobSpec
+    from pushd.oci.compression import Plain
+    from pushd.oci.image import Image
     from pushd.push.ports.source import Source
     from pushd.push.ports.spool import Spool
     from pushd.push.ports.store import JobStore
     from pushd.push.run import Stop
     from pushd.work import Claim, Compressed
+
+
+_SAVED: Final = ("docker-archive:", "docker-daemon:")
+"""How sources are called, wherever their bytes are, whose layers are plain because Docker keeps them so."""
+
+
+def decided(spec: JobSpec, configured: Compress) -> Compress:
+    """Give what becomes of a job's plain layers, where it was left to its source or to what is configured as well."""
+    compress = spec.compress
+    if compress is Compress.AUTO:
+        compress = Compress.DEFAULT if spec.source.startswith(_SAVED) else Compress.NONE
+    return configured if compress is Compress.DEFAULT else compress
+
+
+def layers_to_compress(image: Image, compress: Compress) -> Sequence[Plain]:
+    """Give the layers of an image that are to be compressed."""
+    return () if compress is Compress.NONE else plain_layers(image, Encoding(compress))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

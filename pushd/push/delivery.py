@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -20,7 +19,7 @@ from pushd.push import survey
 from pushd.push.bringing import bring
 from pushd.push.landings import Landings
 from pushd.push.locks import KeyedLocks
-from pushd.push.origin import Origin, origin_of
+from pushd.push.origin import Origin
 from pushd.push.plan import Plan, check_tag, make_plan
 from pushd.push.progress import Progress
 from pushd.push.run import DrainedError, Run
@@ -39,11 +38,9 @@ if TYPE_CHECKING:
     from pushd.push.compressing import Compressing
     from pushd.push.gate import Gates
     from pushd.push.inspecting import Inspector
-    from pushd.push.origin import Origins
     from pushd.push.ports.registry import Registries, Registry
-    from pushd.push.ports.source import OpenSource, Source
-    from pushd.push.ports.spool import OpenSpooled
     from pushd.push.run import Means, Stop
+    from pushd.push.sources import Sources
     from pushd.telemetry.events import Kind, Value
     from pushd.work import Claim
 
@@ -62,7 +59,6 @@ class Deliverer:
 
     Attributes:
         gates: the doors of the registries.
-        origins: opens what comes from a registry.
         tags: one delivery at a time puts and verifies a tag, or two of them would find each other's image there.
     """
 
@@ -71,9 +67,7 @@ class Deliverer:
     registries: Registries
     gates: Gates
     inspector: Inspector
-    origins: Origins
-    open_source: OpenSource
-    open_spooled: OpenSpooled
+    sources: Sources
     tags: KeyedLocks[str] = field(default_factory=KeyedLocks)
 
     async def deliver(self, claim: Claim, stop: Stop) -> Outcome:
@@ -89,10 +83,10 @@ class Deliverer:
         reference = Reference.parse(claim.destination)
         image = await self.means.store.image(claim.job_id)
         if claim.validate is Validate.FULL:
-            await self.inspector.ensure(claim, image, self.open_here, stop)
+            await self.inspector.ensure(claim, image, self.sources.here, stop)
         registry = await self.gates.connect(self.registries, reference, asker=claim.asker)
         if claim.encoding is not None:
-            claim = await self.compressing.compressed(claim, claim.encoding, stop, self.open_here)
+            claim = await self.compressing.compressed(claim, claim.encoding, stop, self.sources.here)
             image = await self.means.store.image(claim.job_id)
         try:
             return await _Delivery(self, claim, stop, reference, image, registry).run()
@@ -126,25 +120,6 @@ class Deliverer:
         except (RegistryError, RequestError):
             return False
         return True
-
-    async def open(self, claim: Claim) -> Source | Origin:
-        """Open the bytes of a claim, with the rights of who submitted them, or where the spool keeps them.
-
-        Raises:
-            SourceError: they are gone, or not theirs to read any more.
-            RequestError: `request.forbidden`, the daemon's credential is not theirs to read with any more.
-        """
-        origin = origin_of(claim.source) if claim.spool is None else None
-        if origin is not None:
-            return await self.origins.open(origin, asker=claim.asker, beside=[claim.registry])
-        return await self.open_here(claim)
-
-    async def open_here(self, claim: Claim) -> Source:
-        """Open the bytes of a claim that are on this machine; otherwise as `open`."""
-        if claim.spool is not None:
-            return await anyio.to_thread.run_sync(self.open_spooled, claim.spool)
-        opened = partial(self.open_source, claim.source, uid=claim.uid, gids=claim.gids)
-        return await anyio.to_thread.run_sync(opened)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +182,7 @@ class _Delivery:
             )
             for blob in blobs
         ]
-        source = await self.deliverer.open(claim)
+        source = await self.deliverer.sources.claimed(claim)
         repository = self.reference.repository
         mount_from = source.mountable(self.registry, repository) if isinstance(source, Origin) else None
         run = Run(claim, self.registry, repository, source, known, self.stop, mount_from)

@@ -12,7 +12,7 @@ from pushd.errors import Code, PushdError, RequestError
 from pushd.job import AUTO
 from pushd.oci.reference import Reference
 from pushd.oci.text import printable
-from pushd.push.intake import check_handed, choice_of
+from pushd.push.choosing import asker_of, check_handed
 from pushd.work import Asker, Check
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pushd.push.scheduler import Scheduler
     from pushd.push.status import Overview
     from pushd.telemetry.events import Event
-    from pushd.work import Handed, JobQuery
+    from pushd.work import Asker, Handed, JobQuery
 
 _TRIAL = "pushd/doctor"
 """Stands for the repository where only the registry is asked about."""
@@ -200,7 +200,7 @@ class Engine:
         """Try how a registry is spoken to, with the rights of the caller."""
         registry, _, repository = target.partition("/")
         reference = Reference.parse(f"{target}:latest") if repository else _anywhere_at(registry)
-        asker = Asker(user=caller.user, choice=choice_of(credential, caller), handed=tuple(handed))
+        asker = asker_of(caller, credential, handed)
         checks = await self._diagnosed(reference, repository or None, asker)
         return {"target": target, "checks": checks}
 

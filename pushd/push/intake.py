@@ -3,46 +3,40 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 from pushd.errors import Code, PushdError, RegistryError, RequestError
-from pushd.job import ANONYMOUS, AUTO, DAEMON, HANDED, Compress, Retain, Validate
-from pushd.oci.compression import Encoding, plain_layers
-from pushd.oci.descriptor import Descriptor
-from pushd.oci.digest import Digest
-from pushd.oci.platform import Platform
+from pushd.job import Compress, Validate
+from pushd.oci.compression import Encoding
 from pushd.oci.reference import Reference
 from pushd.push import forecast
-from pushd.push.origin import Origin, origin_of
+from pushd.push.choosing import asker_of, check_handed, choice_of
+from pushd.push.compressing import decided, layers_to_compress
+from pushd.push.origin import Origin
+from pushd.push.sources import copies
 from pushd.telemetry.trace import REQUEST_ID, TRACEPARENT
-from pushd.work import Asker, Submission, covers
+from pushd.work import Submission
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Sequence
+    from collections.abc import Sequence
 
     from pushd.job import Job, JobSpec
-    from pushd.oci.compression import Plain
     from pushd.oci.image import Image
     from pushd.principal import Principal
     from pushd.push.budget import Budget
     from pushd.push.gate import Gates
     from pushd.push.inspecting import Inspector
-    from pushd.push.origin import Origins
     from pushd.push.policy import Policy
     from pushd.push.ports.registry import Registries
-    from pushd.push.ports.source import OpenSource, Source
-    from pushd.push.ports.spool import OpenSpooled, Spool
+    from pushd.push.ports.source import Source
+    from pushd.push.ports.spool import Spool
     from pushd.push.ports.store import JobStore
     from pushd.push.ports.vault import Keyring
-    from pushd.push.turns import Turns
-    from pushd.work import Handed, Sealed
+    from pushd.push.sources import Sources
+    from pushd.work import Asker, Handed, Sealed
 
-_SAVED = ("docker-archive:", "docker-daemon:")
-"""How sources are called, wherever their bytes are, whose layers are plain because Docker keeps them so."""
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 """Of job ids: 32 characters that are hard to confuse when read aloud or typed."""
 
@@ -52,24 +46,19 @@ class Intake:
     """Takes jobs in.
 
     Attributes:
-        origins: opens sources that are in a registry.
-        turns: where the others are opened.
         deadline: seconds from its submission in which a job that names no deadline must be done.
         jobs_per_user: jobs of one user that have not ended.
         compression: what becomes of plain layers where a job leaves it to the daemon.
     """
 
     store: JobStore
-    open_source: OpenSource
-    open_spooled: OpenSpooled
-    origins: Origins
+    sources: Sources
     spool: Spool
     registries: Registries
     keyring: Keyring
     gates: Gates
     policy: Policy
     budget: Budget
-    turns: Turns
     inspector: Inspector
     deadline: float
     jobs_per_user: int
@@ -110,13 +99,14 @@ class Intake:
     ) -> Job:
         references = await self._destinations(spec, handed, caller)
         self.budget.admit_job()
-        async with self._opened(spec, handed, caller, keep=_copies(spec)) as (source, image):
-            spec = self._decided(spec)
+        asker = asker_of(caller, spec.credential, handed)
+        async with self.sources.submitted(spec, asker, caller, keep=copies(spec)) as (source, image):
+            spec = replace(spec, compress=decided(spec, self.compression))
             _check_digests(references, image, spec.compress)
             submission = self._submission(spec, references, image, caller, idempotency_key, fingerprint)
             if handed:
                 submission = replace(submission, credentials=await self._sealed(handed, submission))
-            if _copies(spec) and not isinstance(source, Origin):
+            if copies(spec) and not isinstance(source, Origin):
                 return await self._keep(submission, source)
             return await self.store.submit(submission, limit=self.jobs_per_user)
 
@@ -127,14 +117,14 @@ class Intake:
             RequestError, SourceError: as `submit` does.
         """
         references = await self._destinations(spec, handed, caller)
-        asker = _asker(spec, handed, caller)
+        asker = asker_of(caller, spec.credential, handed)
         full = spec.validate is Validate.FULL
-        async with self._opened(spec, handed, caller, keep=full) as (source, image):
-            spec = self._decided(spec)
+        async with self.sources.submitted(spec, asker, caller, keep=full) as (source, image):
+            spec = replace(spec, compress=decided(spec, self.compression))
             _check_digests(references, image, spec.compress)
             here = None if isinstance(source, Origin) else source
             wrong = await self.inspector.judge(here, image, uid=caller.uid) if full and here is not None else None
-        root, plain = image.root.descriptor, _plain(image, spec.compress)
+        root, plain = image.root.descriptor, layers_to_compress(image, spec.compress)
         return {
             "source": spec.source,
             "digest": None if plain else str(root.digest),
@@ -161,7 +151,7 @@ class Intake:
                 image,
                 uid=asker.user.uid,
                 if_tag=spec.if_tag,
-                rewritten=bool(_plain(image, spec.compress)),
+                rewritten=bool(layers_to_compress(image, spec.compress)),
                 mount_from=source.mountable(registry, reference.repository) if isinstance(source, Origin) else None,
             )
         except PushdError as error:
@@ -171,7 +161,7 @@ class Intake:
         """Give the destinations, each once, that the caller may push to."""
         references = {str(reference): reference for reference in map(Reference.parse, spec.destinations)}
         check_handed(handed, references.values(), "" if spec.spooled else spec.source)
-        asker = _asker(spec, handed, caller)
+        asker = asker_of(caller, spec.credential, handed)
         for reference in references.values():
             self.policy.check(reference)
             if spec.if_tag is not None and reference.tag is None:
@@ -182,54 +172,6 @@ class Intake:
             except RegistryError:
                 continue  # a credential that cannot be read, or is to be brought, is the delivery's, and told with it
         return tuple(references.values())
-
-    @asynccontextmanager
-    async def _opened(
-        self, spec: JobSpec, handed: Sequence[Handed], caller: Principal, *, keep: bool
-    ) -> AsyncIterator[tuple[Source | Origin, Image]]:
-        """Open the source as the caller and read its image, as far as it was chosen; with `keep` it stays open.
-
-        A spool entry is kept for as long as this lasts.
-        """
-        platforms = tuple(map(Platform.parse, spec.platforms))
-        if spec.spooled is not None:
-            root = Descriptor(spec.spooled.media_type, Digest.parse(spec.spooled.digest), spec.spooled.size)
-            with self.spool.using(spec.spooled.entry, uid=caller.uid):
-                open_spooled = partial(self.open_spooled, spec.spooled.entry, root=root)
-                async with _reading(self.turns, open_spooled, platforms, keep=keep) as opened:
-                    yield opened
-            return
-        origin = await self._origin(spec, handed, caller)
-        if origin is not None:
-            yield origin, await origin.image(platforms)
-            return
-        if not caller.paths:
-            raise RequestError(
-                Code.REQUEST_PATH_REFUSED,
-                "source",
-                "names a path, and the caller does not see the daemon's files under the same names",
-                hint="bring the bytes to the spool, as pushctl does by itself",
-            )
-        open_source = partial(self.open_source, spec.source, uid=caller.uid, gids=caller.gids)
-        async with _reading(self.turns, open_source, platforms, keep=keep) as opened:
-            yield opened
-
-    def _decided(self, spec: JobSpec) -> JobSpec:
-        """Give what was asked for with what the source and the configuration say in place of what was left to them."""
-        compress = spec.compress
-        if compress is Compress.AUTO:
-            compress = Compress.DEFAULT if spec.source.startswith(_SAVED) else Compress.NONE
-        return replace(spec, compress=self.compression if compress is Compress.DEFAULT else compress)
-
-    async def _origin(self, spec: JobSpec, handed: Sequence[Handed], caller: Principal) -> Origin | None:
-        """Open a source that is in a registry, which may be any that destinations may be in; None for another kind."""
-        reference = origin_of(spec.source)
-        if reference is None:
-            return None
-        self.policy.check_registry(reference.registry)
-        _check_streams(spec)
-        beside = [Reference.parse(destination).registry for destination in spec.destinations]
-        return await self.origins.open(reference, asker=_asker(spec, handed, caller), beside=beside)
 
     def _submission(  # noqa: PLR0917 (one caller, right above)
         self,
@@ -256,7 +198,7 @@ class Intake:
             uid=caller.uid,
             gids=caller.gids,
             administrator=caller.administrator,
-            encoding=Encoding(spec.compress) if _plain(image, spec.compress) else None,
+            encoding=Encoding(spec.compress) if layers_to_compress(image, spec.compress) else None,
             spool=None if spec.spooled is None else spec.spooled.entry,
             created_at=now,
             deadline_at=begins + timedelta(seconds=seconds),
@@ -288,98 +230,14 @@ class Intake:
         return job
 
 
-def _asker(spec: JobSpec, handed: Sequence[Handed], caller: Principal) -> Asker:
-    return Asker(user=caller.user, choice=choice_of(spec.credential, caller), handed=tuple(handed))
-
-
-def choice_of(choice: str, caller: Principal) -> str:
-    """Give which credential a caller may choose, who said `choice` (see `JobSpec.credential`).
-
-    Raises:
-        RequestError: `request.forbidden`, they named a login, and came by a socket at which they have none.
-    """
-    if caller.logins or choice in (DAEMON, ANONYMOUS):
-        return choice
-    if choice == AUTO:
-        return HANDED
-    raise no_logins(choice)
-
-
-def no_logins(name: str) -> RequestError:
-    """Say that nothing stored may be used, or stored, by the socket the caller came by."""
-    detail = "is not to be had by this socket: whoever comes by it is not known to be who stored it"
-    hint = "hand the credential over with the job, or come by the daemon's main socket"
-    return RequestError(Code.REQUEST_FORBIDDEN, f"login {name}", detail, hint=hint)
-
-
-def check_handed(handed: Sequence[Handed], destinations: Collection[Reference], source: str) -> None:
-    """Refuse a credential that neither destination nor source needs: what is not used is not to be kept."""
-    if not handed:
-        return
-    origin = origin_of(source)
-    references = [*destinations] if origin is None else [*destinations, origin]
-    for one in handed:
-        if not any(covers(one.scope, reference.registry, reference.repository) for reference in references):
-            detail = f"has one for {one.scope}, which is neither source nor destination of the job"
-            raise RequestError(Code.REQUEST_MALFORMED, "credentials", detail, hint="leave it out")
-
-
 def _fresh_id() -> str:
     """Make up a job's id. Its bytes are asked for at once: the system takes microseconds for each question."""
     return "".join(_ALPHABET[octet % len(_ALPHABET)] for octet in secrets.token_bytes(12))
 
 
-@asynccontextmanager
-async def _reading(
-    turns: Turns, open_: partial[Source], platforms: Collection[Platform], *, keep: bool
-) -> AsyncIterator[tuple[Source, Image]]:
-    """Open a source and read its image, in one hop to a thread; with `keep` the source stays open meanwhile."""
-
-    def read() -> tuple[Source, Image]:
-        source = open_()
-        try:
-            image = source.image(platforms)
-        except BaseException:
-            source.close()
-            raise
-        if not keep:
-            source.close()  # a few system calls that need not be the loop's
-        return source, image
-
-    source, image = await turns.run(read)
-    try:
-        yield source, image
-    finally:
-        source.close()
-
-
-def _check_streams(spec: JobSpec) -> None:
-    """Refuse what cannot be asked of an image in a registry, nothing of which is here before it is sent."""
-    asked = {
-        "retain": _copies(spec),
-        "validate": spec.validate is not Validate.DIGEST,
-        "compress": spec.compress not in (Compress.AUTO, Compress.NONE),
-    }
-    for field, is_asked in asked.items():
-        if is_asked:
-            detail = "does not go with an image in a registry: what is sent of it is read when it is sent"
-            hint = "leave it out, or copy the image to a layout first"
-            raise RequestError(Code.REQUEST_MALFORMED, field, detail, hint=hint)
-
-
-def _copies(spec: JobSpec) -> bool:
-    """Whether the bytes are copied before the job is accepted. Those that were brought are in the spool already."""
-    return spec.spooled is None and spec.retain is Retain.SPOOL
-
-
-def _plain(image: Image, compress: Compress) -> Sequence[Plain]:
-    """Give the layers of an image that are to be compressed."""
-    return () if compress is Compress.NONE else plain_layers(image, Encoding(compress))
-
-
 def _check_digests(references: Sequence[Reference], image: Image, compress: Compress) -> None:
     """A destination that names a digest can only ever hold that image, and nobody knows what another will be called."""
-    root, rewritten = image.root.descriptor.digest, bool(_plain(image, compress))
+    root, rewritten = image.root.descriptor.digest, bool(layers_to_compress(image, compress))
     for reference in references:
         if reference.digest is not None and rewritten:
             raise RequestError(

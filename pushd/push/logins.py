@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pushd.errors import Code, RegistryError, RequestError
 from pushd.oci.reference import Reference
-from pushd.push.intake import no_logins
+from pushd.push.choosing import no_logins
 from pushd.work import Asker
 
 if TYPE_CHECKING:

@@ -37,6 +37,7 @@ from pushd.push.progress import Board
 from pushd.push.retry import Policy
 from pushd.push.run import Means
 from pushd.push.scheduler import Scheduler
+from pushd.push.sources import Sources
 from pushd.push.status import Overview
 from pushd.push.turns import Turns
 from pushd.push.waiting import Waiting
@@ -159,11 +160,18 @@ async def compose(
             threads=threads,
         )
         stack.callback(spool.close)
-        open_spooled = partial(_open_spooled, directory)
         looking = stack.enter_context(ThreadPoolExecutor(min(os.cpu_count() or 1, _LOOKING), "layers"))
         inspector = Inspector(store=store, threads=looking)
         stack.callback(inspector.close)  # or its threads would be waited for, however much there is to be looked into
-        origins = Origins(registries=registries, gates=gates, rng=random.random)
+        destinations = Destinations(allow=config.destinations.allow, deny=config.destinations.deny)
+        sources = Sources(
+            open_source=open_source,
+            open_spooled=partial(_open_spooled, directory),
+            origins=Origins(registries=registries, gates=gates, rng=random.random),
+            spool=spool,
+            policy=destinations,
+            turns=Turns(stack.enter_context(ThreadPoolExecutor(_SOURCES, "sources"))),
+        )
         deliverer = Deliverer(
             gates=gates,
             inspector=inspector,
@@ -179,9 +187,7 @@ async def compose(
             ),
             compressing=Compressing(store=store, spool=spool),
             registries=registries,
-            origins=origins,
-            open_source=open_source,
-            open_spooled=open_spooled,
+            sources=sources,
         )
         scheduler = Scheduler(
             store=store,
@@ -194,21 +200,17 @@ async def compose(
             rng=random.random,
         )
         feed = Feed(store=store, hub=hub, board=board, moving=lambda: places.running > 0)
-        destinations = Destinations(allow=config.destinations.allow, deny=config.destinations.deny)
         engine = Engine(
             store=store,
             intake=Intake(
                 store=store,
-                open_source=open_source,
-                open_spooled=open_spooled,
-                origins=origins,
+                sources=sources,
                 spool=spool,
                 registries=registries,
                 keyring=keyring,
                 gates=gates,
                 policy=destinations,
                 budget=budget,
-                turns=Turns(stack.enter_context(ThreadPoolExecutor(_SOURCES, "sources"))),
                 inspector=inspector,
                 deadline=limits.deadline,
                 jobs_per_user=limits.jobs_per_user,
