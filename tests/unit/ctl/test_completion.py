@@ -111,7 +111,7 @@ def test_options_of_a_command_are_offered(offered: Callable[[str], list[str]]) -
         ("pushctl push --validate ", ["digest", "full"]),
         ("pushctl push --if-tag ", ["absent"]),
         ("pushctl push --credential a", ["anonymous", "auto"]),
-        ("pushctl push --compress ", ["default", "gzip", "none", "zstd"]),
+        ("pushctl push --compress ", ["auto", "default", "gzip", "none", "zstd"]),
         ("pushctl push --platform linux/ar", ["linux/arm/v7", "linux/arm64"]),
         ("pushctl completion z", ["zsh"]),
         ("pushctl push oc", ["oci-archive:", "oci:"]),
