@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from pushd.work import FileIdentity
 
 
+_MARKS = 64
+"""Places a hash can go back to, beside the start."""
+
+
 def mismatch(digest: Digest, found: str) -> SourceError:
     """Say that a blob's bytes have another digest than its name; `found`: the hex of it."""
     detail = f"the blob's bytes have the digest {digest.algorithm}:{found}"
@@ -91,9 +95,13 @@ class Own:
         self._hasher.update(piece)
 
     def mark(self, offset: int) -> None:
-        """Keep a copy: it costs less than a microsecond, and saves reading the blob from its start."""
+        """Keep a copy: it costs less than a microsecond, and saves reading the blob from its start.
+
+        Of the last few only, and of the start: a blob of a terabyte has more than anybody goes back to.
+        """
         if offset > self._marks[-1][0]:
             self._marks.append((offset, self._hasher.copy()))
+            del self._marks[1:-_MARKS]
 
     def rewind(self, offset: int) -> int:
         """Go back to the last mark that does not lie behind `offset`."""

@@ -130,6 +130,18 @@ def test_a_reader_that_joins_far_ahead_begins_where_the_hash_stands() -> None:
         shared.take(70, CONTENT[70:])
 
 
+def test_a_hash_of_ones_own_goes_back_to_its_last_marks_and_from_farther_back_to_the_start() -> None:
+    own = Own(DIGEST)
+    for offset in range(95):
+        own.mark(offset)
+        own.take(offset, CONTENT[offset : offset + 1])
+    assert len(own._marks) == 65
+    assert own.rewind(40) == 40
+    assert own.rewind(20) == 0
+    own.take(0, CONTENT)
+    assert own.found() == DIGEST.encoded
+
+
 # ----------------------------------------------------------------------------------------------- who shares with whom
 
 
