@@ -5,9 +5,7 @@ from __future__ import annotations
 from enum import StrEnum, unique
 from typing import Final
 
-from pushd.oci.media_types import OCI_LAYER, OCI_LAYER_GZIP
-
-_DOCKER: Final = "application/vnd.docker.image.rootfs.diff.tar"
+from pushd.oci.media_types import DOCKER_LAYER, DOCKER_LAYER_GZIP, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD
 
 HEAD: Final = 4
 """First bytes that tell."""
@@ -28,10 +26,10 @@ class Compression(StrEnum):
 _LAYERS: Final = {
     OCI_LAYER: Compression.NONE,
     OCI_LAYER_GZIP: Compression.GZIP,
-    f"{OCI_LAYER}+zstd": Compression.ZSTD,
-    _DOCKER: Compression.NONE,
-    f"{_DOCKER}.gzip": Compression.GZIP,
-    f"{_DOCKER}.zstd": Compression.ZSTD,
+    OCI_LAYER_ZSTD: Compression.ZSTD,
+    DOCKER_LAYER: Compression.NONE,
+    DOCKER_LAYER_GZIP: Compression.GZIP,
+    f"{DOCKER_LAYER}.zstd": Compression.ZSTD,  # which some write, and no specification has
 }
 
 

@@ -102,8 +102,11 @@ class Intake:
         asker = asker_of(caller, spec.credential, handed)
         async with self.sources.submitted(spec, asker, caller, keep=copies(spec)) as (source, image):
             spec = replace(spec, compress=decided(spec, self.compression))
-            _check_digests(references, image, spec.compress)
+            plain = layers_to_compress(image, spec.compress)
+            _check_digests(references, image, rewritten=bool(plain))
             submission = self._submission(spec, references, image, caller, idempotency_key, fingerprint)
+            if plain:
+                submission = replace(submission, encoding=Encoding(spec.compress))
             if handed:
                 submission = replace(submission, credentials=await self._sealed(handed, submission))
             if copies(spec) and not isinstance(source, Origin):
@@ -121,10 +124,11 @@ class Intake:
         full = spec.validate is Validate.FULL
         async with self.sources.submitted(spec, asker, caller, keep=full) as (source, image):
             spec = replace(spec, compress=decided(spec, self.compression))
-            _check_digests(references, image, spec.compress)
+            plain = layers_to_compress(image, spec.compress)
+            _check_digests(references, image, rewritten=bool(plain))
             here = None if isinstance(source, Origin) else source
             wrong = await self.inspector.judge(here, image, uid=caller.uid) if full and here is not None else None
-        root, plain = image.root.descriptor, layers_to_compress(image, spec.compress)
+        root = image.root.descriptor
         return {
             "source": spec.source,
             "digest": None if plain else str(root.digest),
@@ -134,13 +138,20 @@ class Intake:
             "destinations": [
                 forecast.failed(reference, wrong)
                 if wrong is not None
-                else await self._forecast(reference, source, image, spec, asker)
+                else await self._forecast(reference, source, image, spec, asker, rewritten=bool(plain))
                 for reference in references
             ],
         }
 
     async def _forecast(
-        self, reference: Reference, source: Source | Origin, image: Image, spec: JobSpec, asker: Asker
+        self,
+        reference: Reference,
+        source: Source | Origin,
+        image: Image,
+        spec: JobSpec,
+        asker: Asker,
+        *,
+        rewritten: bool,
     ) -> dict[str, object]:
         try:
             registry = await self.gates.connect(self.registries, reference, asker=asker)
@@ -151,7 +162,7 @@ class Intake:
                 image,
                 uid=asker.user.uid,
                 if_tag=spec.if_tag,
-                rewritten=bool(layers_to_compress(image, spec.compress)),
+                rewritten=rewritten,
                 mount_from=source.mountable(registry, reference.repository) if isinstance(source, Origin) else None,
             )
         except PushdError as error:
@@ -198,7 +209,6 @@ class Intake:
             uid=caller.uid,
             gids=caller.gids,
             administrator=caller.administrator,
-            encoding=Encoding(spec.compress) if layers_to_compress(image, spec.compress) else None,
             spool=None if spec.spooled is None else spec.spooled.entry,
             created_at=now,
             deadline_at=begins + timedelta(seconds=seconds),
@@ -235,9 +245,9 @@ def _fresh_id() -> str:
     return "".join(_ALPHABET[octet % len(_ALPHABET)] for octet in secrets.token_bytes(12))
 
 
-def _check_digests(references: Sequence[Reference], image: Image, compress: Compress) -> None:
+def _check_digests(references: Sequence[Reference], image: Image, *, rewritten: bool) -> None:
     """A destination that names a digest can only ever hold that image, and nobody knows what another will be called."""
-    root, rewritten = image.root.descriptor.digest, bool(layers_to_compress(image, compress))
+    root = image.root.descriptor.digest
     for reference in references:
         if reference.digest is not None and rewritten:
             raise RequestError(
