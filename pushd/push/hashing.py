@@ -52,6 +52,9 @@ class Hashing(Protocol):
         A reader that gives the end of the blob returns when all of it has been hashed.
         """
 
+    def passed(self, stop: int) -> bool:
+        """Whether another reader has just had the bytes up to `stop` hashed: not to be taken, and in memory."""
+
     def mark(self, offset: int) -> None:
         """Note that this reader may have to come back to `offset`, where it stands."""
 
@@ -70,6 +73,10 @@ class Known:
 
     def take(self, offset: int, piece: bytes) -> None:
         """Let it pass."""
+
+    def passed(self, stop: int) -> bool:  # noqa: ARG002 (none of them)
+        """Know nothing of when they were read: the disk may be needed."""
+        return False
 
     def mark(self, offset: int) -> None:
         """Note nothing."""
@@ -93,6 +100,10 @@ class Own:
     def take(self, offset: int, piece: bytes) -> None:  # noqa: ARG002 (whatever is taken follows what was)
         """Hash it."""
         self._hasher.update(piece)
+
+    def passed(self, stop: int) -> bool:  # noqa: ARG002 (none of them)
+        """Have nobody else."""
+        return False
 
     def mark(self, offset: int) -> None:
         """Keep a copy: it costs less than a microsecond, and saves reading the blob from its start.
@@ -145,6 +156,10 @@ class Shared:
             with self._moved:
                 self._hashed = stop
                 self._moved.notify_all()
+
+    def passed(self, stop: int) -> bool:
+        """Whether whoever is in front is done with them."""
+        return self._hashed >= stop
 
     def mark(self, offset: int) -> None:
         """Note nothing: the hash never goes back."""

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 _LAYERS = 8
 """Of an image."""
 _MEMORY = 64 << 20
-"""The daemon's default for all its buffers, in bytes: enough for about 50 uploads at once."""
-_EACH = 1280 << 10
-"""What more of them need, each."""
+"""The daemon's default for all its buffers, in bytes: enough for 64 uploads at once."""
+_EACH = 1000 << 10
+"""What more of them need, each: two thirds of the memory go to uploads with whole pieces, the rest to more of them."""
 _PAUSE = 0.2
 """Seconds between two looks."""
 

@@ -130,6 +130,19 @@ def test_a_reader_that_joins_far_ahead_begins_where_the_hash_stands() -> None:
         shared.take(70, CONTENT[70:])
 
 
+def test_what_somebody_else_had_hashed_has_passed(counting: Counting) -> None:
+    shared = Shared(DIGEST, len(CONTENT))
+    shared.take(0, CONTENT[:40])
+    assert [shared.passed(stop) for stop in (1, 40, 41, 95)] == [True, True, False, False]
+
+
+def test_of_a_hash_of_ones_own_and_of_what_was_hashed_long_ago_nothing_has_just_passed() -> None:
+    own = Own(DIGEST)
+    own.take(0, CONTENT[:40])
+    assert not own.passed(10)
+    assert not Known(DIGEST).passed(10)
+
+
 def test_a_hash_of_ones_own_goes_back_to_its_last_marks_and_from_farther_back_to_the_start() -> None:
     own = Own(DIGEST)
     for offset in range(95):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,14 @@ from hypothesis import strategies as st
 from pushd.errors import Code, SourceError
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
-from pushd.push.hashing import Known, Own
+from pushd.push.hashing import Known, Own, Shared
 from pushd.push.tape import Tape
 from pushd.work import FileIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pushd.push.hashing import Hashing
 
 
 class Reader:
@@ -57,11 +60,12 @@ def tape_of(
     piece: int = 10,
     claimed: bytes | None = None,
     algorithm: str = "sha256",
+    hashing: Hashing | None = None,
 ) -> tuple[Tape, Reader]:
     reader = Reader(content)
     digest = Digest.of(content if claimed is None else claimed, algorithm)
     blob = Descriptor("application/octet-stream", digest, len(content))
-    return Tape(blob, reader, piece_size=piece, threads=threads, hashing=Own(blob.digest)), reader
+    return Tape(blob, reader, piece_size=piece, threads=threads, hashing=hashing or Own(blob.digest)), reader
 
 
 async def collect(tape: Tape, start: int, stop: int) -> list[bytes]:
@@ -155,6 +159,27 @@ async def test_settling_waits_for_the_read_under_way(threads: ThreadPoolExecutor
     await tape.settle()
 
 
+async def test_settling_waits_for_a_read_whose_reader_was_cancelled(threads: ThreadPoolExecutor) -> None:
+    tape, reader = tape_of(CONTENT, threads)
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def read(offset: int, length: int) -> bytes:
+        begun.set()
+        goes_on.wait(10)
+        return CONTENT[offset : offset + length]
+
+    reader.read = read  # type: ignore[method-assign]
+    collecting = asyncio.ensure_future(collect(tape, 0, 95))
+    await asyncio.to_thread(begun.wait, 10)
+    collecting.cancel()
+    await asyncio.wait([collecting])
+    settling = asyncio.ensure_future(tape.settle())
+    await asyncio.sleep(0.02)
+    assert not settling.done()
+    goes_on.set()
+    await settling
+
+
 async def test_what_was_validated_before_is_read_once_and_not_hashed(threads: ThreadPoolExecutor) -> None:
     reader = Reader(CONTENT)
     blob = Descriptor("application/octet-stream", Digest.of(b"known by its file, not by its bytes"), len(CONTENT))
@@ -163,6 +188,54 @@ async def test_what_was_validated_before_is_read_once_and_not_hashed(threads: Th
     assert reader.read_bytes == 0
     assert b"".join(await collect(tape, 70, 95)) == CONTENT[70:]
     tape.check()
+
+
+@pytest.fixture
+def none() -> ThreadPoolExecutor:
+    """Give threads that do nothing any more."""
+    pool = ThreadPoolExecutor(1)
+    pool.shutdown()
+    return pool
+
+
+async def test_what_another_reader_has_just_had_hashed_is_read_without_a_thread(
+    threads: ThreadPoolExecutor, none: ThreadPoolExecutor
+) -> None:
+    shared = Shared(Digest.of(CONTENT), len(CONTENT))
+    first, _ = tape_of(CONTENT, threads, hashing=shared)
+    assert b"".join(await collect(first, 0, 95)) == CONTENT
+    second, reader = tape_of(CONTENT, none, hashing=shared)
+    assert b"".join(await collect(second, 0, 40) + await collect(second, 40, 95)) == CONTENT
+    assert reader.read_bytes == 95
+    second.check()
+
+
+async def test_who_catches_up_with_the_hash_goes_on_in_a_thread(threads: ThreadPoolExecutor) -> None:
+    shared = Shared(Digest.of(CONTENT), len(CONTENT))
+    first, _ = tape_of(CONTENT, threads, hashing=shared)
+    await collect(first, 0, 40)
+    second, _ = tape_of(CONTENT, threads, piece=15, hashing=shared)
+    assert b"".join(await collect(second, 0, 95)) == CONTENT
+    second.check()
+
+
+async def test_without_a_thread_others_have_their_turn_after_each_piece(threads: ThreadPoolExecutor) -> None:
+    shared = Shared(Digest.of(CONTENT), len(CONTENT))
+    first, _ = tape_of(CONTENT, threads, hashing=shared)
+    await collect(first, 0, 95)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    second, _ = tape_of(CONTENT, threads, hashing=shared)
+    other = asyncio.ensure_future(others())
+    seen = [turns async for _ in second.body(0, 95)]
+    other.cancel()
+    assert len(set(seen)) == len(seen) == 10
 
 
 @given(st.data())
