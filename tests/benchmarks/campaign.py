@@ -71,6 +71,11 @@ class Campaign:
         (image,) = self._built[letter]
         return image.size
 
+    def layers(self, letter: str) -> Sequence[Path]:
+        """Give the files of the layers of a case's image."""
+        (image,) = self._built[letter]
+        return image.layers
+
     def run(self, case: Case, before: Callable[[Kind], None]) -> Iterator[Reading]:
         """Run a case to all its places; `before` is called ahead of each timed repetition."""
         ways = [way for way in case.ways if not isinstance(way, Peer) or way.there()]

@@ -75,7 +75,7 @@ def _measure(asked: argparse.Namespace, directory: Path, output: Path, tell: Tel
 
             def before(kind: Kind, letter: str = case.letter) -> None:
                 if letter == "a" and kind is Kind.SINK:
-                    results.floors.append(floor.measure(launcher, directory, scale.floor))
+                    results.floors.append(floor.measure(launcher, directory, campaign.layers("a"), scale.floor))
 
             for reading in campaign.run(case, before):
                 results.readings.append(reading)

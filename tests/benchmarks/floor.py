@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from tests.benchmarks.measuring import Launcher
 
-_PIECE = 1 << 20
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Floor:
@@ -30,31 +28,30 @@ class Floor:
         sha256: of hashing, in pieces of 1 MiB.
         send: of writing to a socket on loopback, in pieces of 1 MiB.
         read: of reading a file from the page cache, in pieces of 1 MiB.
+        together: of reading, hashing and sending the image of (a), piece by piece, in one bare loop: unlike those
+            three, which have their bytes at hand, it meets each of them for the first time, as any push does.
     """
 
     sha256: float
     send: float
     read: float
+    together: float
 
     @property
     def sum(self) -> float:
-        """All three."""
+        """The three by themselves."""
         return self.sha256 + self.send + self.read
 
 
-def measure(launcher: Launcher, directory: Path, size: int) -> Floor:
+def measure(launcher: Launcher, directory: Path, layers: Sequence[Path], size: int) -> Floor:
     """Measure it where the client runs, sending to where the sink runs.
 
     Args:
         launcher: what runs programs.
-        directory: for a file of 64 MiB at most, which is read again and again.
-        size: bytes of each.
+        directory: for what is found.
+        layers: of the image of (a).
+        size: bytes of each measurement but the last.
     """
-    file = directory / "floor"
-    if not file.exists():
-        with file.open("wb") as written:
-            for _ in range(min(size, 64 * _PIECE) // _PIECE):
-                written.write(os.urandom(_PIECE))
     output = directory / "floor.json"
     output.unlink(missing_ok=True)
     cores = Cores.apart()
@@ -65,9 +62,9 @@ def measure(launcher: Launcher, directory: Path, size: int) -> Floor:
             sys.executable,
             "-m",
             "tests.benchmarks.least",
-            file,
             sink.addresses[0],
             str(size),
+            *layers,
         ]
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         launcher.run([command], output=output, environment=environment, cores=cores.client)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MINUTE = 60.0
-_SETTLED = 3.0
-"""Seconds after a push in which the connections to its registry may still be looked after."""
+_SETTLED = 8.0
+"""Seconds after a push in which there still is something to do: its connections end, and deadlines are looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from dataclasses import dataclass
@@ -34,6 +35,13 @@ class Image:
     digest: str
     size: int
     tag: str = _TAG
+
+    @property
+    def layers(self) -> list[Path]:
+        """The files of its layers, each once."""
+        blobs = self.layout / "blobs" / "sha256"
+        manifest = json.loads((blobs / self.digest.partition(":")[2]).read_bytes())
+        return [blobs / name for name in dict.fromkeys(it["digest"].partition(":")[2] for it in manifest["layers"])]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,9 @@
 """The least a push must do: read, hash, send. Nothing else is done with the bytes.
 
-python -m tests.benchmarks.least FILE ADDRESS BYTES
+Each by itself, again and again with bytes that the processor has at hand, and all three together with those of real
+layers, one piece after the other.
+
+python -m tests.benchmarks.least ADDRESS BYTES LAYER...
 """
 
 from __future__ import annotations
@@ -11,20 +14,31 @@ import os
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _PIECE = 1 << 20
+_SHARE = 512 << 10
+"""Of a layer, read, hashed and sent before the next: what still is in the processor's cache when it is sent."""
+_AGAIN = 64 << 20
+"""Bytes of a layer that are read again and again."""
 _GIB = 1 << 30
 
 
-def _main(file: str, address: str, size: int) -> None:
+def _main(address: str, size: int, *layers: str) -> None:
+    found = _apart(layers[0], address, size) | _together(layers, address)
+    print(json.dumps(found))  # noqa: T201 (its answer)
+
+
+def _apart(layer: str, address: str, size: int) -> dict[str, float]:
+    """Measure each by itself, in pieces of a mebibyte; give the CPU seconds of each for a GiB."""
     pieces = size // _PIECE
-    with open(file, "rb", buffering=0) as opened, _request(address, size) as connection:  # noqa: PTH123 (as bare as can be)
-        piece = opened.read(_PIECE)
-        at_end = os.fstat(opened.fileno()).st_size
+    with Path(layer).open("rb", buffering=0) as opened, _request(address, size) as connection:
+        piece = os.urandom(_PIECE)
+        at_end = max(min(os.fstat(opened.fileno()).st_size, _AGAIN) - _PIECE, 1)
 
         def read(number: int) -> None:
             os.pread(opened.fileno(), _PIECE, number * _PIECE % at_end)
@@ -35,7 +49,22 @@ def _main(file: str, address: str, size: int) -> None:
             "send": _cpu(lambda _: connection.sendall(piece), pieces),
             "read": _cpu(read, pieces),
         }
-    print(json.dumps({name: seconds * _GIB / size for name, seconds in found.items()}))  # noqa: T201 (its answer)
+    return {name: seconds * _GIB / size for name, seconds in found.items()}
+
+
+def _together(layers: Sequence[str], address: str) -> dict[str, float]:
+    """Read, hash and send the layers; give the CPU seconds for a GiB of them."""
+    size = sum(Path(layer).stat().st_size for layer in layers)
+    start = time.process_time()
+    with _request(address, size) as connection:
+        for layer in layers:
+            digest = hashlib.sha256()
+            with Path(layer).open("rb", buffering=0) as opened:
+                while piece := opened.read(_SHARE):
+                    digest.update(piece)
+                    connection.sendall(piece)
+            digest.hexdigest()
+    return {"together": (time.process_time() - start) * _GIB / size}
 
 
 def _request(address: str, size: int) -> socket.socket:
@@ -55,4 +84,4 @@ def _cpu(step: Callable[[int], object], times: int) -> float:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    _main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

@@ -11,6 +11,8 @@ from tests.benchmarks.readings import Readings, Spread
 from tests.benchmarks.targets import judge
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.benchmarks.flight import Flight
     from tests.benchmarks.floor import Floor
     from tests.benchmarks.idle import Idle
@@ -49,16 +51,15 @@ class Results:
     flight: Flight | None = None
     idle: Idle | None = None
 
-    @property
-    def floor_ratio(self) -> Spread | None:
-        """What (a) to the sink cost, to the floor beside it; pair by pair. None when it was left out."""
+    def floor_ratio(self, figure: Callable[[Floor], float]) -> Spread | None:
+        """What (a) to the sink cost, to a figure of the floor beside it; pair by pair. None when it was left out."""
         ours = [
             it.cpu * _GIB / self.image
             for it in self.readings
             if (it.case, it.place, it.way, it.timed) == ("a", Kind.SINK, "pushd", True)
         ]
         pairs = list(zip(ours, self.floors, strict=False))
-        return Spread.of([cpu / floor.sum for cpu, floor in pairs]) if pairs else None
+        return Spread.of([cpu / figure(floor) for cpu, floor in pairs]) if pairs else None
 
     def document(self) -> dict[str, Any]:
         """Give everything in JSON's types: what was read, raw, and what it is held against."""

@@ -62,7 +62,7 @@ LONG = Scale(
     flight_layer=1 << 30,
     flight_rate=0.75 * _MIB,
     flight_time=15.0,
-    idle=30.0,
+    idle=60.0,
     floor=1 << 30,
 )
 

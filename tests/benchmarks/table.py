@@ -119,7 +119,10 @@ def _facts(results: Results) -> Iterator[list[str]]:
         figures = [getattr(floor, name) for floor in results.floors]
         yield [f"{text}, CPU-s/GiB", _spread(_of(figures))]
     yield ["their sum, CPU-s/GiB", _spread(_of([floor.sum for floor in results.floors]))]
-    yield ["(a) to the sink, CPU to that sum, pair by pair", _spread(results.floor_ratio)]
+    yield ["(a) to the sink, CPU to that sum, pair by pair", _spread(results.floor_ratio(lambda it: it.sum))]
+    together = [floor.together for floor in results.floors]
+    yield ["the image of (a) read, hashed and sent in one bare loop, CPU-s/GiB", _spread(_of(together))]
+    yield ["(a) to the sink, CPU to that, pair by pair", _spread(results.floor_ratio(lambda it: it.together))]
     flight, idle = results.flight, results.idle
     yield [
         "uploads in flight at once",

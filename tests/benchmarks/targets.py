@@ -84,7 +84,7 @@ def _ratios(results: Results) -> Iterator[Judged]:
 
 
 def _floor(results: Results) -> Iterator[Judged]:
-    least = _median(results.floor_ratio)
+    least = _median(results.floor_ratio(lambda it: it.sum))
     yield _at_most("(a) to the sink", "CPU at most 1.25 x the sum of sha256, send and read", least, 1.25, " x")
     peer = _median(results.readings.cpu_ratio("a", Kind.SINK, "pushd", "skopeo"))
     yield _at_most("(a) to the sink", "CPU at most 0.75 x skopeo", peer, 0.75, " x")

@@ -41,7 +41,7 @@ def test_the_short_form_pushes_every_case_every_way_and_writes_it_all_down(tmp_p
     assert {"date", "cpu", "cores", "memory", "kernel", "governor", "versions"} <= found["machine"].keys()
     assert found["flight"]["uploads"] == 16
     assert found["idle"]["cpu"] >= 0
-    assert found["floors"][0]["sha256"] > 0
+    assert min(found["floors"][0].values()) > 0
     assert len(found["targets"]) == 18
     if len(there) == sum(len(case.places) * len(case.ways) for case in CASES):
         assert all(it["met"] is not None for it in found["targets"]), found["targets"]

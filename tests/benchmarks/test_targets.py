@@ -122,7 +122,7 @@ def test_several_registries_are_compared_with_one(place: Kind) -> None:
 
 
 def test_cpu_is_held_against_the_floor_that_was_measured_beside_it() -> None:
-    floors = (Floor(sha256=0.6, send=0.3, read=0.1), Floor(sha256=1.2, send=0.6, read=0.2))
+    floors = (Floor(sha256=0.6, send=0.3, read=0.1, together=2), Floor(sha256=1.2, send=0.6, read=0.2, together=2))
     target = "(a) to the sink", "CPU at most 1.25 x the sum of sha256, send and read"
 
     met = judged(read("a", Kind.SINK, "pushd", cpu=1.2), read("a", Kind.SINK, "pushd", cpu=2.4), floors=floors)[target]
