@@ -14,15 +14,17 @@ MAX_HEADERS: Final = 4_000_000
 class TarCheck:
     """Is fed the bytes of a tar, cut in any way, and then told that they have ended.
 
-    The end may be marked by two blocks of zeros, or more, or not at all: nobody who unpacks asks for it, and that
-    nothing is missing the digest says. Anything but zeros behind the mark is refused: it is unpacked by nobody.
+    The end may be marked by two blocks of zeros, or more, or not at all, and the last member need not fill its last
+    block (umoci writes such): nobody who unpacks asks for either, and that nothing is missing the digest says. Anything
+    but zeros behind the mark is refused: it is unpacked by nobody.
     """
 
     def __init__(self) -> None:
         self._headers = Headers()
         self._position = 0
         self._count = 0
-        self._skip = 0  # bytes of data before the next header
+        self._skip = 0  # bytes before the next header
+        self._due = 0  # where the data of the member before it ends
         self._held = bytearray()
         self._wanted = BLOCK
         self._extension: Extension | None = None  # whose bytes are wanted
@@ -57,7 +59,7 @@ class TarCheck:
         Raises:
             MalformedTarError: it is truncated.
         """
-        if self._zeros < 2 and (self._skip or self._held or self._extension):  # noqa: PLR2004 (a whole end)
+        if self._zeros < 2 and (self._position < self._due or self._held or self._extension):  # noqa: PLR2004 (a whole end)
             raise MalformedTarError(f"is truncated: it stops at byte {self._position}, within a member")
 
     def _take(self) -> None:
@@ -84,6 +86,7 @@ class TarCheck:
             return
         check_member(header)
         self._skip = padded(header.size)
+        self._due = header.offset + header.size
 
     def _check_rest(self, content: bytes) -> None:
         self._position += len(content)
