@@ -37,6 +37,8 @@ prepare() {
     local needed=()
     command -v curl >/dev/null || needed+=(curl)
     command -v skopeo >/dev/null || needed+=(skopeo)
+    command -v buildah >/dev/null || needed+=(buildah)
+    command -v umoci >/dev/null || needed+=(umoci)
     command -v tmux >/dev/null || needed+=(tmux)
     command -v zsh >/dev/null || needed+=(zsh)
     command -v fish >/dev/null || needed+=(fish)

@@ -55,6 +55,8 @@ class Tool:
 
 
 SKOPEO = Tool("skopeo", "PUSHD_TEST_SKOPEO", required=True)
+BUILDAH = Tool("buildah", "PUSHD_TEST_BUILDAH", required=True)
+UMOCI = Tool("umoci", "PUSHD_TEST_UMOCI", required=True)
 CRANE = Tool("crane", "PUSHD_TEST_CRANE")
 ORAS = Tool("oras", "PUSHD_TEST_ORAS")
 DISTRIBUTION_2 = Tool("docker-registry", "PUSHD_TEST_REGISTRY2", required=True)
