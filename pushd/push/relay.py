@@ -110,7 +110,9 @@ class Relay:
         taking, self._taking = self._taking, None
         if taking is not None and not taking.cancel():
             with anyio.CancelScope(shield=True):  # a millisecond
-                await asyncio.wait([asyncio.ensure_future(asyncio.wrap_future(taking))])
+                settled = asyncio.wrap_future(taking)
+                await asyncio.wait([settled])
+                settled.exception()  # whoever wants the piece hears of it; asyncio is not to tell of it as well
 
     async def pieces(self, start: int, stop: int) -> AsyncIterator[bytes]:
         """Give the pieces from `start` to `stop`. Meanwhile the kernel reads ahead, as far as its buffers go."""

@@ -96,7 +96,9 @@ class Tape:
         ahead, self._ahead = self._ahead, None
         if ahead is not None and not ahead.cancel():
             with anyio.CancelScope(shield=True):  # one read of one piece: as long as the disk takes
-                await asyncio.wait([asyncio.ensure_future(asyncio.wrap_future(ahead))])
+                settled = asyncio.wrap_future(ahead)
+                await asyncio.wait([settled])
+                settled.exception()  # whoever wants the piece hears of it; asyncio is not to tell of it as well
 
     async def pieces(self, start: int, stop: int) -> AsyncIterator[bytes]:
         """Give the pieces from `start` to `stop`, reading ahead by one."""

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,7 @@ class Reader:
     def __init__(self, content: bytes) -> None:
         self.content = content
         self.read_bytes = 0
+        self.fails: SourceError | None = None
 
     @property
     def identity(self) -> FileIdentity:
@@ -38,6 +40,8 @@ class Reader:
 
     def read(self, offset: int, length: int) -> bytes:
         self.read_bytes += length
+        if self.fails is not None:
+            raise self.fails
         return self.content[offset : offset + length]
 
     def copy_to(self, fd: int, /) -> None:
@@ -178,6 +182,21 @@ async def test_settling_waits_for_a_read_whose_reader_was_cancelled(threads: Thr
     assert not settling.done()
     goes_on.set()
     await settling
+
+
+async def test_a_read_that_failed_is_told_once_and_not_by_the_library_again(threads: ThreadPoolExecutor) -> None:
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    tape, reader = tape_of(CONTENT, threads)
+    gone = SourceError(Code.SOURCE_CHANGED, "app.tar", "was changed")
+    reader.fails = gone
+    with pytest.raises(SourceError) as caught:
+        await collect(tape, 0, 95)
+    assert caught.value is gone
+    await tape.close()
+    del tape, reader, gone, caught
+    gc.collect()
+    assert told == []
 
 
 async def test_what_was_validated_before_is_read_once_and_not_hashed(threads: ThreadPoolExecutor) -> None:
