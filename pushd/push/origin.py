@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 from anyio import from_thread, to_thread
@@ -26,7 +26,7 @@ from pushd.push.places import SMALL_MAX
 from pushd.push.relay import Relay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection
     from concurrent.futures import Executor
 
     from pushd.oci.image import Image
@@ -35,11 +35,16 @@ if TYPE_CHECKING:
     from pushd.push.ports.registry import Registries, Registry, Stream
     from pushd.work import Asker
 
+T = TypeVar("T")
+
 _SCHEME: Final = "docker://"
 _WORDS: Final = frozenset({AUTO, HANDED, DAEMON, ANONYMOUS})
 """Choices of a credential that mean something at any registry."""
 _READ: Final = 16
 """Images whose manifests are read at once."""
+_INCOMPLETE: Final = "that registry does not hold all of the image any more: push it there again"
+_PART: Final = "if it has only some platforms of several, choose those with --platform"
+"""The next steps where a blob, and where an image of an index, is not there."""
 
 
 def origin_of(source: str) -> Reference | None:
@@ -119,7 +124,7 @@ class Origin:
         absent = await survey.lacking(image.blobs, self._has)
         if absent:
             detail = "is not there" if len(absent) == 1 else f"and {len(absent) - 1} other blobs are not there"
-            raise SourceError(Code.SOURCE_BLOB_MISSING, f"{absent[0].digest} in {self}", detail)
+            raise SourceError(Code.SOURCE_BLOB_MISSING, f"{absent[0].digest} in {self}", detail, hint=_INCOMPLETE)
         return image
 
     def mountable(self, registry: Registry, repository: str) -> str | None:
@@ -160,7 +165,7 @@ class Origin:
         if document.media_type not in MANIFESTS:
             return await persist(partial(self._whole, document), rng=self._rng)
         get = partial(self._registry.get_manifest, self._reference.repository, str(document.digest))
-        _, content = await persist(get, rng=self._rng)
+        _, content = await persist(partial(self._part, document, get, _PART), rng=self._rng)
         return content
 
     async def _has(self, blob: Descriptor) -> bool:
@@ -178,4 +183,16 @@ class Origin:
         return bytes(content)
 
     async def _stream(self, blob: Descriptor, offset: int) -> Stream:
-        return await self._registry.get_blob(self._reference.repository, blob, offset)
+        get = partial(self._registry.get_blob, self._reference.repository, blob, offset)
+        return await self._part(blob, get, _INCOMPLETE)
+
+    async def _part(self, part: Descriptor, get: Callable[[], Awaitable[T]], hint: str) -> T:
+        """Get what a manifest that was read leads to: where it is not found, nothing is wrong with the name."""
+        try:
+            return await get()
+        except RegistryError as error:
+            if error.code is not Code.REGISTRY_NOT_FOUND:
+                raise
+            raise SourceError(
+                Code.SOURCE_BLOB_MISSING, f"{part.digest} in {self}", "is not there", hint=hint
+            ) from error

@@ -366,7 +366,39 @@ async def test_a_blob_that_the_source_lacks_is_a_bad_request(
         assert error.subject == f"{lost} in {named(origin)}"
 
 
+async def test_an_image_of_an_index_that_the_source_lacks_is_a_bad_request(
+    house: Builder, origin: FakeRegistry, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    layout = build_layout(tmp_path / "index", [ImageSpec(platforms=["linux/amd64", "linux/arm64"])])
+    fill(origin, layout)
+    lost = layout.image.manifests[1].digest
+    del origin.repository("base/app").manifests[str(lost)]
+    async with house.run() as pushd:
+        error = await refused(pushd, origin, registry)
+        assert error.code is Code.SOURCE_BLOB_MISSING
+        assert str(lost) in error.subject
+        assert "--platform" in str(error)
+
+
 # ------------------------------------------------------------------------------------------- what fails on the way
+
+
+@pytest.mark.parametrize("blob", ["small", "large"])
+async def test_a_blob_that_was_deleted_after_the_submission_fails_the_delivery_by_its_name(
+    house: Builder, origin: FakeRegistry, registry: FakeRegistry, layout: Layout, blob: str
+) -> None:
+    lost = layout.image.layers[LAYERS.index(min(LAYERS) if blob == "small" else max(LAYERS))].digest
+    async with house.run() as pushd:
+        await pushd.house.engine.pause_registry(registry.address, caller=ROOT)
+        job = await submit(pushd, origin, registry)
+        del origin.repository("base/app").blobs[str(lost)]
+        await pushd.house.engine.resume_registry(registry.address, caller=ROOT)
+        failure = (await pushd.ended(job)).deliveries[0].failure
+    assert failure is not None
+    assert failure.code == Code.SOURCE_BLOB_MISSING
+    assert str(lost) in failure.message
+    assert "push it there again" in failure.message
+    assert not registry.repository("team/app").tags
 
 
 @pytest.mark.parametrize("blob", ["small", "large"])
