@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +18,7 @@ from tests.fakes.signer import Signer
 from tests.fakes.token_server import TokenServer
 from tests.fakes.traffic import Kind
 from tests.integration.conftest import NAMES
+from tests.integration.daemon import TERMINAL
 from tests.integration.doors import HTPASSWD, OPEN, PASSWORD, USER, Door, Tokens
 from tests.integration.parts import RealRegistry, assert_identical, read_back, wait_until
 
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from tests.integration.daemon import Daemon
     from tests.integration.parts import Tool
 
-MIB = 1 << 20
+MIB, GIB = 1 << 20, 1 << 30
 
 
 class Run(Protocol):
@@ -59,9 +62,9 @@ def origin(request: pytest.FixtureRequest, run: Run) -> RealRegistry:
     return run(request.param)
 
 
-def fill(daemon: Daemon, layout: Layout, reference: str, **more: object) -> None:
+def fill(daemon: Daemon, layout: Layout, reference: str, *, seconds: float = 60, **more: object) -> None:
     """Have an image in a registry to begin with."""
-    job = daemon.wait(daemon.submit(f"oci:{layout.path}:1.4", reference, **more))
+    job = daemon.wait(daemon.submit(f"oci:{layout.path}:1.4", reference, **more), seconds)
     assert job["state"] == "succeeded", job
 
 
@@ -184,3 +187,34 @@ def test_gigabytes_pass_through_in_little_memory_and_none_of_it_is_kept(
     assert job["state"] == "succeeded", job
     assert daemon.memory().peak < 150 * MIB
     assert not spooled(daemon)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("source", NAMES, ids=[f"from {name}" for name in NAMES.values()])
+def test_five_gigabytes_pass_from_one_registry_to_the_other_in_little_memory_and_the_spool_stays_empty(
+    daemon: Daemon, run: Run, source: Tool, tmp_path: Path
+) -> None:
+    (target,) = NAMES.keys() - {source}
+    origin, there = run(source), run(target)
+    layout = build_layout(tmp_path / "app", [ImageSpec(tag="1.4", layers=[3 * GIB, GIB, GIB // 2, GIB // 2, 1000])])
+    fill(daemon, layout, f"{origin.address}/base/app:1.4", seconds=600)
+    daemon.terminate()
+    shutil.rmtree(layout.path)  # room for what is to come
+    daemon.start()
+
+    job_id = daemon.submit(f"docker://{origin.address}/base/app:1.4", f"{there.address}/team/app:1.4")
+    kept = []
+    while daemon.job(job_id)["state"] not in TERMINAL:
+        kept += spooled(daemon)
+        time.sleep(0.05)
+    job, memory = daemon.job(job_id), daemon.memory()
+
+    print(f"{job['state']}: {memory.peak >> 20} MiB at most, {memory.now >> 20} MiB at the end")  # noqa: T201 (-s)
+    shutil.rmtree(origin.storage)
+    assert job["state"] == "succeeded", job
+    assert job["digest"] == str(layout.image.digest)
+    assert sum(transfer["sent"] for transfer in job["deliveries"][0]["transfers"]) > 5 * GIB
+    assert memory.peak < 150 * MIB
+    assert not [*kept, *spooled(daemon)]
+    shutil.rmtree(there.storage)
