@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pushd.client import Client
+from pushd.errors import SourceError
 from pushd.oci.digest import Digest
 from tests.fakes.archives import Link, SavedImage, docker_archive, docker_members, manifest_of, of_kind, tar
 from tests.fakes.images import ImageSpec, build_layout
@@ -241,6 +242,20 @@ def test_another_archive_in_its_place_fails_the_job(daemon: Daemon, served: Fake
     assert not served.repository("team/app").manifests
 
 
+@pytest.mark.parametrize("content", [b"{}", b"no JSON", b'{"other":{"9":"0000"}}'], ids=["empty", "damaged", "another"])
+def test_what_repositories_says_beside_the_list_of_images_counts_for_nothing(
+    daemon: Daemon, served: FakeRegistry, tmp_path: Path, content: bytes
+) -> None:
+    file = tmp_path / "app.tar"
+    file.write_bytes(tar({**docker_members(SEVERAL), "repositories": content}))
+
+    job = daemon.wait(
+        daemon.submit(f"docker-archive:{file}:app:1.4", f"{served.address}/team/app:1.4", compress="none")
+    )
+
+    assert (job["state"], job["digest"]) == ("succeeded", str(Digest.of(manifest_of(SEVERAL[1])))), job
+
+
 # ------------------------------------------------------------------------------------------- refused at submission
 
 
@@ -248,10 +263,14 @@ def valid() -> dict[str, Member]:
     return docker_members([SavedImage([SHARED])])
 
 
+def config_of(count: int) -> bytes:
+    """Give the config of an image with so many layers."""
+    return json.dumps({"rootfs": {"type": "layers", "diff_ids": [f"sha256:{'0' * 64}"] * count}}).encode()
+
+
 def holding(**more: Member) -> bytes:
     """Give an archive of an image with one layer, `l`."""
-    config = json.dumps({"rootfs": {"type": "layers", "diff_ids": [f"sha256:{'0' * 64}"]}}).encode()
-    return tar({"manifest.json": b'[{"Config":"c","Layers":["l"]}]', "c": config, **more})
+    return tar({"manifest.json": b'[{"Config":"c","Layers":["l"]}]', "c": config_of(1), **more})
 
 
 @pytest.mark.parametrize(
@@ -260,12 +279,22 @@ def holding(**more: Member) -> bytes:
         pytest.param(gzip.compress(tar(valid())), "source.archive_invalid", "pushctl push - <FILE", id="gzip"),
         pytest.param(tar(valid())[:200_000], "source.archive_invalid", "truncated", id="truncated"),
         pytest.param(tar({"../x": b"", **valid()}), "source.archive_invalid", "leads out of it", id="name upwards"),
+        pytest.param(
+            tar({**valid(), "x": of_kind(tarfile.GNUTYPE_SPARSE)}), "source.archive_invalid", "sparse", id="sparse"
+        ),
         pytest.param(tar([*valid().items(), ("manifest.json", b"[]")]), "source.archive_invalid", "once", id="twice"),
         pytest.param(holding(l=Link("../../etc/passwd")), "source.archive_invalid", "leads out", id="link outside"),
+        pytest.param(
+            holding(l=Link("/etc/passwd", hard=True)), "source.archive_invalid", "leads out", id="hard link outside"
+        ),
         pytest.param(holding(l=Link("m"), m=Link("l")), "source.archive_invalid", "circle", id="links in a circle"),
         pytest.param(holding(l=Link("nothing")), "source.blob_missing", "l in", id="link to nothing"),
         pytest.param(holding(l=of_kind(tarfile.FIFOTYPE)), "source.archive_invalid", "a FIFO", id="FIFO inside"),
         pytest.param(holding(), "source.blob_missing", "l in", id="no layer"),
+        pytest.param(
+            holding(l=b"", c=b"{}"), "source.archive_invalid", "does not name its layers", id="config of no layers"
+        ),
+        pytest.param(holding(l=b"", c=config_of(2)), "source.archive_invalid", "names 2", id="config of other layers"),
         pytest.param(holding(l=b"", c=b"hello"), "source.manifest_invalid", "c in", id="config that is no JSON"),
         pytest.param(tar({"etc/hosts": b""}), "source.archive_invalid", "docker export", id="docker export"),
         pytest.param(tar({"repositories": b"{}"}), "source.archive_invalid", "before 1.10", id="before Docker 1.10"),
@@ -288,5 +317,10 @@ def test_a_bad_archive_is_refused_at_submission_and_the_daemon_serves_on(
 
     assert (refused.status, refused.body["code"]) == (422, code), refused
     assert named in refused.body["detail"] + refused.body.get("hint", "")
+    if content is not None and not content.startswith(b"\x1f\x8b"):  # a pipe is read as it comes, and gzip undone
+        with pytest.raises(SourceError) as piped:
+            Client(str(daemon.socket)).submit_stream(io.BytesIO(content), [destination])
+        assert piped.value.code == code
+        assert not list((daemon.state / "spool").iterdir())
     assert not served.requests, "the registry was left alone"
     assert daemon.wait(daemon.submit(f"docker-archive:{linked(tmp_path)}:app", destination))["state"] == "succeeded"
