@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
+from zstandard import ZstdCompressor
 
 from tests.fakes.faults import Answer as Answered
 from tests.fakes.faults import page
@@ -63,6 +65,49 @@ def hostile(member: tarfile.TarInfo) -> Callable[[Path], str]:
         return f"oci-archive:{archive}"
 
     return make
+
+
+def squeezed(compress: Callable[[bytes], bytes]) -> Callable[[Path], str]:
+    def make(tmp_path: Path) -> str:
+        archive = pack(built(tmp_path).path, tmp_path / "app.tar")
+        archive.write_bytes(compress(archive.read_bytes()))
+        return f"oci-archive:{archive}"
+
+    return make
+
+
+def without(lost: str) -> Callable[[Path], str]:
+    """Give an archive that lacks one member: a document by its name, or the last layer."""
+
+    def make(tmp_path: Path) -> str:
+        layout = built(tmp_path)
+        (layout.path / lost if lost else layout.blob_path(layout.image.layers[-1].digest)).unlink()
+        return f"oci-archive:{pack(layout.path, tmp_path / 'app.tar')}"
+
+    return make
+
+
+def again() -> tarfile.TarInfo:
+    return tarfile.TarInfo("index.json")
+
+
+def sparse() -> tarfile.TarInfo:
+    member = tarfile.TarInfo("blobs/sha256/" + "0" * 64)
+    member.type = tarfile.GNUTYPE_SPARSE
+    return member
+
+
+def sparse_of_pax() -> tarfile.TarInfo:
+    member = tarfile.TarInfo("blobs/sha256/" + "0" * 64)
+    member.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "1000000"}
+    return member
+
+
+def hard_linked() -> tarfile.TarInfo:
+    member = tarfile.TarInfo("blobs/sha256/" + "0" * 64)
+    member.type = tarfile.LNKTYPE
+    member.linkname = "../../../etc/shadow"
+    return member
 
 
 def upwards() -> tarfile.TarInfo:
@@ -150,6 +195,15 @@ SCHEMA_1 = json.dumps({"schemaVersion": 1, "name": "app", "tag": "1", "fsLayers"
         pytest.param(no_index, "source.layout_invalid", "index.json", id="no index.json"),
         pytest.param(several_images, "source.ambiguous", "1.5", id="several images without a REF"),
         pytest.param(truncated, "source.archive_invalid", "app.tar", id="truncated archive"),
+        pytest.param(squeezed(gzip.compress), "source.archive_invalid", "with gzip", id="archive in gzip"),
+        pytest.param(squeezed(ZstdCompressor().compress), "source.archive_invalid", "with zstd", id="archive in zstd"),
+        pytest.param(without("oci-layout"), "source.layout_invalid", "oci-layout", id="archive without its mark"),
+        pytest.param(without("index.json"), "source.layout_invalid", "index.json", id="archive without an index"),
+        pytest.param(without(""), "source.blob_missing", "sha256:", id="archive without a layer"),
+        pytest.param(hostile(again()), "source.archive_invalid", "more than once", id="member twice"),
+        pytest.param(hostile(sparse()), "source.archive_invalid", "a sparse file", id="sparse member"),
+        pytest.param(hostile(sparse_of_pax()), "source.archive_invalid", "a sparse file", id="sparse member in pax"),
+        pytest.param(hostile(hard_linked()), "source.archive_invalid", "a hard link", id="hard-linked member"),
         pytest.param(hostile(upwards()), "source.archive_invalid", "../../etc/passwd", id="member upwards"),
         pytest.param(hostile(absolute()), "source.archive_invalid", "/etc/passwd", id="absolute member"),
         pytest.param(hostile(linked()), "source.archive_invalid", "0" * 64, id="linked member"),
