@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -9,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pushd.oci.digest import Digest
+from tests.fakes.archives import SavedImage, docker_archive
 from tests.fakes.images import LAYER, LAYER_GZIP, ImageSpec, build_layout, pack
 from tests.fakes.layered import BAD, GOOD, LAYER_ZSTD, Bytes, build_layered
+from tests.fakes.tars import archive, member
 from tests.integration.parts import SKOPEO, read_back, run
 
 if TYPE_CHECKING:
@@ -85,3 +89,41 @@ def test_of_a_bad_image_nothing_is_sent_and_the_daemon_goes_on(
     assert served.requests == []
     good = build_layered(tmp_path / "good", [Bytes.of(GOOD)])
     assert push(daemon, f"oci:{good.path}", destination, "--wait")["state"] == "succeeded"
+
+
+OTHER = archive(member("another", b"file"))
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        pytest.param([OTHER], "source.layer_diff_id", id="another layer"),
+        pytest.param([GOOD, OTHER], "source.manifest_invalid", id="more layers"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["oci-archive", "dir"])
+def test_a_config_that_disagrees_with_its_layers_is_found_however_the_image_was_copied(
+    daemon: Daemon, served: FakeRegistry, tmp_path: Path, *, kind: str, said: list[bytes], code: str
+) -> None:
+    diff_ids = [str(Digest.of(tar)) for tar in said]
+    config = {"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    layout = build_layered(tmp_path / "layout", [Bytes.of(GOOD)], config=config)
+    copied = run(SKOPEO.find(), "--insecure-policy", "copy", f"oci:{layout.path}:latest", f"{kind}:{tmp_path / 'app'}")
+    assert copied.returncode == 0, copied.stderr
+
+    job = push(daemon, f"{kind}:{tmp_path / 'app'}", f"{served.address}/team/app:1", "--wait", code=1)
+
+    assert job["deliveries"][0]["failure"]["code"] == code
+    assert served.requests == []
+
+
+def test_compressed_layers_that_somebody_put_into_an_archive_of_dockers_are_looked_into(
+    daemon: Daemon, served: FakeRegistry, tmp_path: Path
+) -> None:
+    file = tmp_path / "app.tar"
+    file.write_bytes(docker_archive([SavedImage([gzip.compress(GOOD)], plain=[OTHER])]))
+
+    job = push(daemon, f"docker-archive:{file}", f"{served.address}/team/app:1", "--wait", code=1)
+
+    assert job["deliveries"][0]["failure"]["code"] == "source.layer_diff_id"
+    assert served.requests == []
