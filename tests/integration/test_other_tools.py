@@ -33,7 +33,7 @@ class Built:
         buildah: whose store has the image.
         layout: an image layout that has it, with compressed layers.
         tree: what its files are.
-        registry: has it as `origin`.
+        registry: has it as `reference`.
     """
 
     buildah: Buildah
@@ -47,9 +47,9 @@ class Built:
         return f"oci:{self.layout}:{TAG}"
 
     @property
-    def origin(self) -> str:
-        """The image in the registry, as skopeo names it."""
-        return f"docker://{self.registry.address}/base/app:{TAG}"
+    def reference(self) -> str:
+        """The image in the registry."""
+        return f"{self.registry.address}/base/app:{TAG}"
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     try:
         registry.start()
         image = Built(buildah, layout, tree(unpack(layout, directory / "bundle")), registry)
-        copy(image.image, image.origin)
+        copy(image.image, f"docker://{image.reference}")
         yield image
     finally:
         registry.stop()
@@ -96,6 +96,16 @@ def copy(source: str, destination: str, *options: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def crane(*arguments: str | Path) -> None:
+    done = run(CRANE.find(), *arguments)
+    assert done.returncode == 0, done.stderr
+
+
+def oras(verb: str, *arguments: str | Path) -> None:
+    done = run(ORAS.find(), verb, "--no-tty", *arguments)
+    assert done.returncode == 0, done.stderr
+
+
 # --------------------------------------------------------------------------------------- pushed as it is
 
 
@@ -106,6 +116,16 @@ def layout(built: Built, _: Path) -> str:
 def layout_of_plain_layers(built: Built, directory: Path) -> str:
     copy(built.image, f"dir:{directory / 'plain'}", "--dest-decompress")
     copy(f"dir:{directory / 'plain'}", f"oci:{directory / 'app'}:{TAG}", "--dest-oci-accept-uncompressed-layers")
+    return f"oci:{directory / 'app'}:{TAG}"
+
+
+def layout_of_cranes(built: Built, directory: Path) -> str:
+    crane("pull", "--insecure", "--format=oci", built.reference, directory / "app")
+    return f"oci:{directory / 'app'}"
+
+
+def layout_of_oras(built: Built, directory: Path) -> str:
+    oras("copy", "--from-plain-http", built.reference, "--to-oci-layout", f"{directory / 'app'}:{TAG}")
     return f"oci:{directory / 'app'}:{TAG}"
 
 
@@ -149,7 +169,7 @@ def directory_whose_plain_layers_are_called_compressed(built: Built, directory: 
 
 
 def registry(built: Built, _: Path) -> str:
-    return built.origin
+    return f"docker://{built.reference}"
 
 
 @pytest.mark.parametrize(
@@ -157,6 +177,8 @@ def registry(built: Built, _: Path) -> str:
     [
         layout,
         layout_of_plain_layers,
+        layout_of_cranes,
+        layout_of_oras,
         index,
         archive_of_skopeos,
         archive_of_buildahs,
@@ -254,6 +276,18 @@ def pushed(daemon: Daemon, engine: FakeEngine, source: str, destination: str, gi
     return json.loads(done.stdout)
 
 
+def test_layers_that_crane_left_compressed_in_an_archive_of_dockers_are_the_same_ones(
+    daemon: Daemon, built: Built, real_registry: RealRegistry, tmp_path: Path
+) -> None:
+    crane("pull", "--insecure", built.reference, tmp_path / "app.tar")
+    destination = f"{real_registry.address}/team/app:{TAG}"
+
+    job = daemon.wait(daemon.submit(f"docker-archive:{tmp_path / 'app.tar'}", destination, validate="full"))
+
+    assert job["state"] == "succeeded", job
+    assert parts(read_back(destination, tmp_path / "back")) == parts(built.layout)
+
+
 # ---------------------------------------------------------------------------------------------- read by others
 
 
@@ -262,18 +296,14 @@ def by_buildah(built: Built, reference: str, _: Path) -> Path:
 
 
 def by_crane(_: Built, reference: str, directory: Path) -> Path:
-    done = run(CRANE.find(), "validate", "--insecure", "--remote", reference)
-    assert done.returncode == 0, done.stderr
-    done = run(CRANE.find(), "pull", "--insecure", "--format=oci", reference, directory / "crane")
-    assert done.returncode == 0, done.stderr
-    return unpack(named(directory / "crane"), directory / "bundle")
+    crane("validate", "--insecure", "--remote", reference)
+    crane("pull", "--insecure", "--format=oci", reference, directory / "app")
+    return unpack(named(directory / "app"), directory / "bundle")
 
 
 def by_oras(_: Built, reference: str, directory: Path) -> Path:
-    there = f"{directory / 'oras'}:{TAG}"
-    done = run(ORAS.find(), "copy", "--no-tty", "--from-plain-http", reference, "--to-oci-layout", there)
-    assert done.returncode == 0, done.stderr
-    return unpack(directory / "oras", directory / "bundle")
+    oras("copy", "--from-plain-http", reference, "--to-oci-layout", f"{directory / 'app'}:{TAG}")
+    return unpack(directory / "app", directory / "bundle")
 
 
 def named(layout: Path) -> Path:
