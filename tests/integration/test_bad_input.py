@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.integration.conftest import StartDaemon
     from tests.integration.daemon import Daemon
 
+MIB = 1 << 20
 SPEC = ImageSpec(tag="1.4", layers=[2000, 70_000])
 
 
@@ -271,6 +272,24 @@ def test_a_corrupted_blob_fails_its_job_and_no_other(daemon: Daemon, served: Fak
     assert daemon.wait(passing)["state"] == "succeeded"
     assert not served.repository("team/bad").manifests
     assert str(victim.digest) not in served.repository("team/bad").blobs
+
+
+def test_one_bad_layer_of_one_platform_leaves_no_manifest_of_any_and_no_tag(
+    daemon: Daemon, served: FakeRegistry, tmp_path: Path
+) -> None:
+    spec = ImageSpec(tag="1.4", layers=[3000, 2 * MIB], platforms=["linux/amd64", "linux/arm64"])
+    bad = build_layout(tmp_path / "app", [spec])
+    victim = bad.image.layers[-1]
+    with bad.blob_path(victim.digest).open("r+b") as file:
+        file.write(bytes(100))
+    destinations = [f"{served.address}/team/app:{tag}" for tag in ("1.4", "latest")]
+
+    job = daemon.wait(daemon.submit(f"oci:{bad.path}", *destinations))
+
+    assert [one["failure"]["code"] for one in job["deliveries"]] == ["source.blob_digest"] * 2
+    there = served.repository("team/app")
+    assert (there.manifests, there.tags) == ({}, {})
+    assert str(victim.digest) not in there.blobs
 
 
 @pytest.mark.parametrize(
