@@ -10,8 +10,10 @@ from pushd.errors import Code, StoreError
 from pushd.job import Validate, Verify
 from pushd.oci.compression import Encoding
 from pushd.store import crashes, registries, submitters
-from pushd.store.deliveries import about, requeue, settle
+from pushd.store.deliveries import requeue
 from pushd.store.moment import moment, moment_or_none, seconds
+from pushd.store.placing import about
+from pushd.store.settling import settle
 from pushd.telemetry.events import DELIVERY_STARTED
 from pushd.work import Claim
 

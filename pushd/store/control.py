@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from pushd.errors import Code, RequestError
 from pushd.job import DeliveryState
 from pushd.store import credentials
-from pushd.store.deliveries import end, place, settle, supply
+from pushd.store.deliveries import end, supply
 from pushd.store.jobs import row
 from pushd.store.moment import seconds
+from pushd.store.placing import place
+from pushd.store.settling import settle
 from pushd.store.submitters import begin
 from pushd.store.transaction import About
 from pushd.telemetry.events import JOB_PAUSED, JOB_RESUMED, JOB_RETRIED

@@ -9,8 +9,8 @@ import msgspec
 from pushd.errors import Code, RequestError
 from pushd.job import Delivery, Job, job_state
 from pushd.store import credentials, image, jobs, submitters
-from pushd.store.deliveries import resting
 from pushd.store.moment import moment, moment_or_none, seconds
+from pushd.store.placing import resting
 from pushd.store.transaction import About
 from pushd.telemetry.events import JOB_SUBMITTED
 from pushd.telemetry.trace import trace_id

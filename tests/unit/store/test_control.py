@@ -7,7 +7,7 @@ import pytest
 from pushd.errors import Code, RequestError
 from pushd.job import DeliveryState, JobState, Try
 from pushd.store import open_store
-from pushd.store.deliveries import resting
+from pushd.store.placing import resting
 from pushd.telemetry.events import (
     DELIVERY_CANCELLED,
     DELIVERY_HELD,
