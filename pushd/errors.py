@@ -45,6 +45,7 @@ class Code(StrEnum):
     REQUEST_EVENTS_GONE = "request.events_gone"
     REQUEST_OFFSET = "request.offset"
     REQUEST_CREDENTIAL_REFUSED = "request.credential_refused"
+    REQUEST_TOGETHER = "request.together"
 
     SOURCE_UNSUPPORTED = "source.unsupported"
     SOURCE_NOT_FOUND = "source.not_found"

@@ -24,7 +24,8 @@ class DeliveryState(StrEnum):
     RUNNING = "running"
     """Claimed: its bytes are moving, or about to."""
     HELD = "held"
-    """Waits until `not_before`: for the reason in `failure`, or because the submitter asked for that time."""
+    """Waits until `not_before`: for the reason in `failure`, because the submitter asked for that time, or, being
+    `ready`, for the other destinations of its job."""
     PAUSED = "paused"
     """Waits until somebody resumes its job."""
     SUCCEEDED = "succeeded"
@@ -148,6 +149,16 @@ class Compress(StrEnum):
     """What the daemon's configuration says."""
 
 
+@unique
+class Tags(StrEnum):
+    """When the tags of a job move."""
+
+    EACH = "each"
+    """Each as soon as its image is there."""
+    TOGETHER = "together"
+    """None before everything is at all destinations, then all of them; and none at all where one destination fails."""
+
+
 ABSENT = "absent"
 """The word of `JobSpec.if_tag` for a tag that must not exist."""
 
@@ -201,6 +212,7 @@ class JobSpec:
             of it. A single image must be for them.
         validate: how far its bytes are looked into.
         compress: what becomes of plain layers.
+        tags: when they move; means nothing where there is one destination.
         credential: what registries are spoken to with: `AUTO`, `DAEMON`, `ANONYMOUS`, or the name of one that the
             submitter stored, for the destinations and for a source in the same registry. What is handed over with a
             job is no part of this: it is a secret.
@@ -219,6 +231,7 @@ class JobSpec:
     platforms: tuple[str, ...] = ()
     validate: Validate = Validate.DIGEST
     compress: Compress = Compress.AUTO
+    tags: Tags = Tags.EACH
     credential: str = AUTO
 
 
@@ -281,7 +294,9 @@ class Delivery:
         id: unique in the database.
         digest: what the registry answered for the destination when it was verified, else None.
         attempt: how often it was claimed: after a hold, and also after a restart of the daemon.
-        not_before: when a held delivery is tried again.
+        not_before: when a held delivery is tried again; for one that is ready, the job's deadline.
+        ready: whether everything but its tag is there, of a job whose tags move together: it waits for the others, or
+            they are ready as well and its tag moves.
         failure: why it failed, or why it is held.
         history: each hold and the failure at the end, newest last, the last 20 of them; empty in lists.
     """
@@ -297,6 +312,7 @@ class Delivery:
     finished_at: datetime | None = None
     transfers: tuple[Transfer, ...] = ()
     history: tuple[Try, ...] = ()
+    ready: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,6 +334,8 @@ class Job:
         paused_at: since when it is paused; None when it is not.
         platforms: what is pushed of its source, as in `JobSpec`; so is `validate`.
         compress: what becomes of its plain layers; never `AUTO` or `DEFAULT`.
+        tags: when they move.
+        ready_at: since when tags that move together do; None before all destinations are ready.
     """
 
     id: str
@@ -340,3 +358,5 @@ class Job:
     platforms: tuple[str, ...] = ()
     validate: Validate = Validate.DIGEST
     compress: Compress = Compress.NONE
+    tags: Tags = Tags.EACH
+    ready_at: datetime | None = None

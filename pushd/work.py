@@ -6,6 +6,7 @@ They live here because those rooms never import one another.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum, auto, unique
 from typing import TYPE_CHECKING
 
 from pushd.job import AUTO
@@ -190,6 +191,18 @@ class Pruned:
     more: bool
 
 
+@unique
+class Reach(Enum):
+    """How far whoever has a claim is to go."""
+
+    WHOLE = auto()
+    """All the way."""
+    READY = auto()
+    """Up to the tag, which is not moved: then the delivery waits for the others of its job."""
+    TAG = auto()
+    """The tag is left, all else is there: the job's tags move."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """A delivery taken on by this life of the daemon. Every write for it carries `epoch` and `attempt`.
@@ -204,6 +217,7 @@ class Claim:
             compressed before it was claimed.
         spool: the id of the spool entry that holds the bytes, or None when `source` does.
         validate: as in `JobSpec`; so are `if_tag` and `credential`.
+        reach: how far to go.
         handed_at: when credentials were handed over for the job last; None when none were.
         traceparent: as in `Submission`.
     """
@@ -225,6 +239,7 @@ class Claim:
     encoding: Encoding | None = None
     spool: str | None = None
     if_tag: str | None = None
+    reach: Reach = Reach.WHOLE
     credential: str = AUTO
     handed_at: datetime | None = None
     traceparent: str | None = None

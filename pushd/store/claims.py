@@ -15,7 +15,7 @@ from pushd.store.moment import moment, moment_or_none, seconds
 from pushd.store.placing import about
 from pushd.store.settling import settle
 from pushd.telemetry.events import DELIVERY_STARTED
-from pushd.work import Claim
+from pushd.work import Claim, Reach
 
 if TYPE_CHECKING:
     import sqlite3
@@ -63,6 +63,11 @@ _HEADS = """
     SELECT heads.id, heads.priority, submitters.turn
     FROM heads CROSS JOIN submitters ON submitters.uid = heads.uid
 """
+# Those of which only the tag is left, now that the others of their job are ready as well.
+_MOVING = """
+    SELECT id FROM deliveries
+    WHERE ready = 1 AND state = 'queued' AND registry NOT IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?
+"""
 _TAKE = """
     UPDATE deliveries
     SET state = 'running', attempt = attempt + 1, progressed = 0, epoch = ?, started_at = coalesce(started_at, ?),
@@ -78,6 +83,8 @@ _STAND = """
 _TAKEN = """
     SELECT deliveries.*, jobs.id AS job_id, jobs.source, jobs.gids, jobs.administrator, jobs.spool, jobs.verify,
         jobs.validate, jobs.encoding, jobs.if_tag, jobs.credential, jobs.traceparent,
+        jobs.tags = 'together' AND (SELECT count(*) FROM deliveries AS one WHERE one.job = jobs.number) > 1 AS together,
+        jobs.ready_at IS NOT NULL AS decided,
         (SELECT max(created_at) FROM credentials WHERE credentials.job = deliveries.job) AS handed_at
     FROM deliveries JOIN jobs ON jobs.number = deliveries.job WHERE deliveries.id = ?
 """
@@ -88,13 +95,25 @@ _decode_gids = msgspec.json.Decoder(list[int]).decode
 
 
 def claim_all(
-    transaction: Transaction, epoch: int, now: datetime, *, free: Mapping[str, int], default: int, most: int
+    transaction: Transaction,
+    epoch: int,
+    now: datetime,
+    *,
+    free: Mapping[str, int],
+    default: int,
+    most: int,
+    shut: Collection[str] = (),
 ) -> tuple[Sequence[Claim], datetime | None]:
-    """Take the next deliveries that may run, `most` of them at once, and give them with when the next is due."""
+    """Take the next deliveries that may run, `most` of them at once, and give them with when the next is due.
+
+    Tags that move go first, and take no place: they are to move as near to one another as can be.
+    """
     left = dict(free)
-    taken: list[Claim] = []
+    closed = {*shut, *registries.paused(transaction.connection)}
+    moving = transaction.execute(_MOVING, (msgspec.json.encode(sorted(closed)).decode(), most)).fetchall()
+    taken = [_take(transaction, row["id"], epoch, now) for row in moving]
     while len(taken) < most:
-        one = _claim(transaction, epoch, now, free=left, default=default)
+        one = _claim(transaction, epoch, now, free=left, default=default, closed=closed)
         if one is None:
             break
         left[one.registry] = left.get(one.registry, default) - 1
@@ -103,18 +122,23 @@ def claim_all(
 
 
 def _claim(
-    transaction: Transaction, epoch: int, now: datetime, *, free: Mapping[str, int], default: int
+    transaction: Transaction,
+    epoch: int,
+    now: datetime,
+    *,
+    free: Mapping[str, int],
+    default: int,
+    closed: Collection[str],
 ) -> Claim | None:
     """Take the next delivery that may run, marking it running, or give None.
 
     The cost grows with the number of registries something waits for, and of users who wait for each, not with the
     queue nor with the history.
     """
-    paused = registries.paused(transaction.connection)
     more, chosen = True, None
     while more and chosen is None:
         more = _ripen(transaction, now)
-        chosen = _choose(transaction, free, default, paused)
+        chosen = _choose(transaction, free, default, closed)
     return None if chosen is None else _take(transaction, chosen, epoch, now)
 
 
@@ -126,10 +150,10 @@ def _ripen(transaction: Transaction, now: datetime) -> bool:
     return len(ripe) == _BITE
 
 
-def _choose(transaction: Transaction, free: Mapping[str, int], default: int, paused: Collection[str]) -> int | None:
+def _choose(transaction: Transaction, free: Mapping[str, int], default: int, closed: Collection[str]) -> int | None:
     heads: list[Head] = []
     for (registry,) in transaction.execute(_REGISTRIES).fetchall():
-        if free.get(registry, default) > 0 and registry not in paused:
+        if free.get(registry, default) > 0 and registry not in closed:
             rows = transaction.execute(_HEADS, (registry,))
             heads.extend(Head(row["priority"], row["turn"], row["id"]) for row in rows)
     return first(heads)
@@ -158,6 +182,18 @@ def _due(connection: sqlite3.Connection, now: datetime) -> datetime | None:
     """Read the earliest `not_before` after `now` of a held delivery."""
     row = connection.execute(_HELD_UNTIL, (seconds(now),)).fetchone()
     return None if row["due"] is None else moment(row["due"])
+
+
+def reach(*, together: bool, decided: bool) -> Reach:
+    """Decide how far a delivery goes.
+
+    Args:
+        together: whether its tag is to move with others.
+        decided: whether that was decided.
+    """
+    if not together:
+        return Reach.WHOLE
+    return Reach.TAG if decided else Reach.READY
 
 
 def fence(transaction: Transaction, claim: Claim) -> int:
@@ -220,6 +256,7 @@ def _take(transaction: Transaction, delivery: int, epoch: int, now: datetime) ->
         encoding=None if row["encoding"] is None else Encoding(row["encoding"]),
         spool=row["spool"],
         if_tag=row["if_tag"],
+        reach=reach(together=bool(row["together"]), decided=bool(row["decided"])),
         credential=row["credential"],
         handed_at=moment_or_none(row["handed_at"]),
         traceparent=row["traceparent"],

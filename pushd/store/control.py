@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from pushd.errors import Code, RequestError
 from pushd.job import DeliveryState
 from pushd.store import credentials
-from pushd.store.deliveries import end, supply
+from pushd.store.deliveries import supply
 from pushd.store.jobs import row
 from pushd.store.moment import seconds
-from pushd.store.placing import place
+from pushd.store.placing import close, place
 from pushd.store.settling import settle
 from pushd.store.submitters import begin
 from pushd.store.transaction import About
@@ -39,7 +39,9 @@ _BEGIN_ANEW = """
     WHERE number = ?
 """
 _FORGIVE = """
-    UPDATE deliveries SET holds = 0, crashes = 0, started_at = NULL, finished_at = NULL
+    UPDATE deliveries
+    SET holds = 0, crashes = 0, started_at = NULL, finished_at = NULL,
+        ready = ready AND (SELECT ready_at IS NOT NULL FROM jobs WHERE number = deliveries.job)
     WHERE job = ? AND state IN ('failed', 'cancelled')
 """
 _DUE = """
@@ -55,9 +57,11 @@ def cancel(transaction: Transaction, job_id: str, now: datetime) -> Sequence[int
     Raises:
         RequestError: `request.not_found`.
     """
-    waiting, running = _open(transaction, row(transaction.connection, job_id)["number"])
+    job = row(transaction.connection, job_id)["number"]
+    waiting, running = _open(transaction, job)
     for delivery in waiting:
-        end(transaction, delivery, Outcome(state=DeliveryState.CANCELLED), now)
+        close(transaction, delivery, Outcome(state=DeliveryState.CANCELLED), now)
+    settle(transaction, job, now)
     return running
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushd.errors import Code
-from pushd.store import credentials, history
+from pushd.store import credentials, history, life
 from pushd.store.moment import rfc3339, seconds
 from pushd.store.placing import about, close, place, read
 from pushd.store.settling import settle
@@ -25,6 +25,7 @@ _HOLD = """
     SET state = 'held', not_before = ?, failure_code = ?, failure_message = ?, failure_retryable = ?
     WHERE id = ?
 """
+_READY = "UPDATE deliveries SET ready = 1, crashes = 0 WHERE id = ?"
 _NEEDING = """
     SELECT deliveries.id, deliveries.destination
     FROM deliveries JOIN jobs ON jobs.number = deliveries.job
@@ -61,6 +62,16 @@ def hold(transaction: Transaction, delivery: int, until: datetime, failure: Fail
     else:
         place(transaction, delivery, now)
     settle(transaction, row["job"], now)
+
+
+def ready(transaction: Transaction, delivery: int, now: datetime) -> None:
+    """Let a running delivery, which has everything there but its tag, wait for the others of its job.
+
+    With the last of them their tags move: each is queued again. Where one of them has failed, so does this one.
+    """
+    transaction.execute(_READY, (delivery,))
+    life.move(transaction)
+    settle(transaction, place(transaction, delivery, now), now)
 
 
 def requeue(transaction: Transaction, delivery: int, now: datetime) -> None:
@@ -106,10 +117,12 @@ def supply(
     return len(going)
 
 
-def end(transaction: Transaction, delivery: int, outcome: Outcome, now: datetime) -> None:
-    """End a delivery, and with its last one the job.
+def end(transaction: Transaction, delivery: int, outcome: Outcome, now: datetime) -> int:
+    """End a delivery, and with its last one the job; give the number of that.
 
     Raises:
         ValueError: the outcome's state is not terminal.
     """
-    settle(transaction, close(transaction, delivery, outcome, now), now)
+    job = close(transaction, delivery, outcome, now)
+    settle(transaction, job, now)
+    return job

@@ -8,9 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from pushd.errors import StoreError
-from pushd.store import claims, compression, deliveries, inspections, known_blobs, tags, transfers
+from pushd.job import DeliveryState
+from pushd.store import claims, compression, deliveries, inspections, known_blobs, settling, tags, transfers
 from pushd.store.keeping import Keeping
-from pushd.work import TransferKey
+from pushd.work import Outcome, TransferKey
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pushd.oci.upload import Checkpoint
     from pushd.store.transaction import Transaction
     from pushd.store.worker import Worker
-    from pushd.work import Claim, Compressed, Inspection, Outcome, TransferResult
+    from pushd.work import Claim, Compressed, Inspection, TransferResult
 
 Result = TypeVar("Result")
 
@@ -56,25 +57,30 @@ class Delivering(Keeping):
         return self._epoch
 
     async def claim_all(
-        self, now: datetime, *, free: Mapping[str, int], default: int, most: int
+        self, now: datetime, *, free: Mapping[str, int], default: int, most: int, shut: Collection[str] = ()
     ) -> tuple[Sequence[Claim], datetime | None]:
         """Take the next deliveries that may run, marking them running.
 
-        Larger priority first, then the user whose turn is longest ago, then older first. Held ones whose `not_before`
-        has passed count as queued; what goes to a paused registry is passed over.
+        First those of which only the tag is left, now that the others of their job are ready too: they take a moment,
+        and no place. Of the others: larger priority first, then the user whose turn is longest ago, then older first.
+        Held ones whose `not_before` has passed count as queued. What goes to a registry that is paused or shut is
+        passed over.
 
         Args:
             now: the time.
             free: how many more may run for each registry named in it.
             default: how many more may run for any other.
             most: of them at once.
+            shut: registries that are to be left alone.
 
         Returns:
             The claims, and the earliest `not_before` after `now` of a held delivery.
         """
-        free = dict(free)  # as it is now: the caller goes on counting
+        free, shut = dict(free), frozenset(shut)  # as they are now: the caller goes on counting
         taken = self._writes.send(
-            lambda transaction: claims.claim_all(transaction, self._epoch, now, free=free, default=default, most=most),
+            lambda transaction: claims.claim_all(
+                transaction, self._epoch, now, free=free, default=default, most=most, shut=shut
+            ),
             lost=self._give_back,
         )
         try:
@@ -157,9 +163,25 @@ class Delivering(Keeping):
         """
         return await self._as(claim, lambda transaction: tags.announce(transaction, claim))
 
-    async def finish(self, claim: Claim, outcome: Outcome, now: datetime) -> None:
-        """End a delivery, and with its last one the job. A failure joins the delivery's history."""
-        await self._as(claim, lambda transaction: deliveries.end(transaction, claim.delivery_id, outcome, now))
+    async def finish(self, claim: Claim, outcome: Outcome, now: datetime) -> Sequence[int]:
+        """End a delivery, and with its last one the job. A failure joins the delivery's history.
+
+        Where the tags of the job were to move together, and this one never will, the others fail: those that wait are
+        ended, and the ids given of those that run and are the caller's to interrupt.
+        """
+
+        def end(transaction: Transaction) -> Sequence[int]:
+            return settling.in_vain(transaction, deliveries.end(transaction, claim.delivery_id, outcome, now))
+
+        return await self._as(claim, end)
+
+    async def ready(self, claim: Claim, now: datetime) -> None:
+        """Let a delivery wait for the others of its job, with everything there but its tag; it was no try.
+
+        With the last of them it is decided that their tags move, once and for all, and each is queued. Where one of
+        them has failed, this one fails as well. Where a newer job has tagged its destination, it ends superseded.
+        """
+        await self._as(claim, lambda transaction: _ready(transaction, claim, now))
 
     async def forget(self, claim: Claim, *, credential: str, repository: str, digests: Collection[Digest]) -> None:
         """Believe no longer that `repository` of the claim's registry holds these blobs."""
@@ -186,3 +208,10 @@ class Delivering(Keeping):
         with contextlib.suppress(StoreError):  # closed meanwhile: the next life puts them back
             for claim in given:
                 self._writes.send(partial(claims.give_back, claim=claim, now=now))
+
+
+def _ready(transaction: Transaction, claim: Claim, now: datetime) -> None:
+    if tags.overtaken(transaction, claim):
+        deliveries.end(transaction, claim.delivery_id, Outcome(state=DeliveryState.SUPERSEDED), now)
+    else:
+        deliveries.ready(transaction, claim.delivery_id, now)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from pushd.errors import Code
 from pushd.job import DeliveryState, Failure
 from pushd.store import credentials
-from pushd.store.deliveries import end
 from pushd.store.moment import moment_or_none, seconds
+from pushd.store.placing import close
+from pushd.store.settling import settle
 from pushd.work import Outcome
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 _ROUND = 500
 """The most of either that are ended at a time: others wait to write meanwhile."""
 
+_OTHERS = "other destinations of its job were not ready"
 _OVERDUE = """
-    SELECT id, failure_message FROM deliveries
+    SELECT id, failure_message, ready FROM deliveries
     WHERE state IN ('queued', 'held') AND deadline_at <= ? ORDER BY deadline_at LIMIT ?
 """
 # Each the first entry of its index: one search for both together would not be.
@@ -40,9 +42,12 @@ def expire(transaction: Transaction, now: datetime) -> int:
     They are `_ROUND` of each at most.
     """
     overdue = transaction.execute(_OVERDUE, (seconds(now), _ROUND)).fetchall()
+    jobs: set[int] = set()
     for row in overdue:
-        outcome = Outcome(state=DeliveryState.FAILED, failure=overdue_failure(row["failure_message"]))
-        end(transaction, row["id"], outcome, now)
+        failure = overdue_failure(_OTHERS if row["ready"] else row["failure_message"])
+        jobs.add(close(transaction, row["id"], Outcome(state=DeliveryState.FAILED, failure=failure), now))
+    for job in sorted(jobs):  # once all of it are closed: none of them fails because of another
+        settle(transaction, job, now)
     return len(overdue) + credentials.expire(transaction, now, limit=_ROUND)
 
 

@@ -15,6 +15,7 @@ from pushd.job import (
     Job,
     JobState,
     Retain,
+    Tags,
     Transfer,
     TransferState,
     Validate,
@@ -192,6 +193,8 @@ def _job(row: sqlite3.Row, deliveries: Sequence[Delivery]) -> Job:
         platforms=_decode_platforms(row["platforms"]),
         validate=Validate(row["validate"]),
         compress=Compress(row["compress"]),
+        tags=Tags(row["tags"]),
+        ready_at=moment_or_none(row["ready_at"]),
     )
 
 
@@ -209,6 +212,7 @@ def _delivery(row: sqlite3.Row, waiters: Sequence[sqlite3.Row], history: Sequenc
         finished_at=moment_or_none(row["finished_at"]),
         transfers=tuple(_transfer(waiter, delivering=state is DeliveryState.RUNNING) for waiter in waiters),
         history=tuple(history),
+        ready=bool(row["ready"]),
     )
 
 

@@ -13,6 +13,7 @@ from pushd.telemetry.events import (
     DELIVERY_FAILED,
     DELIVERY_HELD,
     DELIVERY_PAUSED,
+    DELIVERY_READY,
     DELIVERY_REQUEUED,
     DELIVERY_SUCCEEDED,
     DELIVERY_SUPERSEDED,
@@ -30,13 +31,17 @@ if TYPE_CHECKING:
 
 _ROW = """
     SELECT deliveries.*, jobs.id AS job_id, jobs.paused_at, jobs.not_before AS begins_at, jobs.credential AS choice,
-        jobs.traceparent
+        jobs.traceparent, deliveries.ready AND jobs.ready_at IS NULL AS waits
     FROM deliveries JOIN jobs ON jobs.number = deliveries.job WHERE deliveries.id = ?
 """
 _PLACE = """
     UPDATE deliveries
     SET state = ?, not_before = ?, failure_code = NULL, failure_message = NULL, failure_retryable = NULL
     WHERE id = ?
+"""
+_OTHERS = """
+    SELECT count(*) AS others FROM deliveries
+    WHERE job = ? AND state IN ('queued', 'running', 'held', 'paused') AND NOT ready
 """
 _PLACED = {
     DeliveryState.QUEUED: DELIVERY_REQUEUED,
@@ -61,32 +66,42 @@ _LANDED = (TransferState.UPLOADED, TransferState.MOUNTED, TransferState.PRESENT)
 def place(transaction: Transaction, delivery: int, now: datetime) -> int:
     """Let a delivery wait where it belongs (see `resting`), and give the number of its job, which is to be settled."""
     row = read(transaction, delivery)
-    state, until = resting(row["paused_at"], row["begins_at"], seconds(now))
+    waits_until = row["deadline_at"] if row["waits"] else None
+    state, until = resting(row["paused_at"], row["begins_at"], seconds(now), waits_until=waits_until)
     transaction.execute(_PLACE, (state, until, delivery))
     facts: dict[str, Value] = {
         "destination": row["destination"],
         "registry": row["registry"],
         "attempt": row["attempt"],
     }
-    if until is not None:
+    kind = _PLACED[state]
+    if until is not None and until == waits_until:
+        ((others,),) = transaction.execute(_OTHERS, (row["job"],)).fetchall()
+        kind, facts = DELIVERY_READY, facts | {"others": others}
+    elif until is not None:
         facts |= {"until": rfc3339(moment(until)), "code": None, "reason": "its submitter asked for that time"}
-    transaction.tell(_PLACED[state], now, about(row), **facts)
+    transaction.tell(kind, now, about(row), **facts)
     return int(row["job"])
 
 
-def resting(paused_at: float | None, begins_at: float | None, now: float) -> tuple[DeliveryState, float | None]:
+def resting(
+    paused_at: float | None, begins_at: float | None, now: float, *, waits_until: float | None = None
+) -> tuple[DeliveryState, float | None]:
     """Decide where a delivery waits that nobody works on and nothing stands in the way of.
 
     Args:
         paused_at: since when its job is paused.
         begins_at: when its job may begin at the earliest.
         now: the time; like the others in seconds.
+        waits_until: where it is ready and waits for the other deliveries of its job, its deadline.
 
     Returns:
         Its state, and until when it is held.
     """
     if paused_at is not None:
         return DeliveryState.PAUSED, None
+    if waits_until is not None:
+        return DeliveryState.HELD, waits_until
     if begins_at is not None and begins_at > now:
         return DeliveryState.HELD, begins_at
     return DeliveryState.QUEUED, None

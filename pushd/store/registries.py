@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushd.job import DeliveryState
-from pushd.store.deliveries import end
 from pushd.store.moment import moment, seconds
+from pushd.store.placing import close
+from pushd.store.settling import settle
 from pushd.store.transaction import About
 from pushd.telemetry.events import REGISTRY_PAUSED, REGISTRY_RESUMED
 from pushd.work import Outcome
@@ -30,6 +31,7 @@ _WAITING = """
     WHERE registry = ? AND state IN ('queued', 'running', 'held', 'paused') AND state <> 'running'
     ORDER BY id LIMIT ?
 """
+_READY = "SELECT DISTINCT job FROM deliveries WHERE registry = ? AND state = 'held' AND ready = 1"
 _BITE = 500
 """Deliveries ended in one transaction: others write as well."""
 
@@ -54,15 +56,18 @@ def pause(transaction: Transaction, registry: str, now: datetime, *, by: int) ->
 def cancel(transaction: Transaction, registry: str, now: datetime) -> tuple[int, Sequence[int]]:
     """End deliveries that wait for `host[:port]`, a bounded number; give how many, and the ids of those that run."""
     waiting = transaction.execute(_WAITING, (registry, _BITE)).fetchall()
-    for row in waiting:
-        end(transaction, row["id"], Outcome(state=DeliveryState.CANCELLED), now)
+    outcome = Outcome(state=DeliveryState.CANCELLED)
+    for job in sorted({close(transaction, row["id"], outcome, now) for row in waiting}):
+        settle(transaction, job, now)
     return len(waiting), tuple(row["id"] for row in transaction.execute(_RUNNING, (registry,)))
 
 
 def resume(transaction: Transaction, registry: str, now: datetime, *, by: int) -> None:
-    """Let a paused registry be served again."""
+    """Let a paused registry be served again, and tags move that waited for that alone."""
     if transaction.execute(_RESUME, (registry,)).fetchall():
         transaction.tell(REGISTRY_RESUMED, now, About(), registry=registry, by=by)
+        for row in transaction.execute(_READY, (registry,)).fetchall():
+            settle(transaction, row["job"], now)
 
 
 def paused(connection: sqlite3.Connection) -> Mapping[str, datetime]:

@@ -29,9 +29,9 @@ _REPEATED = """
 _JOB = """
     INSERT INTO jobs
     (id, uid, gids, administrator, source, spool, retain, priority, labels, state, digest, media_type, size, verify,
-     if_tag, platforms, validate, compress, encoding, credential, created_at, not_before, deadline_at, lifetime,
+     if_tag, platforms, validate, compress, encoding, tags, credential, created_at, not_before, deadline_at, lifetime,
      traceparent)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     RETURNING number
 """
 _DELIVERY = """
@@ -117,6 +117,7 @@ def _store(transaction: Transaction, submission: Submission) -> Job:
             spec.validate,
             spec.compress,
             submission.encoding,
+            spec.tags,
             spec.credential,
             created_at,
             begins_at,
@@ -180,4 +181,5 @@ def _store(transaction: Transaction, submission: Submission) -> Job:
         platforms=spec.platforms,
         validate=spec.validate,
         compress=spec.compress,
+        tags=spec.tags,
     )

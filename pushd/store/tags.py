@@ -17,14 +17,27 @@ _ANNOUNCE = """
 """
 
 
+_OVERTAKEN = "SELECT EXISTS (SELECT 1 FROM tags WHERE destination = ? AND delivery > ?) AS overtaken"
+
+
 def announce(transaction: Transaction, claim: Claim) -> bool:
     """Write down that a delivery is about to put its tag, unless one submitted later has said so before.
 
     What was said stays said, even if the registry then refuses the tag: whether it took it cannot be known.
     """
-    reference = Reference.parse(claim.destination)
-    if reference.tag is None:
+    tag = _tag(claim)
+    if tag is None:
         return True
-    # Without the digest a destination may also carry: with or without, it is the same tag.
-    tag = f"{reference.registry}/{reference.repository}:{reference.tag}"
     return transaction.execute(_ANNOUNCE, (tag, claim.delivery_id)).fetchone() is not None
+
+
+def overtaken(transaction: Transaction, claim: Claim) -> bool:
+    """Whether a delivery submitted later has said that it puts the tag."""
+    row = transaction.execute(_OVERTAKEN, (_tag(claim), claim.delivery_id)).fetchone()
+    return bool(row["overtaken"])
+
+
+def _tag(claim: Claim) -> str | None:
+    reference = Reference.parse(claim.destination)
+    # Without the digest a destination may also carry: with or without, it is the same tag.
+    return None if reference.tag is None else f"{reference.registry}/{reference.repository}:{reference.tag}"

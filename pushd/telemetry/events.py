@@ -149,6 +149,10 @@ JOB_FINISHED = _kind(
     "sent", "resumed", "retries", "interruptions", "uploaded", "mounted", "present", durable=True, canonical=True,
 )  # fmt: skip
 
+JOB_READY = _kind(
+    "job.ready", Level.INFO, "job {job}: all {destinations} destinations are ready, the tags move", "destinations",
+    durable=True,
+)  # fmt: skip
 IMAGE_COMPRESSED = _kind(
     "image.compressed", Level.INFO, "job {job}: {layers} layers of {bytes_before} bytes are {bytes_after} bytes now",
     "layers", "bytes_before", "bytes_after", "seconds", "encoding", "digest", durable=True,
@@ -255,6 +259,10 @@ DELIVERY_REQUEUED = _kind(
 DELIVERY_PAUSED = _kind(
     "delivery.paused", Level.INFO, "to {destination} is paused",
     "destination", "registry", "attempt", durable=True,
+)  # fmt: skip
+DELIVERY_READY = _kind(
+    "delivery.ready", Level.INFO, "to {destination} is ready but for its tag; waits for {others} others",
+    "destination", "registry", "attempt", "others", durable=True,
 )  # fmt: skip
 DELIVERY_SUCCEEDED = _kind(
     "delivery.succeeded", Level.INFO, "{destination} is {digest}, {sent} bytes sent in {seconds} s",

@@ -86,13 +86,14 @@ class JobStore(Protocol):
         """Make a compressed image the job's, in place of the plain one: its documents, digest, size and spool entry."""
 
     async def claim_all(
-        self, now: datetime, *, free: Mapping[str, int], default: int, most: int
+        self, now: datetime, *, free: Mapping[str, int], default: int, most: int, shut: Collection[str] = ()
     ) -> tuple[Sequence[Claim], datetime | None]:
         """Take the next deliveries that may run, at most so many, marking them running.
 
-        Larger priority first, then the user whose turn is longest ago, then older first. Held ones whose
-        `not_before` has passed count as queued; what goes to a paused registry is passed over. `free` is how many more
-        may run for a registry named in it, `default` for any other.
+        First those of which only the tag is left, now that the others of their job are ready too; they take no place.
+        Of the others: larger priority first, then the user whose turn is longest ago, then older first. Held ones whose
+        `not_before` has passed count as queued. What goes to a registry that is paused or `shut` is passed over. `free`
+        is how many more may run for a registry named in it, `default` for any other.
 
         Returns:
             The claims, and the earliest `not_before` after `now` of a held delivery.
@@ -140,8 +141,19 @@ class JobStore(Protocol):
         newer. A destination that is no tag but a digest cannot be overwritten, and always may.
         """
 
-    async def finish(self, claim: Claim, outcome: Outcome, now: datetime) -> None:
-        """End a delivery, and with its last one the job. A failure joins the delivery's history."""
+    async def ready(self, claim: Claim, now: datetime) -> None:
+        """Let a delivery wait for the others of its job, with everything there but its tag; it was no try.
+
+        With the last of them it is decided that their tags move, once and for all, and each is queued. Where one of
+        them has failed, this one fails as well. Where a newer job has tagged its destination, it ends superseded.
+        """
+
+    async def finish(self, claim: Claim, outcome: Outcome, now: datetime) -> Sequence[int]:
+        """End a delivery, and with its last one the job. A failure joins the delivery's history.
+
+        Where the tags of the job were to move together, and this one never will, the others fail: those that wait are
+        ended, and the ids given of those that run and are to be interrupted by the caller.
+        """
 
     async def met(self, registry: str) -> bool:
         """Tell whether a delivery to `host[:port]` ever got past the first question, and planned a blob to send."""

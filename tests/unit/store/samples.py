@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pushd.job import AUTO, Compress, DeliveryState, Failure, JobSpec, Retain, Validate
+from pushd.job import AUTO, Compress, DeliveryState, Failure, JobSpec, Retain, Tags, Validate
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
 from pushd.oci.document import Document
@@ -110,6 +110,7 @@ def submission(
     platforms: tuple[str, ...] = (),
     validate: Validate = Validate.DIGEST,
     encoding: Encoding | None = None,
+    tags: Tags = Tags.EACH,
     credential: str = AUTO,
     credentials: tuple[Sealed, ...] = (),
 ) -> Submission:
@@ -127,6 +128,7 @@ def submission(
             platforms=platforms,
             validate=validate,
             compress=Compress.NONE if encoding is None else Compress(encoding),
+            tags=tags,
             credential=credential,
         ),
         registries=tuple(destination.partition("/")[0] for destination in destinations),
