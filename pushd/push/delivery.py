@@ -19,20 +19,20 @@ from pushd.push import survey
 from pushd.push.bringing import bring
 from pushd.push.landings import Landings
 from pushd.push.locks import KeyedLocks
+from pushd.push.manifests import Manifests
 from pushd.push.origin import Origin
-from pushd.push.plan import Plan, check_tag, make_plan
+from pushd.push.plan import Plan, make_plan
 from pushd.push.progress import Progress
-from pushd.push.run import DrainedError, Run
-from pushd.telemetry.events import DELIVERY_HEALING, MANIFEST_PUT, Event
+from pushd.push.run import DrainedError, Ready, Run
+from pushd.telemetry.events import DELIVERY_HEALING, Event
 from pushd.telemetry.trace import TRACEPARENT, trace_id
-from pushd.work import Outcome
+from pushd.work import Outcome, Reach
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.digest import Digest
-    from pushd.oci.document import Document
     from pushd.oci.image import Image
     from pushd.oci.upload import Checkpoint
     from pushd.push.compressing import Compressing
@@ -70,8 +70,8 @@ class Deliverer:
     sources: Sources
     tags: KeyedLocks[str] = field(default_factory=KeyedLocks)
 
-    async def deliver(self, claim: Claim, stop: Stop) -> Outcome:
-        """Bring the job's image to the claim's destination.
+    async def deliver(self, claim: Claim, stop: Stop) -> Outcome | Ready:
+        """Bring the job's image to the claim's destination, as far as the claim reaches.
 
         Cancelling it leaves what was begun at the registry as `stop` says.
 
@@ -89,7 +89,10 @@ class Deliverer:
             claim = await self.compressing.compressed(claim, claim.encoding, stop, self.sources.here)
             image = await self.means.store.image(claim.job_id)
         try:
-            return await _Delivery(self, claim, stop, reference, image, registry).run()
+            manifests = Manifests(
+                means=self.means, tags=self.tags, claim=claim, registry=registry, reference=reference, image=image
+            )
+            return await _Delivery(self, claim, stop, reference, image, registry, manifests).run()
         except RegistryError as error:
             if error.code is not Code.REGISTRY_UNAUTHORIZED or not await _expired(registry, claim, datetime.now(UTC)):
                 raise
@@ -132,11 +135,14 @@ class _Delivery:
     reference: Reference
     image: Image
     registry: Registry
+    manifests: Manifests
 
-    async def run(self) -> Outcome:
-        """Ask, plan, transfer, put, verify."""
+    async def run(self) -> Outcome | Ready:
+        """Ask, plan, transfer, put, verify; where only the tag is left, no more than that."""
+        if self.claim.reach is Reach.TAG and (moved := await self._move()) is not None:
+            return moved
         found, present = await survey.manifests(self.registry, self.reference, self.image)
-        self._check_tag(found)
+        self.manifests.check_tag(found)
         plan = make_plan(self.image, present)
         if not plan.documents and self.claim.verify is Verify.BLOBS:
             missing = await survey.missing(self.registry, self.reference, self.image.blobs)
@@ -144,11 +150,22 @@ class _Delivery:
         if plan.documents:
             landed = await self._bring(plan.blobs, await self._plan(plan))
             return await self._put_healing(plan, landed)
+        if self.claim.reach is Reach.READY:
+            return Ready()
         await self.deliverer.means.store.tagging(self.claim)
-        return self._succeeded()
+        return Outcome(state=DeliveryState.SUCCEEDED, digest=self.image.root.descriptor.digest)
 
-    def _check_tag(self, found: Digest | None) -> None:
-        check_tag(self.reference, found, wanted=self.image.root.descriptor.digest, if_tag=self.claim.if_tag)
+    async def _move(self) -> Outcome | None:
+        """Move the tag to what was brought before; None where some of that is gone, and is to be brought again."""
+        checks = self.registry.limits.checks
+        if not checks and not await survey.all_manifests(self.registry, self.reference, self.image):
+            return None
+        try:
+            return await self.manifests.tag()
+        except RegistryError as error:
+            if error.code is not Code.REGISTRY_BLOB_UNKNOWN:
+                raise
+        return None
 
     async def _plan(self, plan: Plan) -> Mapping[Digest, Checkpoint | str]:
         return await self.deliverer.means.store.plan(
@@ -206,19 +223,19 @@ class _Delivery:
             raise DrainedError
         return landed
 
-    async def _put_healing(self, plan: Plan, landed: dict[Digest, TransferState]) -> Outcome:
+    async def _put_healing(self, plan: Plan, landed: dict[Digest, TransferState]) -> Outcome | Ready:
         """Put the manifests; where the registry calls blobs unknown that it had, bring them and put once more.
 
         What was not even asked for is asked for first. Then the PUT is believed, and not the HEAD.
         """
         for insist in (False, True) if self.registry.limits.checks else (True,):
             try:
-                return await self._put_all(plan)
+                return await self.manifests.put(plan.documents)
             except RegistryError as error:
                 if error.code is not Code.REGISTRY_BLOB_UNKNOWN:
                     raise
             landed |= await self._heal(plan, landed, insist=insist)
-        return await self._put_all(plan)
+        return await self.manifests.put(plan.documents)
 
     async def _heal(
         self, plan: Plan, landed: Mapping[Digest, TransferState], *, insist: bool
@@ -233,62 +250,6 @@ class _Delivery:
             digests=[blob.digest for blob in doubtful],
         )
         return await self._bring(doubtful, {}, insist=insist)
-
-    # ------------------------------------------------------------------------------------------------- manifests
-
-    async def _put_all(self, plan: Plan) -> Outcome:
-        """Put the manifests, children first and the tag last, and read the tag back."""
-        *children, root = plan.documents
-        for document in children:
-            await self._put(document, str(document.descriptor.digest))
-        async with self.deliverer.tags.holding(
-            f"{self.registry.name}/{self.reference.repository}:{self.reference.target}"
-        ):
-            if self.reference.tag is not None and not await self.deliverer.means.store.tagging(self.claim):
-                return Outcome(state=DeliveryState.SUPERSEDED)
-            if self.claim.if_tag is not None:
-                # Asked again at the last moment: registries offer nothing that would make the two steps one.
-                self._check_tag(await self.registry.head_manifest(self.reference.repository, self.reference.target))
-            await self._put(root, self.reference.target)
-            await self._verify(root.descriptor.digest)
-        if self.claim.verify is Verify.BLOBS:
-            await self._verify_blobs()
-        return self._succeeded()
-
-    def _succeeded(self) -> Outcome:
-        return Outcome(state=DeliveryState.SUCCEEDED, digest=self.image.root.descriptor.digest)
-
-    async def _put(self, document: Document, target: str) -> None:
-        descriptor, reference = document.descriptor, self.reference
-        answered = await self.registry.put_manifest(
-            reference.repository, target, document.content, descriptor.media_type
-        )
-        if answered != descriptor.digest:
-            raise _mismatch(reference, descriptor.digest, f"the registry stored the manifest as {answered}")
-        self._tell(
-            MANIFEST_PUT,
-            digest=str(descriptor.digest),
-            destination=self.claim.destination,
-            media_type=descriptor.media_type,
-            size=descriptor.size,
-            tag=reference.tag if target == reference.tag else None,
-        )
-
-    async def _verify(self, digest: Digest) -> None:
-        """Read back what the tag names now (a 200 alone has lied: moby#49148, podman#18751)."""
-        found = await self.registry.head_manifest(self.reference.repository, self.reference.target)
-        if found is None:
-            raise _mismatch(self.reference, digest, "the registry took the manifest and does not have it")
-        if found != digest:
-            detail = f"read back, it is {found}: somebody else may have pushed there"
-            raise _mismatch(self.reference, digest, detail)
-
-    async def _verify_blobs(self) -> None:
-        missing = await survey.missing(self.registry, self.reference, self.image.blobs)
-        if missing:
-            names = ", ".join(str(blob.digest) for blob in missing[:3])
-            detail = f"read back, {len(missing)} of its blobs are not there: {names}"
-            raise RegistryError(Code.REGISTRY_BLOB_UNKNOWN, str(self.reference), detail)
 
     def _tell(self, kind: Kind, **fields: Value) -> None:
         claim = self.claim
@@ -317,7 +278,3 @@ async def _expired(registry: Registry, claim: Claim, now: datetime) -> bool:
         if error.retryable:
             raise
         return False
-
-
-def _mismatch(reference: Reference, digest: Digest, detail: str) -> RegistryError:
-    return RegistryError(Code.REGISTRY_DIGEST_MISMATCH, f"{digest} at {reference}", detail, hint="push again")

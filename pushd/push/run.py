@@ -42,6 +42,11 @@ class Stop:
     draining: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """How a delivery stops whose tag moves with others: everything is there but that, and it waits for them."""
+
+
 class DrainedError(Exception):
     """Work stopped at a boundary because it was asked to; where it stands is on the disk."""
 

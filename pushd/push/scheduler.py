@@ -16,7 +16,7 @@ import anyio
 from pushd.errors import Code, PushdError, StoreError
 from pushd.job import DeliveryState, Failure
 from pushd.push.retry import GiveUp, Hold, decide, past_deadline
-from pushd.push.run import DrainedError, Stop
+from pushd.push.run import DrainedError, Ready, Stop
 from pushd.telemetry.faults import fault, store_failed
 from pushd.work import Outcome
 
@@ -159,9 +159,9 @@ class Scheduler:
         try:
             while not self._draining:
                 free = {name: max(0, self._per_registry - count) for name, count in self.running.items()}
-                free |= dict.fromkeys(shut, 0)
-                now = datetime.now(UTC)
-                claims, due = await self._store.claim_all(now, free=free, default=self._per_registry, most=_AT_ONCE)
+                claims, due = await self._store.claim_all(
+                    datetime.now(UTC), free=free, default=self._per_registry, most=_AT_ONCE, shut=shut
+                )
                 self._claimed += len(claims)
                 for claim in claims:
                     running = self._running[claim.delivery_id] = _Running(claim)
@@ -178,7 +178,7 @@ class Scheduler:
 
     async def _run(self, running: _Running) -> None:
         claim = running.claim
-        ending: Outcome | Hold | None = None  # None: cut short, to go on in the daemon's next life
+        ending: Outcome | Ready | Hold | None = None  # None: cut short, to go on in the daemon's next life
         try:
             ending = await self._ending(running)
         finally:
@@ -189,8 +189,11 @@ class Scheduler:
             self._ended = anyio.Event()
             self.wake()
 
-    async def _ending(self, running: _Running) -> Outcome | Hold | None:
-        """Run a delivery; give how it ended, until when it is held, or None when it is to go on in another life."""
+    async def _ending(self, running: _Running) -> Outcome | Ready | Hold | None:
+        """Run a delivery; give how it ended, that it waits for others, until when it is held, or None.
+
+        That is when it is to go on in another life.
+        """
         claim, scope = running.claim, running.scope
         left = (claim.deadline_at - datetime.now(UTC)).total_seconds()
         scope.deadline = min(scope.deadline, anyio.current_time() + left)
@@ -233,7 +236,7 @@ class Scheduler:
         except StoreError:
             return True  # not known: be patient
 
-    async def _write(self, claim: Claim, ending: Outcome | Hold | None) -> None:
+    async def _write(self, claim: Claim, ending: Outcome | Ready | Hold | None) -> None:
         """Write down how a delivery ended, for as long as it takes: what happened must not be lost."""
         while True:
             try:
@@ -242,8 +245,11 @@ class Scheduler:
                         await self._store.release(claim)
                     elif isinstance(ending, Hold):
                         await self._store.hold(claim, ending.until, ending.failure)
+                    elif isinstance(ending, Ready):
+                        await self._store.ready(claim, datetime.now(UTC))
                     else:
-                        await self._store.finish(claim, ending, datetime.now(UTC))
+                        for delivery_id in await self._store.finish(claim, ending, datetime.now(UTC)):
+                            self.interrupt(delivery_id)  # its tag was to move with this one, and will not
             except StoreError as error:
                 if error.code is Code.STORE_CLAIM_LOST:
                     return  # somebody ended it meanwhile, and theirs is what counts

@@ -46,6 +46,19 @@ async def manifests(registry: Registry, reference: Reference, image: Image) -> t
     return found, frozenset(present)
 
 
+async def all_manifests(registry: Registry, reference: Reference, image: Image) -> bool:
+    """Ask whether the repository has all manifests of the image, whatever its tags name.
+
+    Raises:
+        RegistryError: the registry did not answer that.
+    """
+    for document in image.documents:
+        digest = document.descriptor.digest
+        if await registry.head_manifest(reference.repository, str(digest)) != digest:
+            return False
+    return True
+
+
 async def missing(registry: Registry, reference: Reference, blobs: Iterable[Descriptor]) -> tuple[Descriptor, ...]:
     """Ask for each blob; give those the repository does not have, in the order given.
 
