@@ -13,7 +13,7 @@ import msgspec
 from pushd.api.credentials import Given, read_credentials
 from pushd.api.fields import SHOWN, malformed, read_fields
 from pushd.errors import RequestError
-from pushd.job import ABSENT, AUTO, Compress, JobSpec, Retain, Spooled, Validate, Verify
+from pushd.job import ABSENT, AUTO, Compress, JobSpec, Retain, Spooled, Tags, Validate, Verify
 from pushd.oci.digest import Digest
 from pushd.oci.manifest import MAX_SIZE
 from pushd.oci.media_types import is_media_type
@@ -68,6 +68,7 @@ class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     platforms: list[str] = []
     validate: Validate = Validate.DIGEST
     compress: Compress = Compress.AUTO
+    tags: Tags = Tags.EACH
     credential: str = AUTO
     credentials: list[Given] = []
 
@@ -107,6 +108,7 @@ def read_submission(body: bytes, *, now: datetime) -> tuple[JobSpec, tuple[Hande
         platforms=_platforms(read.platforms),
         validate=read.validate,
         compress=read.compress,
+        tags=read.tags,
         credential=read.credential,
     )
     return spec, handed
@@ -128,6 +130,8 @@ def fingerprint(spec: JobSpec) -> bytes:
         del asked["validate"]
     if spec.compress is Compress.AUTO:
         del asked["compress"]
+    if spec.tags is Tags.EACH:
+        del asked["tags"]
     return hashlib.sha256(msgspec.json.encode(asked)).digest()
 
 

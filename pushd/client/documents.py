@@ -18,6 +18,7 @@ from pushd.job import (
     Job,
     JobState,
     Retain,
+    Tags,
     Transfer,
     TransferState,
     Try,
@@ -78,6 +79,8 @@ def job_of(document: Mapping[str, Any]) -> Job:
         platforms=tuple(document.get("platforms", ())),
         validate=Validate(document.get("validate", Validate.DIGEST)),
         compress=Compress(document.get("compress", Compress.NONE)),
+        tags=Tags(document.get("tags", Tags.EACH)),
+        ready_at=_time(document.get("ready_at")),
     )
 
 
@@ -109,6 +112,7 @@ def _delivery(document: Mapping[str, Any]) -> Delivery:
         finished_at=_time(document.get("finished_at")),
         transfers=tuple(_transfer(transfer) for transfer in document.get("transfers", ())),
         history=tuple(_try(one) for one in document.get("history", ())),
+        ready=document.get("ready", False),
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pushd.client.handing import handed_over
 from pushd.errors import Code, RequestError
-from pushd.job import AUTO, Compress, Retain, Validate, Verify
+from pushd.job import AUTO, Compress, Retain, Tags, Validate, Verify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +29,7 @@ def wishes(  # noqa: PLR0913 (what may be asked of a job; by keyword)
     platforms: Sequence[str] = (),
     validate: Validate = Validate.DIGEST,
     compress: Compress = Compress.AUTO,
+    tags: Tags = Tags.EACH,
     credential: str = AUTO,
 ) -> dict[str, Any]:
     """Give the fields of a submission but its source; see `Client.submit` for what they mean.
@@ -57,6 +58,8 @@ def wishes(  # noqa: PLR0913 (what may be asked of a job; by keyword)
         document["validate"] = validate
     if compress is not Compress.AUTO:
         document["compress"] = compress
+    if tags is not Tags.EACH:
+        document["tags"] = tags
     if credential != AUTO:
         document["credential"] = credential
     return document

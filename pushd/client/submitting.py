@@ -14,7 +14,7 @@ from pushd.client.own import own_credentials
 from pushd.client.sources import IN_ENGINE, absolute, in_registry
 from pushd.client.submission import sourced, wishes
 from pushd.errors import Code, PushdError
-from pushd.job import AUTO, Compress, Retain, Validate, Verify
+from pushd.job import AUTO, Compress, Retain, Tags, Validate, Verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -58,6 +58,7 @@ class Submitting(Speaker):
         platforms: Sequence[str] = (),
         validate: Validate = Validate.DIGEST,
         compress: Compress = Compress.AUTO,
+        tags: Tags = Tags.EACH,
         credential: str = AUTO,
         idempotency_key: str | None = None,
         progress: Callable[[int, int | None], None] | None = None,
@@ -94,6 +95,9 @@ class Submitting(Speaker):
                 so does `AUTO` for what comes out of Docker. The image that is pushed then has a digest of its own,
                 which the job has as soon as they are. It is kept in the spool until the job ends, for all its
                 destinations.
+            tags: when the destinations' tags move. With `pushd.job.Tags.TOGETHER` everything is brought to all of them
+                first, and then all move; where one destination fails for good, none does, and the others fail with it:
+                `request.together`. One that a newer job has tagged meanwhile keeps nobody back.
             credential: what registries are spoken to with, that of the source too: `pushd.job.AUTO`, the caller's own,
                 which is looked up here and handed over, else one they stored, else the daemon's; `pushd.job.DAEMON`;
                 `pushd.job.ANONYMOUS`; or the name of one they stored with `login`, for the destinations.
@@ -124,6 +128,7 @@ class Submitting(Speaker):
             platforms=platforms,
             validate=validate,
             compress=compress,
+            tags=tags,
             credential=credential,
         )
         name, key = absolute(source), idempotency_key or new_key()
@@ -152,6 +157,7 @@ class Submitting(Speaker):
         platforms: Sequence[str] = (),
         validate: Validate = Validate.DIGEST,
         compress: Compress = Compress.AUTO,
+        tags: Tags = Tags.EACH,
         credential: str = AUTO,
         idempotency_key: str | None = None,
         progress: Callable[[int, int | None], None] | None = None,
@@ -165,7 +171,7 @@ class Submitting(Speaker):
             reference: which image of the archive, by name, or `@N` for the one at position N, from 0; empty for the
                 only one.
             priority: as `submit` has it; so are `labels`, `deadline`, `verify`, `not_before`, `if_tag`, `retain`,
-                `platforms`, `validate`, `compress`, `credential` and `idempotency_key`.
+                `platforms`, `validate`, `compress`, `tags`, `credential` and `idempotency_key`.
             labels: see there.
             deadline: see there.
             verify: see there.
@@ -175,6 +181,7 @@ class Submitting(Speaker):
             platforms: see there.
             validate: see there.
             compress: see there.
+            tags: see there.
             credential: see there.
             idempotency_key: see there.
             progress: told the bytes brought so far, and None, for nobody knows how many will come.
@@ -197,6 +204,7 @@ class Submitting(Speaker):
             platforms=platforms,
             validate=validate,
             compress=compress,
+            tags=tags,
             credential=credential,
         )
         key = idempotency_key or new_key()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pushd.client.submission import sourced, wishes
 from pushd.client.submitting import Submitting, new_key, own
-from pushd.job import AUTO, Retain, Verify
+from pushd.job import AUTO, Retain, Tags, Verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,6 +33,7 @@ class SubmittingFiles(Submitting):
         not_before: datetime | None = None,
         if_tag: str | None = None,
         retain: Retain = Retain.SOURCE,
+        tags: Tags = Tags.EACH,
         credential: str = AUTO,
         idempotency_key: str | None = None,
         progress: Callable[[int, int | None], None] | None = None,
@@ -57,13 +58,14 @@ class SubmittingFiles(Submitting):
             annotations: of the manifest.
             directory: where the names are looked for; None for this process's own.
             priority: as `submit` has it; so are `labels`, `deadline`, `verify`, `not_before`, `if_tag`, `retain`,
-                `credential`, `idempotency_key` and `progress`.
+                `tags`, `credential`, `idempotency_key` and `progress`.
             labels: see there.
             deadline: see there.
             verify: see there.
             not_before: see there.
             if_tag: see there.
             retain: see there.
+            tags: see there.
             credential: see there.
             idempotency_key: see there.
             progress: see there.
@@ -83,6 +85,7 @@ class SubmittingFiles(Submitting):
             not_before=not_before,
             if_tag=if_tag,
             retain=retain,
+            tags=tags,
             credential=credential,
         )
         key = idempotency_key or new_key()

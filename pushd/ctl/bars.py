@@ -17,7 +17,7 @@ from rich.text import Text
 
 from pushd.ctl.lines import event_line
 from pushd.ctl.quantities import show_bytes, show_clock, show_duration
-from pushd.ctl.standing import NEEDS_CREDENTIAL, waits_for_credential
+from pushd.ctl.standing import NEEDS_CREDENTIAL, READY, waits_for_credential
 from pushd.ctl.texts import clean, cut_left
 from pushd.job import DeliveryState, TransferState
 
@@ -125,6 +125,8 @@ def _lane_line(lane: Lane, width: int) -> Text:
 def _lane_words(lane: Lane) -> str:
     if waits_for_credential(lane.state, lane.reason):
         return NEEDS_CREDENTIAL
+    if lane.state is DeliveryState.HELD and lane.ready:
+        return f"{READY}, waits for the others"
     if lane.state is DeliveryState.HELD and lane.until is not None:
         return f"held until {show_clock(lane.until)}"
     if lane.planned is None or lane.state in (DeliveryState.QUEUED, DeliveryState.PAUSED):

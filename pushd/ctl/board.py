@@ -69,6 +69,7 @@ class Lane:
         planned: blobs and bytes it needs, once the daemon knows.
         until: when a held delivery is tried again.
         reason: the code of what it was held for last.
+        ready: whether it waits for the others, with everything there but its tag.
         blobs: those that were heard of, by digest.
     """
 
@@ -77,6 +78,7 @@ class Lane:
     planned: tuple[int, int] | None = None
     until: datetime | None = None
     reason: str | None = None
+    ready: bool = False
     blobs: Mapping[str, Blob] = field(default_factory=dict)
 
     @property
@@ -215,7 +217,9 @@ def _blob(blob: Blob, event: Event) -> Blob:
 
 def _changed(lane: Lane, name: str, event: Event) -> Lane:
     if name == "delivery.started":
-        return replace(lane, state=DeliveryState.RUNNING, until=None)
+        return replace(lane, state=DeliveryState.RUNNING, until=None, ready=False)
+    if name == "delivery.ready":
+        return replace(lane, state=DeliveryState.HELD, until=None, reason=None, ready=True)
     if name == "delivery.planned":
         return replace(lane, planned=(event.get("blobs", 0), event.get("size", 0)), blobs={})
     if name == "delivery.held":

@@ -12,6 +12,8 @@ examples:
   docker save app:1.4 | pushctl push - registry.example.com/team/app:1.4
   pushctl push oci:./build:1.4 registry.example.com/team/app:1.4 --dry-run
   pushctl push oci:./build registry.example.com/team/app --tag 1.4 --tag latest
+  pushctl push oci:./build:1.4 registry.example.com/team/app:1.4 \\
+    mirror.example.net/team/app:1.4 --tags together
   pushctl push oci:./build registry.example.com/team/app:1 \\
     --platform linux/amd64,linux/arm64
   pushctl push docker://registry.example.com/team/app:1.4 \\
@@ -40,6 +42,11 @@ digest; the time is told only if SOURCE_DATE_EPOCH is set.
 With --tag each destination gets these tags beside its own; one that names no
 tag gets these alone, and not latest. Each is a destination of the same job, and
 a digest behind the name holds for all of them.
+
+With --tags together no tag moves before everything is at all destinations; then
+all of them do. Where one destination fails, none does, and the others fail with
+it: `pushctl retry` brings what is missing, and nothing again that is there. A
+destination that a newer job has tagged meanwhile keeps nobody back.
 
 With --platform the index that is pushed lists these platforms alone, with their
 attestations; it has another digest, and is an index also for a single one. An

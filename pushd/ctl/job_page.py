@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from pushd.ctl.advice import next_step
 from pushd.ctl.layout import columns, facts, sentence, when
 from pushd.ctl.quantities import show_bytes, show_clock, show_duration
-from pushd.ctl.reports import transfers
-from pushd.ctl.standing import delivery_standing, job_standing
+from pushd.ctl.reports import count, transfers
+from pushd.ctl.standing import READY, delivery_standing, job_standing
 from pushd.ctl.texts import clean
-from pushd.job import ABSENT, Compress, DeliveryState, Retain, TransferState, Validate
+from pushd.job import ABSENT, Compress, DeliveryState, Retain, Tags, TransferState, Validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +38,7 @@ def job_page(job: Job, now: datetime, *, width: int | None) -> Iterator[str]:
         ("platforms", " ".join(map(clean, job.platforms))),
         ("validated", "each layer is looked into before anything is sent" if job.validate is Validate.FULL else ""),
         ("compress", f"plain layers with {job.compress}" if job.compress is not Compress.NONE else ""),
+        ("tags", _moving(job, now)),
         ("submitted", f"{when(job.created_at, now)}, by uid {job.uid}"),
         ("finished", when(job.finished_at, now) if job.finished_at else ""),
         ("paused", f"{when(job.paused_at, now)}; `pushctl resume {clean(job.id)}`" if job.paused_at else ""),
@@ -54,6 +55,14 @@ def job_page(job: Job, now: datetime, *, width: int | None) -> Iterator[str]:
         yield from _delivery(job, delivery, now, width)
 
 
+def _moving(job: Job, now: datetime) -> str:
+    if job.tags is not Tags.TOGETHER:
+        return ""
+    if job.ready_at is None:
+        return "move together, once all destinations are ready"
+    return f"move together, since {when(job.ready_at, now)}"
+
+
 def _condition(if_tag: str | None) -> str:
     if if_tag is None:
         return ""
@@ -61,7 +70,7 @@ def _condition(if_tag: str | None) -> str:
 
 
 def _delivery(job: Job, delivery: Delivery, now: datetime, width: int | None) -> Iterator[str]:
-    yield from sentence(", ".join(_standing(delivery, now)), width, first=_INDENT)
+    yield from sentence(", ".join(_standing(job, delivery, now)), width, first=_INDENT)
     if delivery.digest:
         yield f"{_INDENT}{clean(delivery.digest)}"
     if delivery.failure:
@@ -84,10 +93,13 @@ def _earlier(delivery: Delivery) -> tuple[Try, ...]:
     return history[:-1] if told else history
 
 
-def _standing(delivery: Delivery, now: datetime) -> Iterator[str]:
+def _standing(job: Job, delivery: Delivery, now: datetime) -> Iterator[str]:
     """Tell the state, since when, and how often it was tried."""
     if delivery.state is DeliveryState.SUPERSEDED:
         yield "superseded: a newer job tagged it first, nothing was overwritten"
+    elif delivery_standing(delivery) == READY:
+        others = sum(not (other.ready or other.state.terminal) for other in job.deliveries)
+        yield f"{READY}; waits for {count(others, 'other')}"
     else:
         yield delivery_standing(delivery)
     if delivery_standing(delivery) == DeliveryState.HELD and delivery.not_before:
@@ -96,6 +108,8 @@ def _standing(delivery: Delivery, now: datetime) -> Iterator[str]:
         yield f"took {show_duration((delivery.finished_at - delivery.started_at).total_seconds())}"
     elif delivery.started_at and delivery.state is DeliveryState.RUNNING:
         yield f"for {show_duration((now - delivery.started_at).total_seconds())}"
+    if delivery.state is DeliveryState.RUNNING and delivery.ready:
+        yield "its tag moves"
     if delivery.attempt > 1:
         yield f"attempt {delivery.attempt}"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from pushd import __version__
 from pushd.ctl import arguments, examples
-from pushd.job import AUTO, Compress, JobState, Validate, Verify
+from pushd.job import AUTO, Compress, JobState, Tags, Validate, Verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,6 +123,10 @@ def _push(push: argparse.ArgumentParser) -> None:
     push.add_argument(
         "--tag", dest="tags", type=arguments.tag, action="append", default=[], metavar="TAG",
         help="also under this tag, in each destination's repository; may be repeated",
+    )  # fmt: skip
+    push.add_argument(
+        "--tags", dest="moving", type=Tags, choices=list(Tags), default=Tags.EACH, metavar="WHEN",
+        help="move tags `together`, once everything is at all destinations (default: each, as soon as it can)",
     )  # fmt: skip
     push.add_argument(
         "--platform", dest="platforms", type=arguments.platforms, action="extend", default=[], metavar="OS/ARCH",

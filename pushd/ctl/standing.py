@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 NEEDS_CREDENTIAL: Final = "needs credential"
 """Instead of `held`: nothing will happen until somebody brings one."""
+READY: Final = "ready"
+"""Instead of `held`: everything but its tag is there, and that moves with others."""
 
 
 def waits_for_credential(state: DeliveryState, code: str | None) -> bool:
@@ -21,8 +23,10 @@ def waits_for_credential(state: DeliveryState, code: str | None) -> bool:
 
 def delivery_standing(delivery: Delivery) -> str:
     """Say where one destination stands."""
-    needs = waits_for_credential(delivery.state, delivery.failure.code if delivery.failure else None)
-    return NEEDS_CREDENTIAL if needs else delivery.state.value
+    if waits_for_credential(delivery.state, delivery.failure.code if delivery.failure else None):
+        return NEEDS_CREDENTIAL
+    waits = delivery.state is DeliveryState.HELD and delivery.ready and delivery.failure is None
+    return READY if waits else delivery.state.value
 
 
 def job_standing(job: Job) -> str:

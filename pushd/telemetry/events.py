@@ -261,7 +261,7 @@ DELIVERY_PAUSED = _kind(
     "destination", "registry", "attempt", durable=True,
 )  # fmt: skip
 DELIVERY_READY = _kind(
-    "delivery.ready", Level.INFO, "to {destination} is ready but for its tag; waits for {others} others",
+    "delivery.ready", Level.INFO, "to {destination} is ready but for its tag; destinations that are not: {others}",
     "destination", "registry", "attempt", "others", durable=True,
 )  # fmt: skip
 DELIVERY_SUCCEEDED = _kind(

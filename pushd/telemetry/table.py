@@ -72,6 +72,7 @@ FIELDS: Final = {
     "mounted": "blobs mounted from another repository",
     "name": "of the login; none for a credential that came with a job",
     "offset": "bytes the registry has of the blob",
+    "others": "destinations of the job that are not ready yet",
     "pid": "of the daemon",
     "present": "blobs that were there already",
     "rate": "bytes a second since it was told last",

@@ -204,7 +204,8 @@ def delivery(
     """Give a delivery as the API shows it."""
     return {
         "id": number, "destination": destination, "state": state, "attempt": 1, "digest": None, "failure": None,
-        "not_before": None, "started_at": None, "finished_at": None, "transfers": [], "history": [], **fields,
+        "not_before": None, "started_at": None, "finished_at": None, "transfers": [], "history": [], "ready": False,
+        **fields,
     }  # fmt: skip
 
 
@@ -215,7 +216,7 @@ def job(state: str = "queued", *deliveries: dict[str, Any], **fields: object) ->
         "labels": {"build": "4711"}, "digest": DIGEST, "media_type": "application/vnd.oci.image.manifest.v1+json",
         "size": 3_000_000, "created_at": AT, "deadline_at": "2026-11-23T21:00:00Z", "finished_at": None,
         "not_before": None, "if_tag": None, "retain": "source", "paused_at": None, "platforms": [],
-        "validate": "digest", "compress": "none",
+        "validate": "digest", "compress": "none", "tags": "each", "ready_at": None,
         "deliveries": list(deliveries) or [delivery(state=state, digest=DIGEST if state == "succeeded" else None)],
         **fields,
     }  # fmt: skip

@@ -312,6 +312,7 @@ class FakeJobs:
             platforms=spec.platforms,
             validate=spec.validate,
             compress=_DECIDED.get(spec.compress, spec.compress),
+            tags=spec.tags,
         )
         return job
 

@@ -70,6 +70,7 @@ def right(places: Places) -> list[Request]:
         "platforms": ["linux/amd64"],
         "validate": "full",
         "compress": "zstd",
+        "tags": "together",
     }
     spooled = {
         "entry": places.entries[0],

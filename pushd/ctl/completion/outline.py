@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import TYPE_CHECKING, cast
 
-from pushd.job import ABSENT, Compress, JobState
+from pushd.job import ABSENT, Compress, JobState, Tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -57,6 +57,7 @@ _WORDS = {
     "--if-tag": (ABSENT,),
     "--platform": _PLATFORMS,
     "--compress": tuple(Compress),
+    "--tags": tuple(Tags),
 }
 
 

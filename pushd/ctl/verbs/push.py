@@ -184,6 +184,7 @@ def _asked(typed: Namespace) -> dict[str, Any]:
         "not_before": typed.not_before,
         "if_tag": typed.if_tag,
         "retain": Retain.SPOOL if typed.spool else Retain.SOURCE,
+        "tags": typed.moving,
         "credential": typed.credential,
         "idempotency_key": typed.idempotency_key,
     }

@@ -281,6 +281,14 @@ async def test_a_job_says_how_far_its_image_is_looked_into(http: aiohttp.ClientS
     assert (usual["validate"], full["validate"]) == ("digest", "full")
 
 
+async def test_a_job_says_when_its_tags_move(http: aiohttp.ClientSession) -> None:
+    usual = await document(await http.post("/v1/jobs", json=GOOD), 202)
+    together = await document(await http.post("/v1/jobs", json={**GOOD, "tags": "together"}), 202)
+
+    assert (usual["tags"], together["tags"]) == ("each", "together")
+    assert (together["ready_at"], together["deliveries"][0]["ready"]) == (None, False)
+
+
 async def test_what_a_submission_would_do_is_told_and_nothing_is_submitted(
     http: aiohttp.ClientSession, jobs: FakeJobs
 ) -> None:

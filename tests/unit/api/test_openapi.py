@@ -29,6 +29,7 @@ from pushd.job import (
     JobState,
     Retain,
     Spooled,
+    Tags,
     Transfer,
     TransferState,
     Try,
@@ -291,6 +292,8 @@ def test_the_words_are_those_of_the_code() -> None:
     assert set(SCHEMAS["Job"]["properties"]["retain"]["enum"]) == set(Retain)
     assert set(SCHEMAS["Submission"]["properties"]["validate"]["enum"]) == set(Validate)
     assert set(SCHEMAS["Job"]["properties"]["validate"]["enum"]) == set(Validate)
+    assert set(SCHEMAS["Submission"]["properties"]["tags"]["enum"]) == set(Tags)
+    assert set(SCHEMAS["Job"]["properties"]["tags"]["enum"]) == set(Tags)
     assert set(SCHEMAS["Event"]["properties"]["level"]["enum"]) == set(Level)
     assert set(SCHEMAS["Status"]["properties"]["role"]["enum"]) == set(Role)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pushd.api import submission
 from pushd.api.submission import fingerprint
 from pushd.errors import Code, RequestError
-from pushd.job import ABSENT, Compress, JobSpec, Retain, Spooled, Validate, Verify
+from pushd.job import ABSENT, Compress, JobSpec, Retain, Spooled, Tags, Validate, Verify
 from tests.fakes.jobs import NOON
 
 GOOD: dict[str, Any] = {"source": "oci:/srv/app:1", "destinations": ["localhost:5000/app:1"]}
@@ -72,6 +72,13 @@ def test_a_request_says_how_far_the_image_is_looked_into() -> None:
     assert read_submission(body(validate="full")).validate is Validate.FULL
     assert read_submission(body(validate="digest")) == read_submission(body())
     assert fingerprint(read_submission(body(validate="digest"))) == fingerprint(read_submission(body()))
+
+
+def test_a_request_says_when_tags_move() -> None:
+    assert read_submission(body(tags="together")).tags is Tags.TOGETHER
+    assert read_submission(body(tags="each")) == read_submission(body())
+    assert fingerprint(read_submission(body(tags="each"))) == fingerprint(read_submission(body()))
+    assert refused(body(tags="none")).subject == "tags"
 
 
 def test_what_is_null_is_as_if_it_were_not_given() -> None:
@@ -181,7 +188,7 @@ def test_an_unknown_field_is_refused_and_the_nearest_known_one_named() -> None:
     assert (error.subject, error.hint) == ("destination", "did you mean destinations?")
     assert refused(body(x=1)).hint == (
         "known are source, destinations, priority, labels, deadline, verify, not_before, if_tag, retain, spooled, "
-        "platforms, validate, compress, credential, credentials"
+        "platforms, validate, compress, tags, credential, credentials"
     )
     assert refused(body(spooled={**SPOOLED, "mediaType": ""})).hint == "did you mean media_type?"
 
@@ -268,6 +275,7 @@ def test_equal_requests_have_equal_fingerprints_however_they_are_written() -> No
         {"validate": "full"},
         {"compress": "gzip"},
         {"compress": "default"},
+        {"tags": "together"},
         {"credential": "daemon"},
         {"credential": "work"},
     ],

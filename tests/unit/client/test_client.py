@@ -12,7 +12,7 @@ import pytest
 
 from pushd.client import SYSTEM_SOCKET, Client, default_socket_path
 from pushd.errors import Code, DaemonError, PushdError, RequestError, SourceError, StoreError
-from pushd.job import ABSENT, Compress, DeliveryState, JobState, Retain, TransferState, Validate, Verify
+from pushd.job import ABSENT, Compress, DeliveryState, JobState, Retain, Tags, TransferState, Validate, Verify
 from tests.fakes.daemon import (
     AT,
     FakeDaemon,
@@ -259,6 +259,8 @@ def test_all_that_may_be_asked_of_a_job_is_sent(path: Path, client: Client) -> N
         digest=None,
         validate="full",
         compress="gzip",
+        tags="together",
+        ready_at=AT,
     )
     with FakeDaemon(path, answer(answered, status=202)) as daemon:
         submitted = client.submit(
@@ -271,26 +273,31 @@ def test_all_that_may_be_asked_of_a_job_is_sent(path: Path, client: Client) -> N
             platforms=("linux/x86_64",),
             validate=Validate.FULL,
             compress=Compress.DEFAULT,
+            tags=Tags.TOGETHER,
         )
     sent = daemon.received[0].json
-    asked = ("verify", "not_before", "if_tag", "retain", "platforms", "validate", "compress")
+    asked = ("verify", "not_before", "if_tag", "retain", "platforms", "validate", "compress", "tags")
     assert {name: sent[name] for name in asked} == {
         "verify": "blobs", "not_before": "2026-12-01T06:00:00+01:00", "if_tag": "absent", "retain": "spool",
         "platforms": ["linux/x86_64"], "validate": "full", "compress": "default",
+        "tags": "together",
     }  # fmt: skip
     assert submitted.not_before == begin
     assert (submitted.if_tag, submitted.retain) == (ABSENT, Retain.SPOOL)
     assert (submitted.platforms, submitted.validate) == (("linux/amd64",), Validate.FULL)
     assert (submitted.digest, submitted.compress) == (None, Compress.GZIP)
+    assert (submitted.tags, submitted.ready_at) == (Tags.TOGETHER, submitted.paused_at)
     assert submitted.paused_at == datetime(2026, 11, 22, 21, tzinfo=UTC)
 
 
 def test_a_job_of_an_older_daemon_says_less(path: Path, client: Client) -> None:
     document = job()
     del document["platforms"], document["validate"], document["compress"]
+    del document["tags"], document["ready_at"], document["deliveries"][0]["ready"]
     with FakeDaemon(path, answer(document)):
         read = client.get("x")
     assert (read.platforms, read.validate, read.compress) == ((), Validate.DIGEST, Compress.NONE)
+    assert (read.tags, read.ready_at, read.deliveries[0].ready) == (Tags.EACH, None, False)
     assert (read.not_before, read.if_tag, read.retain, read.paused_at) == (None, None, Retain.SOURCE, None)
 
 

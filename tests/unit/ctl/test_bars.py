@@ -96,6 +96,11 @@ def test_a_destination_that_waits_for_a_credential_says_so_and_not_until_when() 
     assert "held until" in _drawn(held("registry.throttled"))[0]
 
 
+def test_a_destination_that_is_ready_says_that_it_waits_for_the_others() -> None:
+    board = Board.of(job_of(job())).after(event(2, "delivery.ready", delivery=1, attempt=1, others=2))
+    assert _drawn(board)[0].endswith("app:1.4  ready, waits for the others")
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 132])
 def test_nothing_is_wider_than_the_terminal(width: int) -> None:
     long = Lane(destination="registry.example.com/" + "x" * 200 + ":1.4", state=DeliveryState.RUNNING, planned=(9, 1))

@@ -147,6 +147,13 @@ def test_a_paused_delivery_waits_until_its_job_is_resumed() -> None:
     assert paused.after(event(4, "job.resumed", by="uid 0")).lanes[1].state is DeliveryState.QUEUED
 
 
+def test_what_is_ready_waits_until_its_tag_moves() -> None:
+    ready = _board(STARTED, event(3, "delivery.ready", delivery=1, attempt=1, others=2))
+    assert (ready.lanes[1].state, ready.lanes[1].ready) == (DeliveryState.HELD, True)
+    again = ready.after(event(4, "delivery.started", delivery=1, attempt=2))
+    assert (again.lanes[1].state, again.lanes[1].ready) == (DeliveryState.RUNNING, False)
+
+
 def test_a_retry_queues_what_failed_and_nothing_else() -> None:
     board = _board(event(1, "delivery.failed", delivery=1), event(2, "delivery.succeeded", delivery=2), destinations=2)
     states = [lane.state for lane in board.after(event(3, "job.retried", deliveries=1)).lanes.values()]

@@ -112,6 +112,7 @@ def test_options_of_a_command_are_offered(offered: Callable[[str], list[str]]) -
         ("pushctl push --if-tag ", ["absent"]),
         ("pushctl push --credential a", ["anonymous", "auto"]),
         ("pushctl push --compress ", ["auto", "default", "gzip", "none", "zstd"]),
+        ("pushctl push --tags ", ["each", "together"]),
         ("pushctl push --platform linux/ar", ["linux/arm/v7", "linux/arm64"]),
         ("pushctl completion z", ["zsh"]),
         ("pushctl push oc", ["oci-archive:", "oci:"]),

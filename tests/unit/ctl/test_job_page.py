@@ -155,6 +155,26 @@ def test_a_delivery_that_waits_for_a_credential_says_so_and_how_to_bring_one() -
     assert step == "  next: `pushctl login registry.example.com` brings one, and it goes on"
 
 
+def test_a_delivery_that_is_ready_says_for_how_many_it_waits() -> None:
+    ready = delivery(1, FIRST, "held", ready=True, not_before="2026-11-23T21:00:00Z")
+    others = (delivery(2, "b/b:1", "running"), delivery(3, "c/c:1", "queued"), delivery(4, "d/d:1", "superseded"))
+    page = _page(job("running", ready, *others, tags="together"))
+    assert "tags        move together, once all destinations are ready" in page
+    assert _of(page, FIRST) == ["  ready; waits for 2 others"]
+    assert _of(_page(job("running", ready, others[0], tags="together")), FIRST) == ["  ready; waits for 1 other"]
+
+
+def test_a_delivery_whose_tag_moves_says_so_and_the_job_since_when() -> None:
+    moves = delivery(1, FIRST, "running", ready=True, started_at="2026-11-22T21:00:00Z")
+    failure = _failure("registry.unavailable", "it is not well")
+    stuck = delivery(2, "b/b:1", "held", ready=True, failure=failure, not_before="2026-11-22T21:03:00Z")
+    page = _page(job("running", moves, stuck, tags="together", ready_at="2026-11-22T21:01:00Z"))
+    assert any(line.startswith("tags        move together, since ") for line in page)
+    assert _of(page, FIRST)[0].endswith(", its tag moves")
+    assert _of(page, "b/b:1")[0].startswith("  held, tried again at ")
+    assert not any(line.startswith("tags") for line in _page(job("running")))
+
+
 def test_what_was_superseded_says_by_what() -> None:
     lines = _of(_page(job("superseded", delivery(1, FIRST, "superseded"))), FIRST)
     assert lines == ["  superseded: a newer job tagged it first, nothing was overwritten"]

@@ -142,10 +142,19 @@ def test_a_push_says_how_plain_layers_are_compressed(daemon: FakeDaemon, how: st
     assert daemon.received[0].json["compress"] == how
 
 
-def test_a_push_that_says_nothing_of_compression_asks_nothing_an_older_daemon_would_refuse(daemon: FakeDaemon) -> None:
+def test_a_push_says_when_tags_move(daemon: FakeDaemon) -> None:
+    daemon.then(answer(job()))
+    assert main(["push", SOURCE, DESTINATION, "--tag", "latest", "--tags", "together"]) == 0
+    assert daemon.received[0].json["tags"] == "together"
+    assert len(daemon.received[0].json["destinations"]) == 2
+
+
+def test_a_push_asks_nothing_that_was_not_said_and_an_older_daemon_would_refuse(
+    daemon: FakeDaemon,
+) -> None:
     daemon.then(answer(job()))
     assert main(["push", SOURCE, DESTINATION]) == 0
-    assert "compress" not in daemon.received[0].json
+    assert daemon.received[0].json.keys().isdisjoint(("compress", "tags"))
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])

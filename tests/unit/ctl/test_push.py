@@ -12,7 +12,7 @@ import pytest
 from pushd.client.documents import job_of
 from pushd.ctl import main
 from pushd.ctl.verbs import push as pushing
-from pushd.job import Compress, Retain, Validate, Verify
+from pushd.job import Compress, Retain, Tags, Validate, Verify
 from tests.fakes.daemon import job
 from tests.unit.ctl.test_plan_page import PUSH, plan
 
@@ -165,6 +165,7 @@ def test_an_archive_is_read_from_standard_input(
     stub = _use(monkeypatch, Stub([(7, None)]), _Pipe(b"archive"))
     typed = ["--priority", "5", "--label", "a=b", "--deadline", "90s", "--if-tag", "absent", "--verify", "blobs"]
     typed += ["--platform", "linux/arm64", "--tag", "1", "--validate", "full", "--compress", "zstd"]
+    typed += ["--tags", "together"]
     assert main(["push", "-", DESTINATION, *typed, "--idempotency-key", "k", "--spool"]) == 0
     assert capsys.readouterr() == (f"{ID}\n", "")
     assert stub.read == b"archive"
@@ -172,7 +173,7 @@ def test_an_archive_is_read_from_standard_input(
         "destinations": [DESTINATION, "registry.example.com/team/app:1"], "reference": "", "priority": 5,
         "labels": {"a": "b"}, "deadline": 90.0, "verify": Verify.BLOBS, "not_before": None, "if_tag": "absent",
         "retain": Retain.SPOOL, "platforms": ["linux/arm64"], "validate": Validate.FULL, "compress": Compress.ZSTD,
-        "credential": "auto", "idempotency_key": "k",
+        "tags": Tags.TOGETHER, "credential": "auto", "idempotency_key": "k",
     }  # fmt: skip
 
 
@@ -225,8 +226,8 @@ def test_files_are_handed_over_with_what_was_typed(
         "files": [("a.json", "application/json"), ("b", "")], "artifact_type": TYPE,
         "destinations": [DESTINATION, "two.example.com/x:1", "3.example.com/x"],
         "annotations": {"a": "b=c", "d": ""}, "priority": 5, "labels": {"l": "m"}, "deadline": None,
-        "verify": Verify.TAG, "not_before": None, "if_tag": "absent", "retain": Retain.SOURCE, "credential": "auto",
-        "idempotency_key": "k",
+        "verify": Verify.TAG, "not_before": None, "if_tag": "absent", "retain": Retain.SOURCE, "tags": Tags.EACH,
+        "credential": "auto", "idempotency_key": "k",
     }  # fmt: skip
 
 
