@@ -183,7 +183,9 @@ class Engine:
         name = _registry_for(registry, caller)
         cancelled, running, more = 0, frozenset[int](), True
         while more:
-            ended, now_running = await self.store.cancel_registry(name, datetime.now(UTC))
+            ended, now_running, in_vain = await self.store.cancel_registry(name, datetime.now(UTC))
+            for delivery_id in in_vain:
+                self.scheduler.interrupt(delivery_id)
             cancelled, running, more = cancelled + ended, running | frozenset(now_running), ended > 0
         for delivery_id in running:
             self.scheduler.cancel(delivery_id)

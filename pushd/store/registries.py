@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pushd.job import DeliveryState
+from pushd.store import settling
 from pushd.store.moment import moment, seconds
 from pushd.store.placing import close
 from pushd.store.settling import settle
@@ -53,13 +54,20 @@ def pause(transaction: Transaction, registry: str, now: datetime, *, by: int) ->
     return tuple(row["id"] for row in transaction.execute(_RUNNING, (registry,)))
 
 
-def cancel(transaction: Transaction, registry: str, now: datetime) -> tuple[int, Sequence[int]]:
-    """End deliveries that wait for `host[:port]`, a bounded number; give how many, and the ids of those that run."""
+def cancel(transaction: Transaction, registry: str, now: datetime) -> tuple[int, Sequence[int], Sequence[int]]:
+    """End deliveries that wait for `host[:port]`, a bounded number.
+
+    Returns:
+        How many; the ids of those that run; and of those that run elsewhere in vain, since their tags were to move with
+        one that was ended now.
+    """
     waiting = transaction.execute(_WAITING, (registry, _BITE)).fetchall()
-    outcome = Outcome(state=DeliveryState.CANCELLED)
+    outcome, in_vain = Outcome(state=DeliveryState.CANCELLED), set[int]()
     for job in sorted({close(transaction, row["id"], outcome, now) for row in waiting}):
         settle(transaction, job, now)
-    return len(waiting), tuple(row["id"] for row in transaction.execute(_RUNNING, (registry,)))
+        in_vain.update(settling.in_vain(transaction, job))
+    running = tuple(row["id"] for row in transaction.execute(_RUNNING, (registry,)))
+    return len(waiting), running, tuple(sorted(in_vain.difference(running)))
 
 
 def resume(transaction: Transaction, registry: str, now: datetime, *, by: int) -> None:

@@ -207,8 +207,13 @@ class Store(Delivering):
         """Let a paused registry be served again. Idempotent."""
         await self._writes.send(lambda transaction: registries.resume(transaction, registry, now, by=by))
 
-    async def cancel_registry(self, registry: str, now: datetime) -> tuple[int, Sequence[int]]:
-        """End deliveries that wait for `host[:port]`, a bounded number; give how many, and the ids of what runs."""
+    async def cancel_registry(self, registry: str, now: datetime) -> tuple[int, Sequence[int], Sequence[int]]:
+        """End deliveries that wait for `host[:port]`, a bounded number.
+
+        Returns:
+            How many, none when no more wait; the ids of those that run; and of those that run elsewhere and are the
+            caller's to interrupt: their tags were to move with one that was ended, and will not.
+        """
         return await self._writes.send(lambda transaction: registries.cancel(transaction, registry, now))
 
     async def expire(self, now: datetime) -> int:

@@ -232,11 +232,12 @@ class JobStore(Protocol):
     async def resume_registry(self, registry: str, now: datetime, *, by: int) -> None:
         """Let a paused registry be served again. Idempotent."""
 
-    async def cancel_registry(self, registry: str, now: datetime) -> tuple[int, Sequence[int]]:
+    async def cancel_registry(self, registry: str, now: datetime) -> tuple[int, Sequence[int], Sequence[int]]:
         """End deliveries that wait for `host[:port]`, a bounded number.
 
         Returns:
-            How many, none when no more wait, and the ids of those that run and are to be stopped by the caller.
+            How many, none when no more wait; the ids of those that run and are to be stopped by the caller; and of
+            those that run elsewhere and are to be interrupted: their tags were to move with one that was ended.
         """
 
     async def paused_registries(self) -> Mapping[str, datetime]:

@@ -177,6 +177,21 @@ async def test_what_still_runs_when_one_refuses_stops_at_its_next_boundary_and_i
     assert registry.received < 14 * MIB, "what was there was not sent again"
 
 
+async def test_what_still_runs_when_all_of_a_registry_is_cancelled_stops_as_well(
+    house: Builder, registry: FakeRegistry, other: FakeRegistry, tmp_path: Path
+) -> None:
+    large = build_layout(tmp_path / "large", [ImageSpec(layers=[12 * MIB])])
+    slow = registry.misbehave(SlowBody(rate=16 * MIB), kind=Kind.CHUNK, times=None)
+    async with house.with_registry(registry.address, chunk_size=2 * MIB).run() as pushd:
+        await pushd.house.engine.pause_registry(other.address, caller=ROOT)
+        job = await pushd.take(spec(large, f"{registry.address}/team/app:1", f"{other.address}/team/app:1"))
+        await until(lambda: len(pushd.events(UPLOAD_CHUNK)) >= 2)
+        await pushd.house.engine.cancel_registry(other.address, caller=ROOT)
+        job = await pushd.ended(job)
+    assert [one.state for one in job.deliveries] == [DeliveryState.FAILED, DeliveryState.CANCELLED]
+    assert slow.acted < 6, "it did not run to its end in vain"
+
+
 async def test_a_destination_that_has_the_image_is_ready_and_its_tag_is_not_put(
     house: Builder, registry: FakeRegistry, other: FakeRegistry, layout: Layout
 ) -> None:

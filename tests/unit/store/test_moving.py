@@ -242,14 +242,14 @@ async def test_where_all_of_a_registry_is_cancelled_the_others_fail(store: Store
     await store.pause_registry("a.test", after(2), by=0)
     claims = await moving(store)
     assert [claim.destination for claim in claims] == [B]  # decided before: it goes on
-    assert await store.cancel_registry("a.test", after(3)) == (2, ())
+    assert await store.cancel_registry("a.test", after(3)) == (2, (), ())
     await store.finish(claims[0], succeeded(), after(4))
     assert (await read(store)).state is JobState.PARTIAL
 
 
 async def test_where_a_registry_is_cancelled_before_that_no_tag_moves(store: Store) -> None:
     *_, runs = await take(store, A, "a.test/other:1", B, C, ready=3)
-    assert await store.cancel_registry("a.test", after(3)) == (2, ())
+    assert await store.cancel_registry("a.test", after(3)) == (2, (), (runs.delivery_id,))
     assert await states(store) == [
         DeliveryState.CANCELLED, DeliveryState.CANCELLED, DeliveryState.FAILED, RUNNING,
     ]  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pushd.job import JobState, TransferState
+from pushd.job import JobState, Tags, TransferState
 from pushd.oci.upload import Checkpoint, Form
 from pushd.store import crashes, open_store
 from pushd.work import FileIdentity, JobQuery, Retention, TransferResult
@@ -103,6 +103,23 @@ async def stumble(store: Store) -> None:
     await store.prune(after(1), Retention(job_age=1e6, job_count=1, event_age=1e6, event_count=5))
 
 
+async def together(store: Store) -> None:
+    """Do what is asked for where tags move together, or do not."""
+    for name in ("fails", "moves"):
+        await store.submit(submission(name, A, B, tags=Tags.TOGETHER, uid=2), limit=PLENTY)
+        first, second = [await claimed(store) for _ in range(2)]
+        await store.ready(first, NOON)
+        if name == "fails":
+            await store.finish(second, FAILED, NOON)
+            continue
+        await store.pause_registry("a.test", NOON, by=0)
+        await store.ready(second, NOON)
+        await store.resume_registry("a.test", NOON, by=0)
+    await store.claim_all(NOON, free={}, default=0, most=9)
+    await store.retry("fails", NOON, by=2)
+    await store.cancel("fails", NOON)
+
+
 async def ask(store: Store) -> None:
     """Ask whatever can be asked."""
     for query in (
@@ -157,6 +174,7 @@ async def test_no_statement_walks_through_what_grows(tmp_path: Path) -> None:
         connection.set_trace_callback(note)
     await deliver(store)
     await stumble(store)
+    await together(store)
     await ask(store)
     await store._writes.send(lambda transaction: crashes.recover(transaction, NOON))
     for connection in (store._opened.writer, store._opened.reader):

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from pushd.errors import Code, RequestError, StoreError
-from pushd.job import DeliveryState, job_state
+from pushd.job import DeliveryState, Tags, job_state
 from pushd.store import open_store
 from pushd.store.crashes import LIMIT
 from pushd.telemetry.events import DELIVERY_REQUEUED, JOB_FINISHED
-from pushd.work import JobQuery
+from pushd.work import JobQuery, Reach
 from tests.unit.store.samples import (
     CANCELLED,
     FAILED,
@@ -61,6 +61,8 @@ class Expected:
     begins: float
     deadline: float
     state: DeliveryState = DeliveryState.QUEUED
+    together: bool = False
+    ready: bool = False
     until: float = 0.0
     holds: int = 0
     crashes: int = 0
@@ -90,6 +92,8 @@ class Story(RuleBasedStateMachine):
         self.paused: dict[str, float] = {}
         self.closed: set[str] = set()
         self.ends = 0  # how often a job ended
+        self.over: set[str] = set()  # the jobs that were counted as ended, and are still
+        self.decided: set[str] = set()  # the jobs whose tags move
         self.open()
 
     def run(self, coroutine: Coroutine[object, object, Result]) -> Result:
@@ -109,42 +113,59 @@ class Story(RuleBasedStateMachine):
         priority=st.integers(-1, 1),
         uid=st.integers(1, 3),
         wait=st.sampled_from([0, 0, 15]),
+        tags=st.sampled_from(Tags),
     )
-    def submit(self, registries: list[str], priority: int, uid: int, wait: int) -> None:
+    def submit(self, registries: list[str], priority: int, uid: int, wait: int, tags: Tags) -> None:
         name = f"job{len(self.jobs)}"
         destinations = [f"{registry}/app:{number}" for number, registry in enumerate(registries)]
         asked = submission(
-            name, *destinations, priority=priority, uid=uid, at=self.clock.now, deadline=LIFETIME,
+            name, *destinations, priority=priority, uid=uid, at=self.clock.now, deadline=LIFETIME, tags=tags,
             not_before=after(self.now + wait) if wait else None,
         )  # fmt: skip
         job = self.run(self.store.submit(asked, limit=PLENTY))
         self.jobs.append(name)
         for delivery, destination in zip(job.deliveries, destinations, strict=True):
             begins = self.now + wait
-            self.expected[delivery.id] = Expected(name, destination, priority, uid, begins, begins + LIFETIME)
-            self.place(self.expected[delivery.id])
+            one = Expected(name, destination, priority, uid, begins, begins + LIFETIME)
+            one.together = tags is Tags.TOGETHER and len(destinations) > 1
+            self.expected[delivery.id] = one
+            self.place(one)
 
     @rule(free=st.dictionaries(st.sampled_from(REGISTRIES), st.integers(0, 1)), default=st.integers(0, 1))
     def claim(self, free: dict[str, int], default: int) -> None:
-        for one in self.expected.values():
-            if one.state is DeliveryState.HELD and one.until <= self.now:
-                one.state = DeliveryState.QUEUED
-        ready = [
-            (-one.priority, self.turns.get(one.uid, 0), number)
-            for number, one in self.expected.items()
-            if one.state is DeliveryState.QUEUED
-            and free.get(one.registry, default) > 0
-            and one.registry not in self.closed
-        ]
         claim = self.run(next_claim(self.store, after(self.now), free=free, default=default))
-        assert (None if claim is None else claim.delivery_id) == min(ready, default=(0, 0, None))[2]
+        assert (None if claim is None else claim.delivery_id) == self.next(free, default)
         if claim is not None:
             one = self.expected[claim.delivery_id]
             one.state = DeliveryState.RUNNING
             self.turns[one.uid] = max(self.turns.values(), default=0) + 1
             assert claim.uid == one.uid
             assert claim.tries == one.holds + 1
+            whole = Reach.TAG if one.job in self.decided else Reach.READY
+            assert claim.reach is (whole if one.together else Reach.WHOLE)
             self.claims[claim.delivery_id] = claim
+
+    def next(self, free: dict[str, int], default: int) -> int | None:
+        """Say which delivery is claimed next: tags that move, places or no places, and then whatever may run."""
+        queued = {
+            number: one
+            for number, one in self.expected.items()
+            if one.state is DeliveryState.QUEUED and one.registry not in self.closed
+        }
+        moving = [number for number, one in queued.items() if one.ready]
+        if moving:
+            return min(moving)
+        for number, one in self.expected.items():
+            if one.state is DeliveryState.HELD and one.until <= self.now:
+                one.state = DeliveryState.QUEUED
+                if one.registry not in self.closed:
+                    queued[number] = one
+        may_run = [
+            (-one.priority, self.turns.get(one.uid, 0), number)
+            for number, one in queued.items()
+            if free.get(one.registry, default) > 0
+        ]
+        return min(may_run, default=(0, 0, None))[2]
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data(), seconds=st.integers(-5, 30))
@@ -156,7 +177,30 @@ class Story(RuleBasedStateMachine):
         if one.job in self.paused:
             one.state = DeliveryState.PAUSED
         one.holds, one.crashes = one.holds + 1, 0
+        self.settle(one.job)
         self.stale.append(claim)
+
+    @precondition(lambda self: self.unready())
+    @rule(data=st.data())
+    def become_ready(self, data: st.DataObject) -> None:
+        claim = self.claims.pop(data.draw(st.sampled_from(self.unready())))
+        self.run(self.store.ready(claim, after(self.now)))
+        one = self.expected[claim.delivery_id]
+        if self.tags.get(claim.destination, 0) > claim.delivery_id:
+            one.state = DeliveryState.SUPERSEDED
+        else:
+            one.ready, one.crashes, self.moved = True, 0, True
+            self.place(one)
+        self.settle(one.job)
+        self.stale.append(claim)
+
+    def unready(self) -> list[int]:
+        """Give what runs up to its tag."""
+        return [
+            number
+            for number in sorted(self.claims)
+            if self.expected[number].together and self.expected[number].job not in self.decided
+        ]
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
@@ -164,6 +208,7 @@ class Story(RuleBasedStateMachine):
         claim = self.claims.pop(data.draw(st.sampled_from(sorted(self.claims))))
         self.run(self.store.release(claim))
         self.place(self.expected[claim.delivery_id])
+        self.settle(self.expected[claim.delivery_id].job)
         self.stale.append(claim)
 
     @precondition(lambda self: self.claims)
@@ -178,9 +223,15 @@ class Story(RuleBasedStateMachine):
     @rule(data=st.data(), state=st.sampled_from(sorted(OUTCOMES)))
     def finish(self, data: st.DataObject, state: DeliveryState) -> None:
         claim = self.claims.pop(data.draw(st.sampled_from(sorted(self.claims))))
-        self.run(self.store.finish(claim, OUTCOMES[state], after(self.now)))
-        self.expected[claim.delivery_id].state = state
-        self.settle(self.expected[claim.delivery_id].job)
+        one = self.expected[claim.delivery_id]
+        if one.together and one.job not in self.decided and state is DeliveryState.SUCCEEDED:
+            state = DeliveryState.FAILED  # it has not moved its tag yet
+        in_vain = self.run(self.store.finish(claim, OUTCOMES[state], after(self.now)))
+        one.state = state
+        self.settle(one.job)
+        lost = one.together and one.job not in self.decided and self.lost(one.job)
+        running = [number for number in self.of(one.job) if number in self.claims]
+        assert sorted(in_vain) == (sorted(running) if lost else [])
         self.moved = self.moved or state is DeliveryState.SUCCEEDED
         self.stale.append(claim)
 
@@ -194,8 +245,7 @@ class Story(RuleBasedStateMachine):
         waiting = [one for one in mine.values() if one.state in WAITING]
         for one in waiting:
             one.state = DeliveryState.CANCELLED
-        if waiting:
-            self.settle(name)
+        self.settle(name)
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data())
@@ -223,6 +273,7 @@ class Story(RuleBasedStateMachine):
             one.deadline += self.now - since
             if one.state is DeliveryState.PAUSED:
                 self.place(one)
+        self.settle(name)
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data())
@@ -234,9 +285,12 @@ class Story(RuleBasedStateMachine):
             return
         for one in self.of(name).values():
             one.deadline = max(self.paused.get(name, self.now), one.begins) + LIFETIME
+        self.over.discard(name)
         for one in lost:
             one.holds = one.crashes = 0
+            one.ready = one.ready and name in self.decided
             self.place(one)
+        self.settle(name)
 
     @rule()
     def expire(self) -> None:
@@ -262,6 +316,8 @@ class Story(RuleBasedStateMachine):
         else:
             self.run(self.store.resume_registry(registry, after(self.now), by=0))
             self.closed.discard(registry)
+            for name in self.jobs:
+                self.settle(name)
         assert set(self.run(self.store.paused_registries())) == self.closed
 
     @precondition(lambda self: self.stale)
@@ -282,19 +338,19 @@ class Story(RuleBasedStateMachine):
         self.run(self.store.close())
         told = len(self.published)
         self.open()
-        for number in self.claims:
+        queued = []
+        for number in sorted(self.claims):
             one = self.expected[number]
             one.crashes = 0 if self.moved else one.crashes + 1
             if one.crashes < LIMIT:
                 self.place(one)
+                queued += [number] if one.state is DeliveryState.QUEUED else []
             else:
                 one.state = DeliveryState.FAILED
-                self.settle(one.job)
+            self.settle(one.job)
         self.moved = False
         requeued = [event.delivery for event in self.published[told:] if event.kind is DELIVERY_REQUEUED]
-        assert requeued == [
-            number for number in sorted(self.claims) if self.expected[number].state is DeliveryState.QUEUED
-        ]
+        assert requeued == queued
         assert self.store.requeued == len(requeued)
         self.stale.extend(self.claims.values())
         self.claims.clear()
@@ -307,14 +363,32 @@ class Story(RuleBasedStateMachine):
         one.state, one.until = DeliveryState.QUEUED, one.begins
         if one.begins > self.now:
             one.state = DeliveryState.HELD
+        if one.ready and one.job not in self.decided:
+            one.state, one.until = DeliveryState.HELD, one.deadline
         if one.job in self.paused:
             one.state = DeliveryState.PAUSED
 
     def settle(self, name: str) -> None:
-        """Count the end of a job, if it is one."""
-        if name in self.ended:
+        """Do to the others of a job what is done where tags move together, and count its end, if it is one."""
+        mine = self.of(name).values()
+        waiting = [one for one in mine if one.state in WAITING]
+        if all(one.together for one in mine) and name not in self.decided:
+            alive = [one for one in mine if not one.state.terminal]
+            shut = name in self.paused or any(one.registry in self.closed for one in alive)
+            if self.lost(name):
+                for one in waiting:
+                    one.state = DeliveryState.FAILED
+            elif alive and all(one.ready for one in alive) and not shut:
+                self.decided.add(name)
+                for one in waiting:
+                    self.place(one)
+        if name in self.ended and name not in self.over:
             self.ends += 1
+            self.over.add(name)
             self.paused.pop(name, None)
+
+    def lost(self, name: str) -> bool:
+        return any(one.state in (DeliveryState.FAILED, DeliveryState.CANCELLED) for one in self.of(name).values())
 
     @property
     def ended(self) -> set[str]:
@@ -330,6 +404,8 @@ class Story(RuleBasedStateMachine):
             assert job.state is job_state(states)
             assert (job.finished_at is not None) == job.state.terminal
             assert (job.paused_at is not None) == (job.id in self.paused)
+            assert (job.ready_at is not None) == (job.id in self.decided)
+            assert [one.ready for one in job.deliveries] == [one.ready for one in self.of(job.id).values()]
             assert {after(one.deadline) for one in self.of(job.id).values()} == {job.deadline_at}
 
     @invariant()
