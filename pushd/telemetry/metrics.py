@@ -40,6 +40,8 @@ _ENDS: Final = {
     events.DELIVERY_FAILED.name: DeliveryState.FAILED,
     events.DELIVERY_CANCELLED.name: DeliveryState.CANCELLED,
 }
+_GIVEN_UP: Final = "given_up"
+"""Beside the states: a delivery that failed because another of its job did is no failure of its registry."""
 _CODES: Final = frozenset(code.value for code in Code)
 
 
@@ -100,7 +102,7 @@ class Meter:
         for registry in (*self.registries, OTHER):
             for metric in (self._restarts, self._delivery_seconds, self._registry_commits):
                 metric.labels(registry)
-            for end in _ENDS.values():
+            for end in (*_ENDS.values(), _GIVEN_UP):
                 self._deliveries.labels(registry, end)
             for state in TransferState:
                 if state.landed or state is TransferState.FAILED:
@@ -130,7 +132,8 @@ class Meter:
 
     def _delivered(self, event: Event) -> None:
         state = _ENDS[event.kind.name]
-        self._deliveries.labels(self._at(event), state).inc()
+        given_up = event.fields.get("code") == Code.REQUEST_TOGETHER
+        self._deliveries.labels(self._at(event), _GIVEN_UP if given_up else state).inc()
         if state is DeliveryState.SUCCEEDED:
             self._success.labels(self._at(event)).set(event.at.timestamp())
             self._time(self._delivery_seconds, event)

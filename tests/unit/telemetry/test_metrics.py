@@ -89,6 +89,13 @@ def test_deliveries_are_counted_by_how_they_end(meter: Meter, kind: Kind, state:
     assert counted == {(KNOWN, state.value): 1}
 
 
+def test_a_delivery_that_failed_because_of_another_is_no_failure_of_its_registry(meter: Meter) -> None:
+    meter.hear(told(DELIVERY_FAILED, code="request.together"))
+
+    counted = {labels: count for labels, count in series(meter, "deliveries_finished_total").items() if count}
+    assert counted == {(KNOWN, "given_up"): 1}
+
+
 def test_only_a_success_says_how_long_a_delivery_takes_and_when_one_went_well(meter: Meter) -> None:
     for kind in (DELIVERY_FAILED, DELIVERY_CANCELLED, DELIVERY_SUPERSEDED):
         meter.hear(told(kind, seconds=500.0))
