@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+import random
+import sqlite3
+import time
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -145,10 +148,11 @@ def test_a_daemon_killed_before_all_are_ready_goes_on_and_moves_all(
     wait_until(lambda: ready(daemon, job_id) == 2 and stalled.acted > 0, "both are ready", pause=0.01)
     daemon.kill()
     assert moved(both) == [set(), set()]
-    daemon.start()
-    assert ready(daemon, job_id) == 2
     stalled.times = 0
-    assert daemon.wait(job_id)["state"] == "succeeded"
+    daemon.start()
+    job = daemon.wait(job_id)
+    assert job["state"] == "succeeded"
+    assert [one["attempt"] for one in job["deliveries"]] == [2, 2, 3], "what was ready was so still"
     check_there(both, served, layout, tmp_path)
 
 
@@ -186,3 +190,37 @@ def test_a_daemon_killed_after_some_tags_moved_moves_the_others(
     daemon.start()
     assert daemon.wait(job_id)["state"] == "succeeded"
     check_there(both, served, layout, tmp_path)
+
+
+def test_however_often_the_daemon_is_killed_no_tag_moves_before_it_is_decided_and_in_the_end_all_have(
+    daemon: Daemon, both: Sequence[RealRegistry], layout: Layout, tmp_path: Path
+) -> None:
+    places = [f"{real.address}/{APP}" for real in both]
+    jobs = {
+        tag: daemon.submit(f"oci:{layout.path}:1.4", *(f"{place}:{tag}" for place in places), tags="together")
+        for tag in map(str, range(6))
+    }
+    daemon.kill()
+    chance, lives = random.Random(7), 0
+    while any(set(jobs) - tags for tags in moved(both)):
+        daemon.launch()
+        time.sleep(chance.uniform(0.4, 1.0) + lives / 30)  # on a slow machine it begins to work later
+        daemon.kill()
+        decided = _decided(daemon.state / "pushd.db")
+        for tag, job_id in jobs.items():
+            assert job_id in decided or not any(tag in tags for tags in moved(both)), (lives, tag)
+        lives += 1
+        assert lives < 100, "it gets nowhere"
+    daemon.start()
+    for tag, job_id in jobs.items():
+        assert daemon.wait(job_id)["state"] == "succeeded"
+        for number, place in enumerate(places):
+            assert_identical(layout, layout.image, read_back(f"{place}:{tag}", tmp_path / f"back-{tag}-{number}"))
+    decided_once = [event["job"] for event in daemon.events("job.ready")]
+    assert len(decided_once) == len(set(decided_once))
+
+
+def _decided(database: Path) -> set[str]:
+    """Read which jobs' tags move, as a daemon that was killed has left it written."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        return {job_id for (job_id,) in connection.execute("SELECT id FROM jobs WHERE ready_at IS NOT NULL")}
