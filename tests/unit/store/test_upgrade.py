@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushd.errors import Code, RequestError
-from pushd.job import AUTO, Compress, DeliveryState, JobState, Transfer, TransferState, Try
+from pushd.job import AUTO, Compress, DeliveryState, JobState, Tags, Transfer, TransferState, Try
 from pushd.oci.upload import Checkpoint, Form
 from pushd.store import open_store, schema
 from pushd.store.opening import _prepare, open_database
@@ -159,6 +159,7 @@ async def test_jobs_read_as_before(store: Store) -> None:
     assert job is not None
     assert (job.state, job.labels, job.created_at) == (JobState.RUNNING, {"build": "4711"}, NOON)
     assert (job.digest, job.compress) == (str(image().root.descriptor.digest), Compress.NONE)
+    assert (job.tags, job.ready_at, {one.ready for one in job.deliveries}) == (Tags.EACH, None, {False})
     assert [delivery.destination for delivery in job.deliveries] == [name for _, name in DESTINATIONS.values()]
     assert job.deliveries[0].transfers == (
         Transfer(digest=str(blob("a").digest), media_type=LAYER, size=1000, state=TransferState.PENDING, done=REACHED),
