@@ -75,6 +75,7 @@ class Code(StrEnum):
     SOURCE_THROTTLED = "source.throttled"
     SOURCE_UNAUTHORIZED = "source.unauthorized"
     SOURCE_DENIED = "source.denied"
+    SOURCE_NEEDS_CREDENTIAL = "source.needs_credential"
 
     REGISTRY_UNRESOLVED = "registry.unresolved"
     REGISTRY_UNREACHABLE = "registry.unreachable"
@@ -148,6 +149,7 @@ _RETRYABLE = frozenset(
         Code.SOURCE_INTERRUPTED,
         Code.SOURCE_UNAVAILABLE,
         Code.SOURCE_THROTTLED,
+        Code.SOURCE_NEEDS_CREDENTIAL,
         Code.REGISTRY_UNRESOLVED,
         Code.REGISTRY_UNREACHABLE,
         Code.REGISTRY_INTERRUPTED,
@@ -165,6 +167,10 @@ _RETRYABLE = frozenset(
         Code.STORE_BUDGET,
     }
 )
+
+
+NEEDING = frozenset({Code.REGISTRY_NEEDS_CREDENTIAL, Code.SOURCE_NEEDS_CREDENTIAL})
+"""What goes on when somebody brings a credential, for where it is to go or for where it is read."""
 
 
 class PushdError(Exception):

@@ -12,7 +12,7 @@ from pushd.client.handing import handed_over
 from pushd.client.own import own_credentials, own_files
 from pushd.client.sources import in_registry
 from pushd.client.watching import Watching
-from pushd.errors import Code
+from pushd.errors import NEEDING
 from pushd.job import AUTO, DeliveryState
 
 if TYPE_CHECKING:
@@ -80,5 +80,5 @@ class Control(Watching):
 def _lacks_credential(delivery: Delivery) -> bool:
     """Whether a delivery goes on, or begins again, with a credential that is handed over now."""
     failure = delivery.failure
-    waits = failure is not None and failure.code == Code.REGISTRY_NEEDS_CREDENTIAL
+    waits = failure is not None and failure.code in NEEDING
     return waits or delivery.state in (DeliveryState.FAILED, DeliveryState.CANCELLED)

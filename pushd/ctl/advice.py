@@ -26,6 +26,7 @@ _ADVICE = {
     Code.REGISTRY_TOKEN_LIFE: "check the clocks of the daemon's machine and of the registry's token service",
     Code.REGISTRY_TOKEN_TOO_LONG: "ask whoever runs the registry's token service",
     Code.REGISTRY_NEEDS_CREDENTIAL: "`pushctl login {registry}` brings one, and it goes on",
+    Code.SOURCE_NEEDS_CREDENTIAL: "`pushctl login {source}` brings one, and it goes on",
     Code.REGISTRY_PROXY: "check the proxy the daemon is to go through: [proxy], or HTTPS_PROXY and NO_PROXY",
     Code.REGISTRY_ADDRESS_REFUSED: "set `addresses` for this registry, if it is meant to lead there",
     Code.REGISTRY_DOWNGRADE_REFUSED: "ask whoever runs the registry why it leads from HTTPS to HTTP",
@@ -103,12 +104,16 @@ def next_step(job: Job, delivery: Delivery) -> str:
     code = _code(delivery.failure)
     steps = []
     if code in _ADVICE and "; " not in delivery.failure.message:
-        steps.append(_ADVICE[code].format(registry=clean(delivery.destination.partition("/")[0])))
+        steps.append(_ADVICE[code].format(registry=_host(delivery.destination), source=_host(job.source)))
     if code in _LOOK_CLOSER:
         steps.append(f"`pushctl doctor {clean(_repository(delivery.destination))}` looks closer")
     if delivery.state.terminal and code is not None and _worth_another(code):
         steps.append(_retry(job))
     return "; ".join(steps)
+
+
+def _host(reference: str) -> str:
+    return clean(reference.removeprefix("docker://").partition("/")[0])
 
 
 def _repository(destination: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pushd.errors import Code
+from pushd.errors import NEEDING
 from pushd.job import DeliveryState
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ READY: Final = "ready"
 
 def waits_for_credential(state: DeliveryState, code: str | None) -> bool:
     """Whether a delivery is held, with the reason `code`, until somebody brings a credential."""
-    return state is DeliveryState.HELD and code == Code.REGISTRY_NEEDS_CREDENTIAL
+    return state is DeliveryState.HELD and code in NEEDING
 
 
 def delivery_standing(delivery: Delivery) -> str:

@@ -7,12 +7,12 @@ registry was asked what it holds.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import anyio
 
-from pushd.errors import Code, RegistryError, RequestError
+from pushd.errors import Code, RegistryError, SourceError
 from pushd.job import DeliveryState, TransferState, Validate, Verify
 from pushd.oci.reference import Reference
 from pushd.push import survey
@@ -23,6 +23,7 @@ from pushd.push.manifests import Manifests
 from pushd.push.origin import Origin
 from pushd.push.plan import Plan, make_plan
 from pushd.push.progress import Progress
+from pushd.push.renewal import Renewal
 from pushd.push.run import DrainedError, Ready, Run
 from pushd.telemetry.events import DELIVERY_HEALING, Event
 from pushd.telemetry.trace import TRACEPARENT, trace_id
@@ -43,14 +44,6 @@ if TYPE_CHECKING:
     from pushd.push.sources import Sources
     from pushd.telemetry.events import Kind, Value
     from pushd.work import Claim
-
-
-_LOOK_AGAIN = 300.0
-"""Seconds until the daemon's own credential is looked up again, after one that is not taken any more."""
-_NEXT = 1.0
-"""Seconds until the next of a user's credentials is tried, at least."""
-_MISTYPED = timedelta(minutes=10)
-"""Age from which on a credential that is refused the first time counts as one that has expired while it waited."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,35 +87,7 @@ class Deliverer:
             )
             return await _Delivery(self, claim, stop, reference, image, registry, manifests).run()
         except RegistryError as error:
-            if error.code is not Code.REGISTRY_UNAUTHORIZED or not await _expired(registry, claim, datetime.now(UTC)):
-                raise
-            raise await self._needs_another(claim, reference, registry, error) from error
-
-    async def _needs_another(
-        self, claim: Claim, reference: Reference, registry: Registry, error: RegistryError
-    ) -> RegistryError:
-        """Say that a credential is needed in place of one that is not taken any more."""
-        if not registry.borrowed:
-            detail = "does not take the daemon's credential any more"
-            hint = "its administrator is to bring another; it is looked for again and again"
-            return RegistryError(
-                Code.REGISTRY_NEEDS_CREDENTIAL, registry.name, detail, hint=hint, retry_after=_LOOK_AGAIN
-            )
-        await self.registries.refused(registry.name, repository=reference.repository, asker=claim.asker)
-        detail = f"does not take the credential of this job any more ({error.detail})"
-        if await self._has_another(claim, reference):
-            hint = "another one of its user is tried"
-            return RegistryError(Code.REGISTRY_NEEDS_CREDENTIAL, registry.name, detail, hint=hint, retry_after=_NEXT)
-        hint = f"`pushctl login {registry.name}` brings another"
-        return RegistryError(Code.REGISTRY_NEEDS_CREDENTIAL, registry.name, detail, hint=hint)
-
-    async def _has_another(self, claim: Claim, reference: Reference) -> bool:
-        """Whether its user has one that can be tried in place of one that was refused: nobody would bring it then."""
-        try:
-            await self.registries.connect(reference.registry, repository=reference.repository, asker=claim.asker)
-        except (RegistryError, RequestError):
-            return False
-        return True
+            raise await Renewal(self.registries).to_push(registry, reference, claim, error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +181,10 @@ class _Delivery:
                     transfers.start_soon(one, blob, progress)
         except BaseExceptionGroup as group:
             # The first failure ended the others; it alone is what happened.
-            raise survey.first(group) from None
+            error = survey.first(group)
+            if isinstance(source, Origin) and isinstance(error, SourceError):
+                error = await source.judged(error)
+            raise error from None
         finally:
             source.close()
         if len(landed) < len(blobs):
@@ -257,24 +225,3 @@ class _Delivery:
         self.deliverer.means.emit(
             Event(kind, datetime.now(UTC), claim.job_id, claim.delivery_id, facts, trace=trace_id(claim.traceparent))
         )
-
-
-async def _expired(registry: Registry, claim: Claim, now: datetime) -> bool:
-    """Whether a credential that was refused has expired, and was not wrong from the beginning, nor short of a right.
-
-    It was taken before; or, where this life of the daemon cannot know, it was tried when it was stored, or it has been
-    waiting for longer than it takes to notice a password that was mistyped. And it is refused everywhere: some
-    registries answer 401 where a right is missing (Harbor does).
-
-    Raises:
-        RegistryError: the registry did not say, and may later.
-    """
-    waited = claim.handed_at is None or now - claim.handed_at > _MISTYPED
-    if not (registry.accepted or (registry.borrowed and waited)):
-        return False
-    try:
-        return await registry.verify() is False
-    except RegistryError as error:
-        if error.retryable:
-            raise
-        return False

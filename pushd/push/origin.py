@@ -24,6 +24,7 @@ from pushd.push.held import Held
 from pushd.push.persistence import as_source, persist
 from pushd.push.places import SMALL_MAX
 from pushd.push.relay import Relay
+from pushd.push.renewal import Renewal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -82,7 +83,7 @@ class Origins:
             beside: the registries of the destinations.
 
         Raises:
-            SourceError: `source.unauthorized`, the asker's credential cannot be used; `source.unreadable`,
+            SourceError: `source.needs_credential`, the asker's cannot be used; `source.unreadable`,
                 `source.unavailable`, the daemon's cannot be had.
             RequestError: `request.forbidden`, `request.not_found`; as `Registries.connect` does.
         """
@@ -92,17 +93,28 @@ class Origins:
             registry = await self.gates.connect(self.registries, reference, asker=asker)
         except RegistryError as error:
             raise as_source(error) from error
-        return Origin(reference, registry, rng=self.rng, reading=self.reading)
+        return Origin(
+            reference, registry, asker=asker, renewal=Renewal(self.registries), rng=self.rng, reading=self.reading
+        )
 
 
 class Origin:
     """One image in a registry."""
 
     def __init__(
-        self, reference: Reference, registry: Registry, *, rng: Callable[[], float], reading: anyio.CapacityLimiter
+        self,
+        reference: Reference,
+        registry: Registry,
+        *,
+        asker: Asker,
+        renewal: Renewal,
+        rng: Callable[[], float],
+        reading: anyio.CapacityLimiter,
     ) -> None:
         self._reference = reference
         self._registry = registry
+        self._asker = asker
+        self._renewal = renewal
         self._rng = rng
         self._reading = reading
 
@@ -144,6 +156,14 @@ class Origin:
         if blob.size <= SMALL_MAX:
             return Held.checked(blob, await persist(partial(self._whole, blob), rng=self._rng))
         return Relay(blob, partial(self._stream, blob), piece_size=piece_size, threads=threads, rng=self._rng)
+
+    async def judged(self, error: SourceError) -> SourceError:
+        """Give the error to wait by, in place of one of a read that was refused and was not before.
+
+        Raises:
+            SourceError: the registry did not say which it is, and may later.
+        """
+        return await self._renewal.to_read(self._registry, self._reference, self._asker, error)
 
     def close(self) -> None:
         """Do nothing: what is open of a blob is closed with it."""

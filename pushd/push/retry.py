@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from pushd.errors import Code
+from pushd.errors import NEEDING, Code
 from pushd.job import Failure
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def decide(
     few = error.code in _OF_OURS or (error.code in _NEVER_REACHED and not met)
     if not error.retryable or (few and attempt >= policy.attempts):
         return GiveUp(failure)
-    if error.code is Code.REGISTRY_NEEDS_CREDENTIAL and error.retry_after is None:
+    if error.code in NEEDING and error.retry_after is None:
         return Hold(deadline, failure)  # time brings none; whoever does wakes it
     left = (deadline - now).total_seconds()
     backoff = min(policy.pause * 2.0 ** min(attempt - 1, 30), policy.pause_max) * rng()

@@ -69,6 +69,8 @@ _SLOW = 60.0
 _LAST_WORD = 3.0
 """Seconds a cancelled transfer waits for the Location of a session it has just asked for."""
 
+_NOT_LET_IN = frozenset({Code.REGISTRY_UNAUTHORIZED, Code.SOURCE_UNAUTHORIZED, Code.SOURCE_DENIED})
+
 _STATES = {
     Landing.UPLOADED: TransferState.UPLOADED,
     Landing.MOUNTED: TransferState.MOUNTED,
@@ -134,8 +136,7 @@ class Transfer:
                 await self._give_up(session)
             raise
         except PushdError as error:
-            passes = error.retryable or error.code is Code.REGISTRY_UNAUTHORIZED  # another credential may be brought
-            if not passes and error.origin is not Origin.STORE:
+            if not _passes(error) and error.origin is not Origin.STORE:
                 self._run.stop.abandoned = True
             self._advance(state=TransferState.FAILED)
             raise
@@ -186,48 +187,54 @@ class Transfer:
     # ------------------------------------------------------------------------------------------- doing one thing
 
     async def _outcome(self, action: Action) -> Outcome:
-        """Do what is asked. A source that fails ends the session through its own clean-up.
+        """Do what is asked. A source that fails for good ends the session through its own clean-up.
 
-        A store that fails does not: where the session stands may be somebody else's by now, or ours again soon.
+        One that may give the rest later does not, nor does a store that fails: where the session stands may be
+        somebody else's by now, or ours again soon.
         """
         try:
-            match action:
-                case Save(checkpoint):
-                    await self._means.store.checkpoint(self._run.claim, self._key, checkpoint)
-                case Rehash(offset):
-                    await self._content.rehash(offset)
-                    self._advance(state=TransferState.RUNNING, done=offset)
-                case Wait(seconds, error):
-                    self._tell(
-                        UPLOAD_INTERRUPTED,
-                        code=str(error.code),
-                        reason=self._reason(error),
-                        offset=self._session.offset,
-                    )
-                    await anyio.sleep(seconds)
-                case Restart(form, error, advice):
-                    self._tell(
-                        UPLOAD_RESTARTED,
-                        reason=self._reason(error),
-                        form=str(form),
-                        offset=self._session.offset,
-                        advice=advice or None,
-                    )
-                case Put(start=0, stop=0):
-                    # Every byte has been through the hash, whatever was sent in which life: the last word before
-                    # the registry is told that it is complete.
-                    (await self._content.open()).check()
-                    return await self._ask(action)
-                case Patch() | Stream() | Single() | Put():
-                    return await self._send(action)
-                case Open() | OpenIfAbsent() | Mount():
-                    return await self._ask_to_open(action)
-                case Done() | Fail():
-                    raise AssertionError(action)
-                case _:
-                    return await self._ask(action)
+            return await self._do(action)
         except SourceError as error:
+            if _passes(error):
+                raise
             return Cancelled(error)
+
+    async def _do(self, action: Action) -> Outcome:
+        match action:
+            case Save(checkpoint):
+                await self._means.store.checkpoint(self._run.claim, self._key, checkpoint)
+            case Rehash(offset):
+                await self._content.rehash(offset)
+                self._advance(state=TransferState.RUNNING, done=offset)
+            case Wait(seconds, error):
+                self._tell(
+                    UPLOAD_INTERRUPTED,
+                    code=str(error.code),
+                    reason=self._reason(error),
+                    offset=self._session.offset,
+                )
+                await anyio.sleep(seconds)
+            case Restart(form, error, advice):
+                self._tell(
+                    UPLOAD_RESTARTED,
+                    reason=self._reason(error),
+                    form=str(form),
+                    offset=self._session.offset,
+                    advice=advice or None,
+                )
+            case Put(start=0, stop=0):
+                # Every byte has been through the hash, whatever was sent in which life: the last word before
+                # the registry is told that it is complete.
+                (await self._content.open()).check()
+                return await self._ask(action)
+            case Patch() | Stream() | Single() | Put():
+                return await self._send(action)
+            case Open() | OpenIfAbsent() | Mount():
+                return await self._ask_to_open(action)
+            case Done() | Fail():
+                raise AssertionError(action)
+            case _:
+                return await self._ask(action)
         return None
 
     async def _ask(self, request: Request, body: Body | bytes | None = None) -> Outcome:
@@ -297,3 +304,8 @@ class Transfer:
         facts = {**about, **fields}
         trace = trace_id(claim.traceparent)
         self._means.emit(Event(kind, datetime.now(UTC), claim.job_id, claim.delivery_id, facts, trace=trace))
+
+
+def _passes(error: PushdError) -> bool:
+    """Whether the upload may go on where it stands: some time later, or with another credential."""
+    return error.retryable or error.code in _NOT_LET_IN

@@ -42,8 +42,8 @@ _FORGET = "UPDATE credentials SET secret = NULL WHERE job = ? AND secret IS NOT 
 _CAME = """
     SELECT scope FROM credentials
     WHERE number > :newest AND secret IS NOT NULL AND (expires_at IS NULL OR expires_at > :now) AND (
-        (job = :job AND :choice IN ('auto', 'handed'))
-        OR (uid = :uid AND name IS NOT NULL AND :choice IN ('auto', name))
+        (job = :job AND (:choice IN ('auto', 'handed') OR :reads))
+        OR (uid = :uid AND name IS NOT NULL AND (:choice IN ('auto', name) OR (:reads AND :choice <> 'handed')))
     )
 """
 
@@ -102,12 +102,13 @@ def forget(transaction: Transaction, job: int) -> None:
     transaction.execute(_FORGET, (job,))
 
 
-def came(transaction: Transaction, delivery: sqlite3.Row, now: datetime) -> bool:
+def came(transaction: Transaction, delivery: sqlite3.Row, needed: str, now: datetime) -> bool:
     """Tell whether a credential that a delivery could use has come since it was claimed.
 
     Args:
         transaction: under way.
         delivery: its row, with the job's `credential` as `choice`.
+        needed: what it is needed for, its destination or its source.
         now: the time.
     """
     facts = {
@@ -116,14 +117,15 @@ def came(transaction: Transaction, delivery: sqlite3.Row, now: datetime) -> bool
         "job": delivery["job"],
         "uid": delivery["uid"],
         "choice": delivery["choice"],
+        "reads": needed != delivery["destination"],
     }
     rows = transaction.connection.execute(_CAME, facts)
-    return any(reaches(row["scope"], delivery["destination"]) for row in rows)
+    return any(reaches(row["scope"], needed) for row in rows)
 
 
-def reaches(scope: str, destination: str) -> bool:
-    """Whether a credential's scope takes in a destination."""
-    reference = Reference.parse(destination)
+def reaches(scope: str, needed: str) -> bool:
+    """Whether a credential's scope takes in a destination, or a source in a registry."""
+    reference = Reference.parse(needed)
     return covers(scope, reference.registry, reference.repository)
 
 

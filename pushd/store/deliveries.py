@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushd.errors import Code
+from pushd.errors import NEEDING, Code
 from pushd.store import credentials, history, life
 from pushd.store.moment import rfc3339, seconds
 from pushd.store.placing import about, close, place, read
@@ -27,12 +27,21 @@ _HOLD = """
 """
 _READY = "UPDATE deliveries SET ready = 1, crashes = 0 WHERE id = ?"
 _NEEDING = """
-    SELECT deliveries.id, deliveries.destination
+    SELECT deliveries.id, deliveries.destination AS needed
     FROM deliveries JOIN jobs ON jobs.number = deliveries.job
     WHERE deliveries.state = 'held' AND deliveries.failure_code = 'registry.needs_credential'
         AND deliveries.uid = :uid AND deliveries.registry = :registry COLLATE NOCASE
         AND (:job IS NULL OR deliveries.job = :job)
         AND (jobs.credential IN ('auto', :name) OR (jobs.credential = 'handed' AND :job IS NOT NULL))
+    ORDER BY deliveries.id
+"""
+# A login that was chosen by its name may be for the destinations alone; where it is not, one more try finds that out.
+_NEEDING_TO_READ = """
+    SELECT deliveries.id, jobs.source AS needed
+    FROM deliveries JOIN jobs ON jobs.number = deliveries.job
+    WHERE deliveries.state = 'held' AND deliveries.failure_code = 'source.needs_credential'
+        AND deliveries.uid = :uid AND (:job IS NULL OR deliveries.job = :job)
+        AND (jobs.credential <> 'handed' OR :job IS NOT NULL)
     ORDER BY deliveries.id
 """
 
@@ -45,8 +54,9 @@ def hold(transaction: Transaction, delivery: int, until: datetime, failure: Fail
     transaction.execute(_TRIED, (delivery,))
     row = read(transaction, delivery)
     history.record(transaction, delivery, row["attempt"], failure, now)
-    lacking = failure.code == Code.REGISTRY_NEEDS_CREDENTIAL
-    if row["paused_at"] is None and not (lacking and credentials.came(transaction, row, now)):
+    needed = row["source"] if failure.code == Code.SOURCE_NEEDS_CREDENTIAL else row["destination"]
+    lacking = failure.code in NEEDING
+    if row["paused_at"] is None and not (lacking and credentials.came(transaction, row, needed, now)):
         transaction.execute(_HOLD, (seconds(until), failure.code, failure.message, failure.retryable, delivery))
         transaction.tell(
             DELIVERY_HELD,
@@ -103,14 +113,13 @@ def supply(
     """
     facts = {"uid": uid, "job": job, "name": name}
     needing = {
-        row["id"]: row["destination"]
+        row["id"]: row["needed"]
         for registry in {credentials.registry(scope) for scope in scopes}
         for row in transaction.connection.execute(_NEEDING, {**facts, "registry": registry})
     }
+    needing |= {row["id"]: row["needed"] for row in transaction.connection.execute(_NEEDING_TO_READ, facts)}
     going = [
-        delivery
-        for delivery, destination in needing.items()
-        if any(credentials.reaches(scope, destination) for scope in scopes)
+        delivery for delivery, needed in needing.items() if any(credentials.reaches(scope, needed) for scope in scopes)
     ]
     for number in {place(transaction, delivery, now) for delivery in going}:
         settle(transaction, number, now)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _ROW = """
     SELECT deliveries.*, jobs.id AS job_id, jobs.paused_at, jobs.not_before AS begins_at, jobs.credential AS choice,
-        jobs.traceparent, deliveries.ready AND jobs.ready_at IS NULL AS waits
+        jobs.source, jobs.traceparent, deliveries.ready AND jobs.ready_at IS NULL AS waits
     FROM deliveries JOIN jobs ON jobs.number = deliveries.job WHERE deliveries.id = ?
 """
 _PLACE = """

@@ -6,8 +6,9 @@ import base64
 import json
 import shutil
 import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -23,7 +24,7 @@ from tests.integration.doors import HTPASSWD, OPEN, PASSWORD, USER, Door, Tokens
 from tests.integration.parts import RealRegistry, assert_identical, read_back, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.fakes.images import Layout
     from tests.fakes.registry import FakeRegistry
@@ -140,6 +141,66 @@ def test_pushctl_hands_over_what_the_caller_has_for_the_source(
     assert pushed.returncode == 0, pushed.stderr
     assert str(layout.image.digest) in pushed.stdout
     assert auth not in daemon.log.read_text()
+
+
+RENEWED = "close barley"
+"""The password of the same user after it was changed, below as distribution keeps it."""
+RENEWED_HTPASSWD = f"{USER}:$2b$04$abcdefghijklmnopqrstuuXnbKL91Uilr.QCcIbvI8V1LNuT5YSL2\n"
+
+
+@pytest.fixture(params=["htpasswd", "tokens"])
+def renewed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Door, Callable[[], object]]]:
+    """Give a door, and what changes its password; a token that was given out before is soon no good either."""
+    if request.param == "htpasswd":
+        users = tmp_path / "htpasswd"
+        users.write_text(HTPASSWD)
+        yield Door(htpasswd=users), partial(users.write_text, RENEWED_HTPASSWD)
+        return
+    authority = Authority(tmp_path / "ca")
+    with TokenServer(Signer(authority.server("tokens")), accounts={USER: PASSWORD}, life=3) as tokens:
+
+        def renew() -> None:
+            tokens.accounts[USER] = RENEWED
+            time.sleep(tokens.life)
+
+        yield (
+            Door(tokens=Tokens(realm=tokens.realm, service=tokens.service, issuer=tokens.issuer, bundle=authority.ca)),
+            renew,
+        )
+
+
+@pytest.mark.parametrize("tool", NAMES, ids=NAMES.get)
+def test_a_credential_for_the_source_that_ends_in_the_middle_is_waited_for(
+    daemon: Daemon, run: Run, renewed: tuple[Door, Callable[[], object]], tool: Tool, tmp_path: Path
+) -> None:
+    door, renew = renewed
+    origin, target = run(tool, door), run(tool)
+    layout = build_layout(tmp_path / "app", [ImageSpec(tag="1.4", layers=[64 * MIB])])
+    given = [{"registry": origin.address, "username": USER, "password": PASSWORD}]
+    fill(daemon, layout, f"{origin.address}/base/app:1.4", credentials=given)
+    destination = f"{target.address}/team/app:1.4"
+    job_id = daemon.submit(f"docker://{origin.address}/base/app:1.4", destination, credentials=given)
+    wait_until(lambda: target.uploading() > MIB, "bytes of the push have arrived", pause=0.002)
+    target.pause()
+    origin.stop()
+    renew()
+    origin.start()
+    target.resume()
+
+    def reason() -> Any:
+        return daemon.job(job_id)["deliveries"][0]["failure"] or {}
+
+    wait_until(lambda: reason().get("code") == "source.needs_credential", "it waits for a credential")
+    assert f"`pushctl login {origin.address}`" in reason()["message"]
+    config = Path(daemon.environment["DOCKER_CONFIG"]) / "config.json"
+    config.parent.mkdir(parents=True)
+    auth = base64.b64encode(f"{USER}:{RENEWED}".encode()).decode()
+    config.write_text(json.dumps({"auths": {origin.address: {"auth": auth}}}))
+    retried = daemon.ctl("retry", job_id)
+    assert retried.returncode == 0, retried.stderr
+    job = daemon.wait(job_id)
+    assert job["state"] == "succeeded", job
+    assert_identical(layout, layout.image, read_back(destination, tmp_path / "back"))
 
 
 def test_a_source_that_breaks_in_the_middle_goes_on_where_it_broke(

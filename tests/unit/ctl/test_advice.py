@@ -8,9 +8,9 @@ from pushd.errors import Code
 from tests.fakes.daemon import delivery, job
 
 
-def _step(code: str, message: str = "it did not work", state: str = "failed") -> str:
+def _step(code: str, message: str = "it did not work", state: str = "failed", **more: object) -> str:
     failure = {"code": code, "message": message, "retryable": False}
-    one = job_of(job(state, delivery(1, "registry.example.com:5000/app:1", state, failure=failure)))
+    one = job_of({**job(state, delivery(1, "registry.example.com:5000/app:1", state, failure=failure)), **more})
     return next_step(one, one.deliveries[0])
 
 
@@ -32,6 +32,13 @@ def test_what_doctor_can_look_into_is_handed_to_it_with_the_port(code: str) -> N
 def test_what_needs_a_credential_is_told_how_to_bring_one() -> None:
     assert _step("registry.needs_credential", state="held") == (
         "`pushctl login registry.example.com:5000` brings one, and it goes on"
+    )
+
+
+def test_what_needs_one_to_read_with_is_told_where() -> None:
+    source = "docker://base.example.com:5000/app:1"
+    assert _step("source.needs_credential", state="held", source=source) == (
+        "`pushctl login base.example.com:5000` brings one, and it goes on"
     )
 
 

@@ -27,6 +27,11 @@ def test_a_job_needs_a_credential_when_nothing_else_of_it_goes_on(
     assert job_standing(job_of(job(state, delivery(1, state="held", failure=NEEDS), other))) == standing
 
 
+def test_so_does_one_whose_source_is_in_a_registry_that_lets_it_in_no_more() -> None:
+    needs = {**NEEDS, "code": "source.needs_credential"}
+    assert job_standing(job_of(job("held", delivery(1, state="held", failure=needs)))) == "needs credential"
+
+
 @pytest.mark.parametrize(("state", "failure"), [("held", OTHER), ("held", None), ("failed", NEEDS)])
 def test_a_job_that_needs_none_is_in_its_state(state: str, failure: dict[str, object] | None) -> None:
     assert job_standing(job_of(job(state, delivery(1, state=state, failure=failure)))) == state

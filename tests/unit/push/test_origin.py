@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,7 +21,7 @@ from pushd.telemetry.events import DELIVERY_HELD
 from pushd.work import Handed
 from tests.fakes.behaviour import DISTRIBUTION_2, DISTRIBUTION_3, Basic, Bearer, Behaviour
 from tests.fakes.callers import ROOT
-from tests.fakes.faults import Answer, Cut, CutBody, CutContent, Stall, throttle
+from tests.fakes.faults import Action, Answer, Cut, CutBody, CutContent, Stall, When, throttle
 from tests.fakes.images import ImageSpec, build_layout
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.traffic import Kind
@@ -30,9 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from pushd.job import Job
+    from aiohttp import web
+
+    from pushd.job import Failure, Job
     from pushd.principal import Principal
     from pushd.push.ports.registry import Registry
+    from tests.fakes.faults import Exchange
     from tests.fakes.images import Layout
     from tests.unit.push.conftest import Builder, Pushed
 
@@ -216,7 +220,10 @@ async def test_nothing_is_mounted_with_another_credential_than_it_could_be_read_
 
     reference = Reference.parse("docker://r.example/base/app:1")
     limiter = anyio.CapacityLimiter(1)
-    origin = Origin(reference, at("r.example", "caller:alice"), rng=lambda: 0.5, reading=limiter)
+    nobody = cast("Any", None)
+    origin = Origin(
+        reference, at("r.example", "caller:alice"), asker=nobody, renewal=nobody, rng=lambda: 0.5, reading=limiter
+    )
     assert origin.mountable(at("r.example", "caller:alice"), "team/app") == "base/app"
     assert origin.mountable(at("r.example", "docker-config:ci"), "team/app") is None
     assert origin.mountable(at("s.example", "caller:alice"), "team/app") is None
@@ -489,26 +496,145 @@ async def test_patience_that_the_source_asks_for_is_had(
         assert again.started - refused.finished > 0.9
 
 
-async def test_a_right_that_ends_meanwhile_fails_the_delivery_and_can_be_brought_anew(
+# ------------------------------------------------------------------------------------- a right that ends midway
+
+
+class Turn(Action):
+    """From this request on the registry is another one to whoever reads from it: the request already meets it so."""
+
+    def __init__(self, registry: FakeRegistry, auth: Basic) -> None:
+        self._registry = registry
+        self._auth = auth
+
+    async def arrive(self, exchange: Exchange) -> None:
+        self._registry.behaviour = Behaviour(auth=self._auth)
+
+    async def reply(self, exchange: Exchange, response: web.Response) -> None:
+        pass
+
+
+async def lacking(pushd: Pushed, job: Job) -> Failure:
+    """Wait until a job is held for want of a credential to read its source with."""
+    with anyio.fail_after(10):
+        while True:
+            (delivery,) = (await pushd.house.engine.get(job.id, caller=ROOT)).deliveries
+            if delivery.state is DeliveryState.HELD and delivery.failure is not None:
+                assert delivery.failure.code == Code.SOURCE_NEEDS_CREDENTIAL, delivery.failure
+                return delivery.failure
+            assert not delivery.state.terminal, delivery.failure
+            await anyio.sleep(0.01)
+
+
+def login(origin: FakeRegistry, account: Basic) -> Handed:
+    return Handed(scope=origin.address, credential=credential_of(account))
+
+
+async def test_a_credential_that_ends_midway_is_waited_for_and_the_upload_goes_on_where_it_stood(
+    house: Builder, registry: FakeRegistry, layout: Layout
+) -> None:
+    async with FakeRegistry(Behaviour(auth=Basic())) as origin, chunked(house, registry).run() as pushd:
+        fill(origin, layout)
+        all_but_large(registry, layout)
+        origin.misbehave(CutContent(after=1_500_000), kind=Kind.BLOB, method="GET")
+        origin.misbehave(Turn(origin, BOB), kind=Kind.BLOB, method="GET", nth=2)
+        job = await submit(pushd, origin, registry, given=(login(origin, Basic()),), caller=SUBMITTER)
+        failure = await lacking(pushd, job)
+        assert f"pushctl login {origin.address}" in failure.message
+        assert failure.retryable
+        assert pushd.events(DELIVERY_HELD)[-1].fields["code"] == str(Code.SOURCE_NEEDS_CREDENTIAL)
+        assert registry.count(Kind.CANCEL) == 0, "what is there of the upload stays"
+        told = await pushd.house.logins.store("new", login(origin, BOB), caller=SUBMITTER)
+        assert told["resumed"] == 1
+        ended = await pushd.ended(job)
+        assert ended.state is JobState.SUCCEEDED, ended
+        check_there(registry, layout)
+        assert max(transfer.resumed for transfer in ended.deliveries[0].transfers) > 0
+        assert registry.count(Kind.OPEN) == 1
+
+
+async def test_another_of_its_users_is_tried_in_place_of_one_that_the_source_does_not_take_any_more(
+    house: Builder, registry: FakeRegistry, layout: Layout
+) -> None:
+    async with FakeRegistry(Behaviour(auth=BOB)) as origin, house.run() as pushd:
+        fill(origin, layout)
+        await pushd.house.logins.store("other", login(origin, BOB), caller=SUBMITTER)
+        origin.behaviour = Behaviour(auth=Basic())
+        origin.misbehave(Turn(origin, BOB), kind=Kind.BLOB, method="GET")
+        job = await push(pushd, origin, registry, given=(login(origin, Basic()),), caller=SUBMITTER)
+        assert job.state is JobState.SUCCEEDED, job
+        assert job.deliveries[0].attempt == 2
+        assert "another one of its user is tried" in str(pushd.events(DELIVERY_HELD)[0].fields["reason"])
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_right_to_read_that_ends_is_waited_for_with_the_credential_kept_that_is_good_elsewhere(
+    house: Builder, registry: FakeRegistry, layout: Layout, status: int
+) -> None:
+    async with FakeRegistry(Behaviour(auth=Basic())) as origin, house.run() as pushd:
+        fill(origin, layout)
+        await pushd.house.logins.store("mine", login(origin, Basic()), caller=SUBMITTER)
+        rule = origin.misbehave(Answer(When.ARRIVED, status=status), kind=Kind.BLOB, method="GET", times=None)
+        job = await submit(pushd, origin, registry, caller=SUBMITTER)
+        assert f"pushctl login {origin.address}" in (await lacking(pushd, job)).message
+        (kept,) = await pushd.house.logins.list(caller=SUBMITTER)
+        assert kept.sealed.secret is not None
+        rule.times = 0
+        await pushd.house.logins.store("mine", login(origin, Basic()), caller=SUBMITTER)
+        assert (await pushd.ended(job)).state is JobState.SUCCEEDED
+
+
+async def test_a_source_that_everybody_could_read_and_that_was_closed_is_waited_for(
+    house: Builder, origin: FakeRegistry, registry: FakeRegistry, layout: Layout
+) -> None:
+    origin.misbehave(Turn(origin, BOB), kind=Kind.BLOB, method="GET")
+    async with house.run() as pushd:
+        job = await submit(pushd, origin, registry)
+        assert "without a credential" in (await lacking(pushd, job)).message
+        await pushd.house.engine.retry(job.id, handed=(login(origin, BOB),), caller=ROOT)
+        assert (await pushd.ended(job)).state is JobState.SUCCEEDED
+
+
+async def test_who_wants_to_be_nobody_waits_for_no_credential(
+    house: Builder, origin: FakeRegistry, registry: FakeRegistry
+) -> None:
+    origin.misbehave(Turn(origin, BOB), kind=Kind.BLOB, method="GET")
+    async with house.run() as pushd:
+        job = await push(pushd, origin, registry, credential=ANONYMOUS)
+        failure = job.deliveries[0].failure
+        assert failure is not None
+        assert failure.code == Code.SOURCE_UNAUTHORIZED
+
+
+async def test_the_daemons_own_credential_for_a_source_is_looked_up_again_later(
+    house: Builder, registry: FakeRegistry, layout: Layout, tmp_path: Path
+) -> None:
+    async with FakeRegistry(Behaviour(auth=Basic())) as origin:
+        fill(origin, layout)
+        auth = {"username": "alice", "password": "correct horse"}
+        (tmp_path / "config.json").write_text(json.dumps({"auths": {origin.address: auth}}))
+        (tmp_path / "config.json").chmod(0o600)
+        origin.misbehave(Turn(origin, BOB), kind=Kind.BLOB, method="GET")
+        async with house.run() as pushd:
+            job = await submit(pushd, origin, registry)
+            assert "the daemon's credential" in (await lacking(pushd, job)).message
+            (delivery,) = (await pushd.house.engine.get(job.id, caller=ROOT)).deliveries
+            assert delivery.not_before is not None
+            assert delivery.not_before < job.deadline_at
+
+
+async def test_a_credential_that_went_before_the_delivery_began_is_waited_for(
     house: Builder, registry: FakeRegistry, layout: Layout
 ) -> None:
     async with FakeRegistry(Behaviour(auth=Basic())) as origin, house.run() as pushd:
         fill(origin, layout)
         await pushd.house.engine.pause_registry(registry.address, caller=ROOT)
-        given = (Handed(scope=origin.address, credential=credential_of(ALICE)),)
-        job = await submit(pushd, origin, registry, given=given)
-        origin.behaviour = Behaviour(auth=BOB)
+        until = datetime.now(UTC) + timedelta(seconds=0.5)
+        job = await submit(pushd, origin, registry, given=(replace(login(origin, Basic()), expires_at=until),))
+        await anyio.sleep(0.6)
         await pushd.house.engine.resume_registry(registry.address, caller=ROOT)
-        ended = await pushd.ended(job)
-        failure = ended.deliveries[0].failure
-        assert (ended.deliveries[0].state, failure and failure.code) == (
-            DeliveryState.FAILED,
-            Code.SOURCE_UNAUTHORIZED,
-        )
-        anew = (Handed(scope=origin.address, credential=credential_of(BOB)),)
-        await pushd.house.engine.retry(job.id, handed=anew, caller=ROOT)
+        assert "has expired" in (await lacking(pushd, job)).message
+        await pushd.house.engine.retry(job.id, handed=(login(origin, Basic()),), caller=ROOT)
         assert (await pushd.ended(job)).state is JobState.SUCCEEDED
-        check_there(registry, layout)
 
 
 async def test_after_a_restart_it_goes_on_where_it_stood(

@@ -31,6 +31,7 @@ LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 THROTTLED = Failure(code="registry.throttled", message="registry.test: asks for a pause", retryable=True)
 NEEDY = Failure(code="registry.needs_credential", message="registry.test: bring another", retryable=True)
+SHUT_OUT = Failure(code="source.needs_credential", message="source base.test: bring another", retryable=True)
 REFUSED = Failure(code="registry.denied", message="registry.test: no right to push", retryable=False)
 PLENTY = 10_000
 """More unfinished jobs than any test has, as the limit of a user."""
@@ -93,6 +94,7 @@ def index(*names: str) -> Image:
 def submission(
     job_id: str = "job1",
     *destinations: str,
+    source: str = "oci:/srv/app:1.4",
     priority: int = 0,
     uid: int = 1000,
     of: Image | None = None,
@@ -118,7 +120,7 @@ def submission(
     return Submission(
         job_id=job_id,
         spec=JobSpec(
-            source="oci:/srv/app:1.4",
+            source=source,
             destinations=destinations,
             priority=priority,
             labels=labels or {},

@@ -183,8 +183,9 @@ async def kept(store: Store) -> Counts:
 async def counted(store: Store) -> Counts:
     return await _grouped(
         store,
-        """SELECT registry, uid, state, state = 'held' AND failure_code IS 'registry.needs_credential' AS needing,
-           count(*) FROM deliveries WHERE state IN ('queued', 'running', 'held', 'paused')
+        """SELECT registry, uid, state,
+           state = 'held' AND coalesce(failure_code LIKE '%.needs_credential', 0) AS needing, count(*)
+           FROM deliveries WHERE state IN ('queued', 'running', 'held', 'paused')
            GROUP BY registry, uid, state, needing""",
     )
 

@@ -298,7 +298,7 @@ def test_a_row_is_of_a_job_or_of_a_name_and_never_of_both() -> None:
         (credentials._LOGINS, (1,)),
         (credentials._SPEND, (1,)),
         (credentials._FORGET, (1,)),
-        (credentials._CAME, {"newest": 0, "now": 0.0, "job": 1, "uid": 1, "choice": "auto"}),
+        (credentials._CAME, {"newest": 0, "now": 0.0, "job": 1, "uid": 1, "choice": "auto", "reads": False}),
         (logins._OTHERS, (1, "ci")),
         (logins._REMOVE, (1, "ci")),
     ],

@@ -10,7 +10,7 @@ from pushd.errors import Code, RequestError
 from pushd.job import AUTO, DeliveryState, JobState
 from pushd.store import deliveries
 from pushd.telemetry.events import CREDENTIAL_REMOVED, CREDENTIAL_STORED, DELIVERY_HELD, DELIVERY_REQUEUED
-from tests.unit.store.samples import NEEDY, NOON, PLENTY, THROTTLED, after, claimed, sealed, submission
+from tests.unit.store.samples import NEEDY, NOON, PLENTY, SHUT_OUT, THROTTLED, after, claimed, sealed, submission
 
 if TYPE_CHECKING:
     from pushd.job import Delivery, Job
@@ -181,6 +181,76 @@ async def test_a_retry_with_a_credential_lets_go_on_what_waits_as_well_as_what_f
     assert (await first(store)).state is DeliveryState.QUEUED
 
 
+# --------------------------------------------------------------------------------------------- for where it is read
+
+SOURCE = "docker://base.test/os/app:1"
+
+
+async def shut_out(store: Store, name: str = "job1", *, uid: int = 1000, credential: str = AUTO) -> None:
+    """Bring a job to where it waits for a credential to read its source with."""
+    await store.submit(submission(name, source=SOURCE, uid=uid, credential=credential), limit=PLENTY)
+    await store.hold(await claimed(store), HOURS, SHUT_OUT)
+
+
+@pytest.mark.parametrize(
+    ("scope", "goes_on"),
+    [
+        ("base.test", True),
+        ("Base.Test", True),
+        ("base.test/os", True),
+        ("base.test/o", False),
+        ("registry.test", False),
+    ],
+)
+async def test_what_waits_to_read_goes_on_by_a_login_for_its_source_and_not_its_destination(
+    store: Store, scope: str, goes_on: bool
+) -> None:
+    await shut_out(store)
+    assert await log_in(store, scope) == goes_on
+    assert (await first(store)).state is (DeliveryState.QUEUED if goes_on else DeliveryState.HELD)
+
+
+async def test_what_waits_to_push_does_not_go_on_by_a_login_for_its_source(store: Store) -> None:
+    await store.submit(submission(source=SOURCE), limit=PLENTY)
+    await store.hold(await claimed(store), HOURS, NEEDY)
+    assert await log_in(store, "base.test") == 0
+    assert await log_in(store) == 1
+
+
+async def test_what_waits_to_read_is_its_submitters_to_help_alone(store: Store) -> None:
+    await shut_out(store)
+    assert await log_in(store, "base.test", uid=7) == 0
+    assert await store.retry("job1", NOON, by=1000, handed=[sealed("base.test")]) == 1
+
+
+async def test_a_login_chosen_by_its_name_for_the_destination_leaves_any_to_read_with(store: Store) -> None:
+    await shut_out(store, credential="ci")
+    assert await log_in(store, "base.test", name="web") == 1
+
+
+async def test_a_job_that_uses_nothing_stored_goes_on_by_what_is_handed_over_for_its_source(store: Store) -> None:
+    await shut_out(store, credential="handed")
+    assert await log_in(store, "base.test") == 0
+    assert await store.retry("job1", NOON, by=1000, handed=[sealed("base.test")]) == 1
+
+
+async def test_what_came_to_read_with_while_it_ran_helps_at_once(store: Store) -> None:
+    await store.submit(submission(source=SOURCE), limit=PLENTY)
+    claim = await claimed(store)
+    await log_in(store, "base.test")
+    await store.hold(claim, HOURS, SHUT_OUT)
+    assert (await first(store)).state is DeliveryState.QUEUED
+    await store.hold(await claimed(store), HOURS, SHUT_OUT)
+    assert (await first(store)).state is DeliveryState.HELD
+
+
+async def test_what_waits_to_read_counts_as_what_waits_for_a_credential(store: Store) -> None:
+    await shut_out(store)
+    assert (await store.backlog())["registry.test"].needing == 1
+    await log_in(store, "base.test")
+    assert (await store.backlog())["registry.test"].needing == 0
+
+
 # ------------------------------------------------------------------------------------- a login while a delivery runs
 
 
@@ -265,3 +335,9 @@ async def test_looking_for_what_waits_searches_the_index(store: Store) -> None:
         ]
     )
     assert plan[0] == "SEARCH deliveries USING INDEX deliveries_needing (uid=? AND registry=?)"
+    plan = await store._reads.send(
+        lambda connection: [
+            row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {deliveries._NEEDING_TO_READ}", facts)
+        ]
+    )
+    assert plan[0] == "SEARCH deliveries USING INDEX deliveries_needing_to_read (uid=?)"
