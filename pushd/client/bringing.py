@@ -15,6 +15,7 @@ from pushd.errors import Code, RequestError, SourceError
 from pushd.job import Spooled
 from pushd.oci.platform import Platform
 from pushd.source import open_source
+from pushd.source.faults import damaged
 from pushd.source.name import COLONS
 
 if TYPE_CHECKING:
@@ -117,14 +118,6 @@ def lost() -> RequestError:
     return RequestError(
         Code.REQUEST_NOT_FOUND, "what was brought to the daemon", "is gone from its spool", hint="bring it once more"
     )
-
-
-def damaged(subject: str) -> SourceError:
-    """Tell that something is not what its digest says."""
-    return SourceError(
-        Code.SOURCE_BLOB_DIGEST, subject, "is not what its digest says",
-        hint="it is damaged, or was changed while it was read: export the image again",
-    )  # fmt: skip
 
 
 def _open(name: str) -> ImageSource:

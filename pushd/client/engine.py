@@ -7,7 +7,6 @@ that as its newest one, and refuses those it finds too old.
 from __future__ import annotations
 
 import io
-import json
 import os
 import socket
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -16,27 +15,25 @@ from pushd.client.framing import read_body, read_head
 from pushd.client.targets import quote
 from pushd.errors import Code, SourceError
 from pushd.oci.text import printable
+from pushd.source.engine_answer import (
+    BEGIN_WITHIN,
+    CONNECT_WITHIN,
+    END,
+    GO_ON_WITHIN,
+    MESSAGE,
+    broken_off,
+    no_engine,
+    refused,
+    regret,
+    silent,
+)
 from pushd.source.name import SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import BinaryIO
 
-CONNECT_WITHIN: Final = 5.0
-"""Seconds for an engine to take a connection."""
-BEGIN_WITHIN: Final = 1800.0
-"""Seconds for the first byte of an image: Docker may write all of it to its own disk before."""
-GO_ON_WITHIN: Final = 300.0
-"""Seconds from one byte to the next."""
-
 _OK: Final = 200
-_NOT_FOUND: Final = 404
-_MESSAGE: Final = 64 << 10
-"""Bytes of an error that are read."""
-_END: Final = 8 << 10
-"""Bytes at the end of an answer that are looked at for an error."""
-_ERROR: Final = b'{"errorDetail"'
-_LISTED: Final = "`docker images` or `podman images` lists what there is"
 
 
 class Export(io.RawIOBase):
@@ -97,10 +94,9 @@ class Export(io.RawIOBase):
         Docker that has begun to answer cannot say it otherwise (moby/moby, `getImagesGet`).
         """
         seen = 0
-        while seen < _END and (piece := self._next()):
+        while seen < END and (piece := self._next()):
             seen += len(piece)
-        _, mark, rest = self._end.rpartition(_ERROR)
-        return _message(mark + rest, "errorDetail", "message") if mark else ""
+        return regret(self._end)
 
     def close(self) -> None:
         """Hang up. Idempotent."""
@@ -116,7 +112,7 @@ class Export(io.RawIOBase):
         if piece and not self._began:
             self._began = True
             self._connection.settimeout(GO_ON_WITHIN)
-        self._end = (self._end + piece)[-_END:]
+        self._end = (self._end + piece)[-END:]
         return piece
 
     def _asked(self, image: str) -> Iterator[bytes]:
@@ -130,25 +126,15 @@ class Export(io.RawIOBase):
         except (OSError, ValueError) as error:
             raise self._broken(error) from error
         if status != _OK:
-            raise self._refused(status, _error(self._stream, headers))
+            raise refused(self._subject, status, _error(self._stream, headers))
         return read_body(self._stream, headers)
-
-    def _refused(self, status: int, said: str) -> SourceError:
-        if status == _NOT_FOUND:
-            return SourceError(Code.SOURCE_NOT_FOUND, self._subject, f"is not there: {said}", hint=_LISTED)
-        detail = f"is not given out, the answer is {status}: {said}"
-        return SourceError(Code.SOURCE_UNREADABLE, self._subject, detail, hint="its log may say more")
 
     def _broken(self, error: OSError | ValueError) -> SourceError:
         if isinstance(error, TimeoutError):
-            detail = f"does not come: nothing for {GO_ON_WITHIN if self._began else BEGIN_WITHIN:.0f} s"
-            return SourceError(Code.SOURCE_UNREADABLE, self._subject, detail, hint="is the engine alive? ask it again")
+            return silent(self._subject, GO_ON_WITHIN if self._began else BEGIN_WITHIN)
         if isinstance(error, OSError):
-            detail = "broke off before its end"
-            return SourceError(Code.SOURCE_UNREADABLE, self._subject, detail, hint="its log may say why")
-        detail = "is not to be had: what listens there does not speak HTTP"
-        hint = "name the socket of Docker or podman in DOCKER_HOST=unix:///PATH"
-        return SourceError(Code.SOURCE_UNREADABLE, self._subject, detail, hint=hint)
+            return broken_off(self._subject)
+        return no_engine(self._subject, hint="name the socket of Docker or podman in DOCKER_HOST=unix:///PATH")
 
 
 def _connected(image: str, sockets: Sequence[str]) -> tuple[str, socket.socket]:
@@ -189,25 +175,14 @@ def _reason(error: OSError | ValueError) -> str:
     return f"cannot be opened: {getattr(error, 'strerror', None) or error}"
 
 
-def _error(stream: BinaryIO, headers: Mapping[str, str]) -> str:
+def _error(stream: BinaryIO, headers: Mapping[str, str]) -> bytes:
     """Read what an engine says of an error, as far as it gets to."""
     content = b""
     try:
         for piece in read_body(stream, headers):
             content += piece
-            if len(content) > _MESSAGE:
+            if len(content) > MESSAGE:
                 break
     except (OSError, ValueError):
         pass
-    return _message(content[:_MESSAGE], "message") or "no reason given"
-
-
-def _message(content: bytes, *way: str) -> str:
-    """Give the text that a JSON document has at the end of this way, or all of what is none, fit to be shown."""
-    try:
-        text = json.loads(content)
-        for name in way:
-            text = text[name]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        text = content.decode(errors="replace")
-    return printable(str(text), SHOWN)
+    return content[:MESSAGE]

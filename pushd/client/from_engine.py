@@ -10,12 +10,12 @@ import io
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from pushd.client.engine import Export
-from pushd.client.engine_names import image_in_engine
 from pushd.client.engine_sockets import engine_sockets
-from pushd.client.forward import SUBJECT
 from pushd.client.piped import bring_stream
 from pushd.errors import Code, SourceError
-from pushd.source.saved import find_image
+from pushd.source.engine_answer import answered, blamed
+from pushd.source.engine_name import image_in_engine
+from pushd.source.forward import SUBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -58,7 +58,7 @@ def bring_from_engine(
         return use(spooled)
 
     def find(documents: Documents) -> Indexed | Apart:
-        return _answered(documents, image)
+        return answered(documents, image)
 
     sockets = engine_sockets()
     told(0, None)
@@ -69,7 +69,8 @@ def bring_from_engine(
         except SourceError as error:
             if not error.subject.endswith(SUBJECT):
                 raise
-            raise _blamed(error, image, export) from error
+            said = export.regret() if error.code is Code.SOURCE_ARCHIVE_INVALID else ""
+            raise blamed(error, image, export.engine, said) from error
 
 
 class _Told:
@@ -86,28 +87,3 @@ class _Told:
 
     def complete(self) -> None:
         self(self._done, self._done)
-
-
-def _answered(documents: Documents, image: str) -> Indexed | Apart:
-    """Choose what was asked for: what is alone in the answer, whatever it is called there, or what has the name.
-
-    podman finds `localhost/app:1` as `app:1`, and what was asked for by a digest or an id has no name at all.
-    """
-    try:
-        return find_image(documents, "", SUBJECT)
-    except SourceError as error:
-        if error.code is not Code.SOURCE_AMBIGUOUS:
-            raise
-        return find_image(documents, image, SUBJECT)
-
-
-def _blamed(error: SourceError, image: str, export: Export) -> SourceError:
-    """Tell whose archive it is, and, where the engine says so itself, why it is no whole one."""
-    if error.code is not Code.SOURCE_ARCHIVE_INVALID:
-        subject = error.subject.removesuffix(SUBJECT) + f"what {export.engine} sent"
-        return SourceError(error.code, subject, error.detail, hint=error.hint)
-    if regret := export.regret():
-        subject = f"{image} in {export.engine}"
-        return SourceError(Code.SOURCE_UNREADABLE, subject, f"broke off: {regret}", hint="its log may say more")
-    hint = f"`docker save {image} | tar t` shows what it gives out; its log may say more"
-    return SourceError(error.code, f"what {export.engine} sent", error.detail, hint=hint)

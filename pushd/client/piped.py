@@ -1,43 +1,29 @@
-"""An archive that comes down a pipe: read once and forwards, its files brought to the spool as they come by.
-
-Which of them make up the image is known only when all have passed. So blobs are brought as soon as they come, small
-documents are kept as well, and at the end the image is chosen and put together from them. What it does not need goes
-with the entry of the spool.
-"""
+"""An archive that comes down a pipe, brought to the daemon's spool as `source.cargo` says."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from pushd.client.bringing import hand_over, lost
-from pushd.client.cargo import NO_ROOM, Cargo
 from pushd.client.entry import Entry, GoneError
 from pushd.client.exchange import Connection
-from pushd.client.forward import SUBJECT, Forward
-from pushd.client.parts import Tally
+from pushd.client.parts import Held, Tally
 from pushd.errors import Code, RequestError, SourceError, StoreError
-from pushd.oci.image import read_image
 from pushd.oci.platform import Platform
-from pushd.source.assembly import root_of
-from pushd.source.blobs import path_of
-from pushd.source.saved import LIST, PART, Indexed, find_image
+from pushd.source.cargo import FIRST, LEAST, NO_ROOM, Cargo, put_together
+from pushd.source.forward import SUBJECT, Forward
+from pushd.source.saved import LIST, find_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from pushd.client.conversation import Conversation
     from pushd.job import Spooled
-    from pushd.oci.descriptor import Descriptor
     from pushd.source.assembly import Apart
-    from pushd.source.saved import Documents
+    from pushd.source.saved import Documents, Indexed
 
 T = TypeVar("T")
-
-_FIRST: Final = 64 << 20
-"""Bytes reserved before it is known how many there are; then twice as many, and so on."""
-_LEAST: Final = 1 << 20
-"""Bytes reserved at first where there is no room for more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +66,9 @@ def bring_stream(
     connection = Connection(conversation.socket_path)
     try:
         with entry.at_hand(keep=keep):
-            cargo = Cargo(entry, connection, Tally(progress, None))
+            cargo = Cargo(_Bringing(entry, connection, Tally(progress, None)))
             cargo.take_all(forward)
-            name, root = _image(cargo, find, chosen)
+            name, root = put_together(cargo, find, chosen)
             cargo.trim()
             piped = Piped(name, LIST in cargo)
             return hand_over(entry, root, lambda spooled: use(piped, spooled))
@@ -92,13 +78,35 @@ def bring_stream(
         connection.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Bringing:
+    """An entry that is filled over a connection."""
+
+    entry: Entry
+    connection: Connection
+    tally: Tally
+
+    @property
+    def reserved(self) -> int:
+        return self.entry.reserved
+
+    def resize(self, size: int) -> None:
+        self.entry.resize(size)
+
+    def bring(self, name: str, content: bytes, at: int, *, last: bool) -> str:
+        part = Held(content, at)
+        arrived = self.entry.bring(self.connection, name, part, last=last)
+        self.tally.reached(name, part.stop)
+        return arrived.name
+
+
 def _make(conversation: Conversation) -> Entry:
     try:
-        return Entry.create(conversation, _FIRST)
+        return Entry.create(conversation, FIRST)
     except (RequestError, StoreError) as error:
         if error.code not in NO_ROOM:
             raise
-        return Entry.create(conversation, _LEAST)
+        return Entry.create(conversation, LEAST)
 
 
 def image_named(documents: Documents, reference: str) -> Indexed | Apart:
@@ -114,38 +122,3 @@ def image_named(documents: Documents, reference: str) -> Indexed | Apart:
             hint = "name the one that is meant, as in -:NAME"
             raise SourceError(error.code, error.subject, error.detail, hint=hint) from error
         raise
-
-
-def _image(
-    cargo: Cargo, find: Callable[[Documents], Indexed | Apart], platforms: Collection[Platform]
-) -> tuple[str, Descriptor]:
-    """Put the image together; give what it is called, or nothing, and its root, which is in the spool then.
-
-    Raises:
-        SourceError: the archive has no such image, or not all of it.
-    """
-    found = find(cargo)
-    if isinstance(found, Indexed):
-        return next(iter(found.names), ""), _bring_chosen(cargo, found.root, platforms)
-    manifest = found.assemble(cargo.layer, SUBJECT)
-    cargo.bring(found.config, found.listed.config)
-    cargo.bring(manifest, LIST)
-    return next(iter(found.listed.names), ""), root_of(manifest)
-
-
-def _bring_chosen(cargo: Cargo, listed: Descriptor, platforms: Collection[Platform]) -> Descriptor:
-    """Check that all of an image of a layout was brought, and bring what the choice of platforms made of it."""
-    image = read_image(listed, lambda document: cargo.document(_name(document), hint=PART), platforms)
-    for blob in image.blobs:
-        size = cargo.layer(_name(blob)).size
-        if size != blob.size:
-            detail = f"has {size} bytes; its descriptor says {blob.size}"
-            raise SourceError(Code.SOURCE_BLOB_SIZE, f"{blob.digest} in {SUBJECT}", detail)
-    for document in image.documents:
-        if _name(document.descriptor) not in cargo:
-            cargo.bring(document.content, "an index of the chosen platforms")
-    return image.root.descriptor
-
-
-def _name(blob: Descriptor) -> str:
-    return "/".join(path_of(blob))

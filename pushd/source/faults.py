@@ -36,6 +36,12 @@ def malformed(subject: str, detail: str) -> SourceError:
     return invalid(subject, detail, hint="it is damaged, or was made by hand: save the image again")
 
 
+def damaged(subject: str) -> SourceError:
+    """Tell that something is not what its digest says: `source.blob_digest`."""
+    hint = "it is damaged, or was changed while it was read: export the image again"
+    return SourceError(Code.SOURCE_BLOB_DIGEST, subject, "is not what its digest says", hint=hint)
+
+
 def unreadable(error: OSError, subject: str) -> SourceError:
     """Tell why `subject` could not be opened or read: `source.unreadable`.
 

@@ -15,7 +15,8 @@ SHOWN = 512
 COLONS = "a path ends at its first colon, but dir: takes no :REF"
 """What a person should know of colons who named a path at which there is nothing."""
 
-_IN_ENGINE = "docker-daemon:"
+IN_ENGINE = "docker-daemon:"
+"""What begins the name of an image in a container engine, Docker or podman."""
 
 _FORMS = "oci:DIR[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:REF], dir:DIR or docker://REF"
 
@@ -63,7 +64,7 @@ class SourceName:
             SourceError: `source.unsupported`; an unknown kind, a relative path, or what no path can be.
         """
         prefix, colon, rest = text.partition(":")
-        if text.startswith(_IN_ENGINE):
+        if text.startswith(IN_ENGINE):
             detail = (
                 "is in a container engine, which is not asked by the daemon but by the caller, with their own rights"
             )
@@ -71,7 +72,7 @@ class SourceName:
             raise _refused(text, detail, hint=printable(hint, SHOWN))
         if not colon or prefix not in {kind.value for kind in Kind}:
             detail = "is of no kind of source that pushd can read"
-            hint = f"sources are named {_FORMS}; pushctl takes {_IN_ENGINE}IMAGE as well"
+            hint = f"sources are named {_FORMS}; pushctl takes {IN_ENGINE}IMAGE as well"
             raise _refused(text, detail, hint=hint)
         kind = Kind(prefix)
         path, _, reference = (rest, "", "") if kind is Kind.DIR else rest.partition(":")

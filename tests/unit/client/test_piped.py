@@ -174,7 +174,7 @@ def test_one_image_of_several_is_chosen_by_its_name(daemon: SpoolServer, client:
 def test_the_room_grows_with_what_comes_and_is_given_back(
     daemon: SpoolServer, client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(piped, "_FIRST", 1000)
+    monkeypatch.setattr(piped, "FIRST", 1000)
     layers = [_bytes(700 + number, number) for number in range(6)]
     layout = build_layout(tmp_path / "app", images=[ImageSpec(layers=[70_000, 100_000, 80_000])])
     content = pack(layout.path, tmp_path / "app.tar").read_bytes()

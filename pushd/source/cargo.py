@@ -1,36 +1,48 @@
-"""What an archive down a pipe brings: kept here, brought to the spool, or both."""
+"""An archive that is read once and forwards: its files kept here, brought to the spool as they come by, or both.
+
+Which of them make up the image is known only when all have passed. So blobs are brought as soon as they come, small
+documents are kept as well, and at the end the image is chosen and put together from them. What it does not need goes
+with the entry of the spool.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from pushd.client.bringing import damaged
-from pushd.client.forward import SUBJECT
-from pushd.client.parts import Held
 from pushd.errors import Code, RequestError, SourceError, StoreError
 from pushd.oci.digest import Digest
-from pushd.oci.image import MAX_TOTAL
+from pushd.oci.image import MAX_TOTAL, read_image
 from pushd.oci.manifest import MAX_SIZE, too_large
 from pushd.oci.tar import MalformedTarError
 from pushd.oci.text import printable, quoted
-from pushd.source.assembly import HEAD, Layer
-from pushd.source.faults import malformed
+from pushd.source.assembly import HEAD, Layer, root_of
+from pushd.source.blobs import path_of
+from pushd.source.faults import damaged, malformed
+from pushd.source.forward import SUBJECT
 from pushd.source.members import SavedMembers, missing_member, named_digest
 from pushd.source.name import SHOWN
+from pushd.source.saved import LIST, PART, Indexed
 from pushd.source.tar import read_members
 
 if TYPE_CHECKING:
-    from pushd.client.entry import Entry
-    from pushd.client.exchange import Connection
-    from pushd.client.forward import Forward
-    from pushd.client.parts import Tally
+    from collections.abc import Callable, Collection
+
+    from pushd.oci.descriptor import Descriptor
+    from pushd.oci.platform import Platform
     from pushd.oci.tar import Member
+    from pushd.source.assembly import Apart
+    from pushd.source.forward import Forward
+    from pushd.source.saved import Documents
 
 NO_ROOM: Final = frozenset({Code.REQUEST_LIMIT, Code.STORE_BUDGET})
-"""How the daemon refuses to reserve so many bytes."""
+"""How it is refused to reserve so many bytes."""
+FIRST: Final = 64 << 20
+"""Bytes to be reserved before it is known how many there are; then twice as many, and so on."""
+LEAST: Final = 1 << 20
+"""Bytes to be reserved at first where there is no room for more."""
 
 _REQUEST: Final = 8 << 20
-"""Bytes brought in one request, and kept until the daemon has them: nobody can go back in a pipe."""
+"""Bytes brought at once, and kept until the spool has them: nobody can go back in a pipe."""
 _LOOK: Final = 64 << 10
 """Bytes of a file that are looked at before it is decided what becomes of it."""
 _TAIL: Final = 64 << 20
@@ -38,13 +50,44 @@ _TAIL: Final = 64 << 20
 _ENDLESS: Final = 1 << 63
 
 
+class Hold(Protocol):
+    """An entry of the spool, as whoever fills it sees it. Its methods block."""
+
+    @property
+    def reserved(self) -> int:
+        """Bytes it may hold."""
+
+    def resize(self, size: int) -> None:
+        """Reserve another number of bytes, never less than are there.
+
+        Raises:
+            RequestError: `request.limit`, the owner's quota does not have so many left.
+            StoreError: `store.budget`, the daemon has not.
+        """
+
+    def bring(self, name: str, content: bytes, at: int, *, last: bool) -> str:
+        """Append to a file what belongs there from the byte `at` on.
+
+        Args:
+            name: the digest it is to have, or another name when nobody knows it yet.
+            content: what is appended.
+            at: how many bytes came before.
+            last: whether the file ends with it.
+
+        Returns:
+            The file's digest when it is whole, else its name.
+
+        Raises:
+            RequestError: `request.invalid_digest`; whatever else is refused.
+            StoreError: `store.full`.
+        """
+
+
 class Cargo:
     """The files of an archive, taken as they pass, and found by their names afterwards."""
 
-    def __init__(self, entry: Entry, connection: Connection, tally: Tally) -> None:
-        self._entry = entry
-        self._connection = connection
-        self._tally = tally
+    def __init__(self, hold: Hold) -> None:
+        self._hold = hold
         self._members = SavedMembers(SUBJECT)
         self._kept: dict[str, bytes] = {}
         self._kept_bytes = 0
@@ -66,7 +109,7 @@ class Cargo:
 
     def trim(self) -> None:
         """Give back what was reserved and not needed."""
-        self._entry.resize(self._brought_bytes)
+        self._hold.resize(self._brought_bytes)
 
     # -------------------------------------------------------------------------------------------- while it passes
 
@@ -100,26 +143,25 @@ class Cargo:
                 piece += _exactly(forward, min(_REQUEST, size - at) - len(piece), name)
             end = at + len(piece)
             try:
-                arrived = self._entry.bring(self._connection, called, Held(piece, at), last=end == size)
+                arrived = self._hold.bring(called, piece, at, last=end == size)
             except RequestError as error:
                 if error.code is Code.REQUEST_INVALID_DIGEST:
                     raise damaged(f"{quoted(name)} in {SUBJECT}") from error
                 raise
-            self._tally.reached(called, end)
             if end == size:
-                return Layer(size, head[:HEAD], digest or Digest.parse(arrived.name))
+                return Layer(size, head[:HEAD], digest or Digest.parse(arrived))
             at, piece = end, b""
 
     def _reserve(self, size: int) -> None:
         """Have room for `size` more bytes."""
         needed = self._brought_bytes + size
-        if needed > self._entry.reserved:
+        if needed > self._hold.reserved:
             try:
-                self._entry.resize(max(needed, 2 * self._entry.reserved))
+                self._hold.resize(max(needed, 2 * self._hold.reserved))
             except (RequestError, StoreError) as error:
                 if error.code not in NO_ROOM:
                     raise
-                self._entry.resize(needed)
+                self._hold.resize(needed)
         self._brought_bytes = needed
 
     # ------------------------------------------------------------------------------------------ when it has passed
@@ -161,6 +203,43 @@ class Cargo:
     def bring(self, content: bytes, name: str) -> Layer:
         """Bring a file that is at hand to the spool; errors call it `name`."""
         return self._bring(Digest.of(content), name, len(content), content, None)
+
+
+def put_together(
+    cargo: Cargo, find: Callable[[Documents], Indexed | Apart], platforms: Collection[Platform]
+) -> tuple[str, Descriptor]:
+    """Put the image that `find` finds together; give what it is called, or nothing, and its root, brought by then.
+
+    Of an index only what is for `platforms` has to be there, if there are any, and is the image.
+
+    Raises:
+        SourceError: the archive has no such image, or not all of it.
+    """
+    found = find(cargo)
+    if isinstance(found, Indexed):
+        return next(iter(found.names), ""), _bring_chosen(cargo, found.root, platforms)
+    manifest = found.assemble(cargo.layer, SUBJECT)
+    cargo.bring(found.config, found.listed.config)
+    cargo.bring(manifest, LIST)
+    return next(iter(found.listed.names), ""), root_of(manifest)
+
+
+def _bring_chosen(cargo: Cargo, listed: Descriptor, platforms: Collection[Platform]) -> Descriptor:
+    """Check that all of an image of a layout was brought, and bring what the choice of platforms made of it."""
+    image = read_image(listed, lambda document: cargo.document(_name(document), hint=PART), platforms)
+    for blob in image.blobs:
+        size = cargo.layer(_name(blob)).size
+        if size != blob.size:
+            detail = f"has {size} bytes; its descriptor says {blob.size}"
+            raise SourceError(Code.SOURCE_BLOB_SIZE, f"{blob.digest} in {SUBJECT}", detail)
+    for document in image.documents:
+        if _name(document.descriptor) not in cargo:
+            cargo.bring(document.content, "an index of the chosen platforms")
+    return image.root.descriptor
+
+
+def _name(blob: Descriptor) -> str:
+    return "/".join(path_of(blob))
 
 
 def _exactly(forward: Forward, length: int, name: str) -> bytes:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pushd.client.engine_names import image_in_engine
 from pushd.errors import Code, RequestError
+from pushd.source.engine_name import image_in_engine
 
 DIGEST = f"sha256:{'0' * 64}"
 
