@@ -234,6 +234,11 @@ class JobSpec:
     tags: Tags = Tags.EACH
     credential: str = AUTO
 
+    @property
+    def in_engine(self) -> bool:
+        """Whether its image is still in a container engine, Docker or podman: `docker-daemon:IMAGE`."""
+        return self.spooled is None and self.source.startswith("docker-daemon:")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -17,7 +17,7 @@ from pushd.api.body import Nothing, read_body, read_small
 from pushd.api.credentials import Given, read_credentials
 from pushd.api.documents import reply
 from pushd.api.submission import fingerprint, read_submission
-from pushd.errors import PushdError
+from pushd.errors import Code, PushdError, StoreError
 from pushd.job import AUTO
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from pushd.api.ports import Jobs
     from pushd.job import Job, JobSpec
     from pushd.work import Handed
+
+
+_T = TypeVar("_T")
 
 
 class _Retry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,12 +62,19 @@ class JobRoutes:
     async def submit(self, request: web.Request) -> web.Response:
         """202: the job is on disk. With `Prefer: wait=N` the answer may wait for its end."""
         key = parameters.idempotency_key(request.headers.getall("Idempotency-Key", []))
-        seconds = parameters.preferred_wait(request.headers.getall("Prefer", []))
+        preferences = request.headers.getall("Prefer", [])
+        seconds = parameters.preferred_wait(preferences)
         spec, handed = await self._asked(request)
         told_apart_by = b"" if key is None else fingerprint(spec)
-        job = await self._jobs.submit(
-            spec, handed=handed, caller=request[PRINCIPAL], idempotency_key=key, fingerprint=told_apart_by
+        submitted = self._jobs.submit(
+            spec,
+            handed=handed,
+            caller=request[PRINCIPAL],
+            idempotency_key=key,
+            fingerprint=told_apart_by,
+            brings=parameters.brings(preferences),
         )
+        job = await self._while_there(request, spec, submitted)
         headers = {"Location": f"/v1/jobs/{job.id}"}
         if seconds is not None:
             headers["Preference-Applied"] = f"wait={seconds}"
@@ -75,7 +85,9 @@ class JobRoutes:
     async def plan(self, request: web.Request) -> web.Response:
         """Tell what submitting this would do."""
         spec, handed = await self._asked(request)
-        return reply(await self._jobs.plan(spec, handed=handed, caller=request[PRINCIPAL]))
+        brings = parameters.brings(request.headers.getall("Prefer", []))
+        planned = self._jobs.plan(spec, handed=handed, caller=request[PRINCIPAL], brings=brings)
+        return reply(await self._while_there(request, spec, planned))
 
     async def list(self, request: web.Request) -> web.Response:
         """Give one page of jobs, newest first, and the id to ask for the next page with."""
@@ -125,6 +137,22 @@ class JobRoutes:
     async def _asked(self, request: web.Request) -> tuple[JobSpec, tuple[Handed, ...]]:
         parameters.nothing(request.query.items())
         return read_submission(await read_body(request, self._patience), now=datetime.now(UTC))
+
+    async def _while_there(self, request: web.Request, spec: JobSpec, answer: Awaitable[_T]) -> _T:
+        """Wait for an answer; for an image that is fetched out of an engine only as long as the caller does.
+
+        Raises:
+            StoreError: `store.unavailable`, the daemon stops.
+        """
+        if not spec.in_engine:
+            return await answer
+        answers = []  # it stays empty when that is cut short
+        with self._held.hold(request):
+            answers.append(await answer)
+        if not answers:
+            hint = "nothing was taken: ask again when it is back"
+            raise StoreError(Code.STORE_UNAVAILABLE, "the image", "is not fetched, the daemon stops", hint=hint)
+        return answers[0]
 
     async def _settled(self, request: web.Request, job: Job, seconds: float) -> Job:
         """Wait for the end of a job, for `seconds`, the caller's departure or the daemon's end, what comes first."""

@@ -147,6 +147,11 @@ def preferred_wait(headers: Sequence[str]) -> int | None:
     return None
 
 
+def brings(headers: Sequence[str]) -> bool:
+    """Whether `Prefer: bring` is there: the caller would rather bring an image out of an engine themselves."""
+    return any(preference.strip().lower() == "bring" for preference in ",".join(headers).split(","))
+
+
 def check_json(content_type: str | None, charset: str | None) -> None:
     """Refuse a body that says it is something other than JSON in UTF-8.
 

@@ -29,6 +29,7 @@ class Jobs(Protocol):
         caller: Principal,
         idempotency_key: str | None,
         fingerprint: bytes,
+        brings: bool = False,
     ) -> Job:
         """Accept a job: when this returns, it is on disk.
 
@@ -38,15 +39,20 @@ class Jobs(Protocol):
             caller: who asks.
             idempotency_key: the caller's; the same key with the same `fingerprint` gives the job accepted first.
             fingerprint: a hash of the request.
+            brings: whether the caller would rather ask a container engine for the image themselves: then one that is
+                still in an engine is refused, when nothing else is in the way.
 
         Raises:
             RequestError: `request.invalid_reference`; `request.idempotency_conflict`; `request.forbidden`, a
-                destination or its credential is not for the caller; `request.path_refused`; `request.limit`.
+                destination, its credential, or an image in a container engine is not for the caller;
+                `request.path_refused`; `request.limit`.
             SourceError: the image is missing, malformed, not what it says it is, or not the caller's to read.
             StoreError: `store.budget`.
         """
 
-    async def plan(self, spec: JobSpec, *, handed: Sequence[Handed] = (), caller: Principal) -> Mapping[str, object]:
+    async def plan(
+        self, spec: JobSpec, *, handed: Sequence[Handed] = (), caller: Principal, brings: bool = False
+    ) -> Mapping[str, object]:
         """Tell what submitting this would do, without changing anything anywhere; in JSON's types.
 
         Raises:

@@ -26,6 +26,7 @@ from pushd.source.engine_answer import (
     refused,
     regret,
     silent,
+    unopened,
 )
 from pushd.source.name import SHOWN
 
@@ -149,7 +150,7 @@ def _connected(image: str, sockets: Sequence[str]) -> tuple[str, socket.socket]:
         except (OSError, ValueError) as error:
             connection.close()
             denied = denied or isinstance(error, PermissionError)
-            tried.append(f"{path} {_reason(error)}")
+            tried.append(f"{path} {unopened(error, f'you, uid {os.geteuid()}')}")
         else:
             return path, connection
     hint = "start Docker or podman (`systemctl --user start podman.socket`), or name its socket in DOCKER_HOST"
@@ -160,19 +161,6 @@ def _connected(image: str, sockets: Sequence[str]) -> tuple[str, socket.socket]:
         )
     detail = printable(f"no engine answers: {', '.join(tried)}", SHOWN)
     raise SourceError(Code.SOURCE_UNREADABLE, printable(image, SHOWN), detail, hint=hint)
-
-
-def _reason(error: OSError | ValueError) -> str:
-    match error:
-        case PermissionError():
-            return f"may not be opened by you, uid {os.geteuid()}"
-        case FileNotFoundError() | NotADirectoryError():
-            return "is not there"
-        case ConnectionRefusedError():
-            return "has nobody listening"
-        case BlockingIOError() | TimeoutError():
-            return "lets nobody in"
-    return f"cannot be opened: {getattr(error, 'strerror', None) or error}"
 
 
 def _error(stream: BinaryIO, headers: Mapping[str, str]) -> bytes:

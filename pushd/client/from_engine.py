@@ -1,7 +1,7 @@
 """An image brought to the daemon's spool out of a container engine, through the caller's hands and never onto a disk.
 
-The daemon does not open the sockets of engines, though it may be able to: who may open one is as good as root on the
-machine, and can have any image in it. So the caller opens it, and gets what they could get without the daemon.
+Who may open an engine's socket is as good as root on the machine, and can have any image in it. So the daemon, though
+it may be able to, does that for administrators alone; here the caller opens it, and gets what they could get without.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class Submitting(Speaker):
 
         The daemon is given the path. Where it cannot or may not read what is there, the image is opened here, as the
         caller, and its bytes are brought to the daemon's spool; when this returns they are there, all of them. So is
-        an image in Docker or podman, which the daemon never asks for one: the engine is asked here, at the socket in
+        an image in Docker or podman, for which the daemon is not to ask: the engine is asked here, at the socket in
         `$DOCKER_HOST`, of Docker's current context, of Docker, or of podman, whichever is the first to be there.
 
         Args:
@@ -305,7 +305,7 @@ class Submitting(Speaker):
         request = Request(
             method="POST",
             target=targets.path("jobs"),
-            headers={**JSON, "Idempotency-Key": key},
+            headers={**JSON, **_preference(document), "Idempotency-Key": key},
             body=json.dumps(document).encode(),
             answer_within=_SUBMIT_WITHIN,
             secret="credentials" in document,
@@ -316,12 +316,17 @@ class Submitting(Speaker):
         request = Request(
             method="POST",
             target=targets.path("plan"),
-            headers=JSON,
+            headers={**JSON, **_preference(document)},
             body=json.dumps(document).encode(),
             answer_within=within,
             secret="credentials" in document,
         )
         return self._conversation.ask(request, dict)
+
+
+def _preference(document: Mapping[str, Any]) -> Mapping[str, str]:
+    """Say that an image in an engine is asked for here, with the caller's rights, whatever the daemon would do."""
+    return {"Prefer": "bring"} if document["source"].startswith(IN_ENGINE) else {}
 
 
 def _within(validate: Validate) -> float:

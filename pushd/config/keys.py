@@ -102,6 +102,7 @@ TABLES: Final[Mapping[str, Keys]] = {
     "access": {"administrators": Array(group, "groups"), "submitters": Array(group, "groups")},
     "destinations": {"allow": Array(destination_pattern, "patterns"), "deny": Array(destination_pattern, "patterns")},
     "images": {"compression": one_of(Encoding, "none")},
+    "engine": {"role": one_of(Role, "nobody"), "socket": path},
     "spool": {"directory": path, "ttl": _UP_TO_A_YEAR, "per_user": _SPACE},
     "disk": {"budget": _SPACE, "reserve": between(size, 0, _PIB, "bytes")},
     "retention": {

@@ -196,6 +196,20 @@ class Images:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """`[engine]`: Docker or podman, asked by the daemon for images that jobs name `docker-daemon:IMAGE`.
+
+    Attributes:
+        role: the least a caller is for whom it is asked; None, in the file `"nobody"`, for nobody. Who may open an
+            engine's socket is as good as root: what it gives out may be nobody else's to have.
+        socket: where it is; None for Docker's usual place, and podman's.
+    """
+
+    role: Role | None = Role.ADMINISTRATOR
+    socket: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spool:
     """`[spool]`: bytes kept by the daemon itself until a job has ended.
 
@@ -321,6 +335,7 @@ class Config:
     access: Access = field(default_factory=Access)
     destinations: Destinations = field(default_factory=Destinations)
     images: Images = field(default_factory=Images)
+    engine: Engine = field(default_factory=Engine)
     spool: Spool = field(default_factory=Spool)
     disk: Disk = field(default_factory=Disk)
     retention: Retention = field(default_factory=Retention)

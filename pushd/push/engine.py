@@ -64,20 +64,28 @@ class Engine:
         caller: Principal,
         idempotency_key: str | None = None,
         fingerprint: bytes = b"",
+        brings: bool = False,
     ) -> Job:
         """Take a job: check it to the last blob's size, store it, and have it run.
 
         Returns only once it is on the disk. From then on exactly this image, by digest, will be delivered.
         """
         job = await self.intake.submit(
-            spec, handed=handed, caller=caller, idempotency_key=idempotency_key, fingerprint=fingerprint
+            spec,
+            handed=handed,
+            caller=caller,
+            idempotency_key=idempotency_key,
+            fingerprint=fingerprint,
+            brings=brings,
         )
         self.scheduler.wake()
         return job
 
-    async def plan(self, spec: JobSpec, *, handed: Sequence[Handed] = (), caller: Principal) -> Mapping[str, object]:
+    async def plan(
+        self, spec: JobSpec, *, handed: Sequence[Handed] = (), caller: Principal, brings: bool = False
+    ) -> Mapping[str, object]:
         """Tell what submitting this would do, without changing anything anywhere."""
-        return await self.intake.plan(spec, handed=handed, caller=caller)
+        return await self.intake.plan(spec, handed=handed, caller=caller, brings=brings)
 
     # --------------------------------------------------------------------------------------------------- looking
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import anyio
+
 from pushd.errors import Code, PushdError, RegistryError, RequestError
 from pushd.job import Compress, Validate
 from pushd.oci.compression import Encoding
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from pushd.oci.image import Image
     from pushd.principal import Principal
     from pushd.push.budget import Budget
+    from pushd.push.docking import Docking
     from pushd.push.gate import Gates
     from pushd.push.inspecting import Inspector
     from pushd.push.policy import Policy
@@ -47,6 +50,7 @@ class Intake:
 
     Attributes:
         deadline: seconds from its submission in which a job that names no deadline must be done.
+        docking: fetches images out of container engines.
         jobs_per_user: jobs of one user that have not ended.
         compression: what becomes of plain layers where a job leaves it to the daemon.
     """
@@ -60,6 +64,7 @@ class Intake:
     policy: Policy
     budget: Budget
     inspector: Inspector
+    docking: Docking
     deadline: float
     jobs_per_user: int
     compression: Compress = Compress.NONE
@@ -72,6 +77,7 @@ class Intake:
         caller: Principal,
         idempotency_key: str | None,
         fingerprint: bytes,
+        brings: bool = False,
     ) -> Job:
         """Store a job, durably, or give the one that was stored for the same request before.
 
@@ -79,7 +85,19 @@ class Intake:
             RequestError, SourceError, StoreError: as `api.ports.Jobs.submit` says; nothing was taken.
         """
         try:
-            return await self._accept(spec, handed, caller, idempotency_key, fingerprint)
+            references = await self._destinations(spec, handed, caller)
+            self.budget.admit_job()
+            if brings or not self.docking.concerns(spec):
+                return await self._accept(spec, references, handed, caller, idempotency_key, fingerprint)
+            if idempotency_key is not None:
+                # Asked before, for once: an image of gigabytes that was fetched is not fetched again to find out.
+                known = await self.store.repeated(caller.uid, idempotency_key, fingerprint)
+                if known is not None:
+                    return known
+            async with self.docking.fetched(spec, caller, keep=True) as fetched:
+                with anyio.CancelScope(shield=True):  # whoever leaves now has a job, and that has its bytes
+                    job = await self._accept(fetched, references, handed, caller, idempotency_key, fingerprint)
+                return job  # noqa: RET504 (a scope swallows what it was cancelled by, as far as types tell)
         except PushdError as error:
             # What was accepted once stays accepted, though its source may be gone, or the rules be others by now.
             if idempotency_key is None or error.code is Code.REQUEST_CONFLICT:
@@ -89,16 +107,15 @@ class Intake:
                 raise
             return known
 
-    async def _accept(
+    async def _accept(  # noqa: PLR0917 (two callers, right above)
         self,
         spec: JobSpec,
+        references: Sequence[Reference],
         handed: Sequence[Handed],
         caller: Principal,
         idempotency_key: str | None,
         fingerprint: bytes,
     ) -> Job:
-        references = await self._destinations(spec, handed, caller)
-        self.budget.admit_job()
         asker = asker_of(caller, spec.credential, handed)
         async with self.sources.submitted(spec, asker, caller, keep=copies(spec)) as (source, image):
             spec = replace(spec, compress=decided(spec, self.compression))
@@ -113,13 +130,23 @@ class Intake:
                 return await self._keep(submission, source)
             return await self.store.submit(submission, limit=self.jobs_per_user)
 
-    async def plan(self, spec: JobSpec, *, handed: Sequence[Handed], caller: Principal) -> dict[str, object]:
+    async def plan(
+        self, spec: JobSpec, *, handed: Sequence[Handed], caller: Principal, brings: bool = False
+    ) -> dict[str, object]:
         """Tell what `submit` and the deliveries after it would do (`POST /v1/plan`).
 
         Raises:
             RequestError, SourceError: as `submit` does.
         """
         references = await self._destinations(spec, handed, caller)
+        if brings or not self.docking.concerns(spec):
+            return await self._plan(spec, references, handed, caller)
+        async with self.docking.fetched(spec, caller, keep=False) as fetched:
+            return await self._plan(fetched, references, handed, caller)
+
+    async def _plan(
+        self, spec: JobSpec, references: Sequence[Reference], handed: Sequence[Handed], caller: Principal
+    ) -> dict[str, object]:
         asker = asker_of(caller, spec.credential, handed)
         full = spec.validate is Validate.FULL
         async with self.sources.submitted(spec, asker, caller, keep=full) as (source, image):

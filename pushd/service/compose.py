@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from pushd.docker import AT_ONCE, Docker
 from pushd.push.bandwidth import Bandwidth
 from pushd.push.budget import Budget
 from pushd.push.compressing import Compressing
 from pushd.push.delivery import Deliverer
+from pushd.push.docking import Docking
 from pushd.push.engine import Engine
 from pushd.push.feed import Feed
 from pushd.push.gate import Gates
@@ -43,7 +45,7 @@ from pushd.push.turns import Turns
 from pushd.push.waiting import Waiting
 from pushd.registry.profiles import PROFILES
 from pushd.service.disk import Gauge
-from pushd.service.facts import bandwidths, compression, facts, retention
+from pushd.service.facts import bandwidths, compression, engine_sockets, facts, retention
 from pushd.service.memory import give_back
 from pushd.service.outward import make_registries, make_wire
 from pushd.source import open_source
@@ -81,6 +83,7 @@ class House:
     """A daemon without its front door: what is served, what is run, and what is underneath."""
 
     engine: Engine
+    docker: Docker
     spool: Spool
     logins: Logins
     scheduler: Scheduler
@@ -200,6 +203,12 @@ async def compose(
             rng=random.random,
         )
         feed = Feed(store=store, hub=hub, board=board, moving=lambda: places.running > 0)
+        docker = Docker(
+            spool=spool,
+            sockets=engine_sockets(config),
+            threads=stack.enter_context(ThreadPoolExecutor(AT_ONCE, "engine")),
+        )
+        docking = Docking(fetch=docker.fetch, spool=spool, role=config.engine.role)
         engine = Engine(
             store=store,
             intake=Intake(
@@ -212,6 +221,7 @@ async def compose(
                 policy=destinations,
                 budget=budget,
                 inspector=inspector,
+                docking=docking,
                 deadline=limits.deadline,
                 jobs_per_user=limits.jobs_per_user,
                 compression=compression(config),
@@ -257,6 +267,7 @@ async def compose(
         gauges = Gauges(store=store, spool=spool, places=places, gates=gates, board=board, budget=budget, feed=feed)
         yield House(
             engine=engine,
+            docker=docker,
             spool=spool,
             logins=logins,
             scheduler=scheduler,

@@ -36,6 +36,12 @@ def bandwidths(config: Config) -> dict[str, int]:
     return {name: it.bandwidth for name, it in config.registries.items() if it.bandwidth}
 
 
+def engine_sockets(config: Config) -> tuple[str, ...]:
+    """Give the sockets a container engine may be behind, in the order in which they are tried."""
+    chosen = config.engine.socket
+    return ("/var/run/docker.sock", "/run/podman/podman.sock") if chosen is None else (str(chosen),)
+
+
 def retention(config: Config) -> Retention:
     """Give how long what has ended is kept."""
     it = config.retention

@@ -16,7 +16,7 @@ import anyio
 from pushd.errors import DaemonError
 from pushd.push.retry import Policy
 from pushd.service.access import admit
-from pushd.service.facts import bandwidths, compression, facts, retention
+from pushd.service.facts import bandwidths, compression, engine_sockets, facts, retention
 from pushd.service.notify import notify
 from pushd.service.outward import configure_registries, configure_wire
 from pushd.telemetry.events import DAEMON_RELOAD_REFUSED, DAEMON_RELOADED, Event
@@ -124,6 +124,8 @@ def reconfigure(
     house.destinations.allow, house.destinations.deny = config.destinations.allow, config.destinations.deny
     house.engine.intake.deadline, house.engine.intake.jobs_per_user = limits.deadline, limits.jobs_per_user
     house.engine.intake.compression = compression(config)
+    house.engine.intake.docking.role = config.engine.role
+    house.docker.sockets = engine_sockets(config)
     house.engine.overview.facts = facts(config)
     house.housekeeping.retention = retention(config)
     house.housekeeping.waiting.limit = config.daemon.queue_warning

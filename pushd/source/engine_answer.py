@@ -79,6 +79,20 @@ def refused(subject: str, status: int, content: bytes) -> SourceError:
     return SourceError(Code.SOURCE_UNREADABLE, subject, f"is not given out, the answer is {status}: {said}", hint=_LOG)
 
 
+def unopened(error: OSError | ValueError, who: str) -> str:
+    """Say why `who` could not connect to a socket, in words that follow its path."""
+    match error:
+        case PermissionError():
+            return f"may not be opened by {who}"
+        case FileNotFoundError() | NotADirectoryError():
+            return "is not there"
+        case ConnectionRefusedError():
+            return "has nobody listening"
+        case BlockingIOError() | TimeoutError():
+            return "lets nobody in"
+    return f"cannot be opened: {getattr(error, 'strerror', None) or error}"
+
+
 def silent(subject: str, seconds: float) -> SourceError:
     """Tell that nothing came for so many seconds."""
     detail = f"does not come: nothing for {seconds:.0f} s"

@@ -56,9 +56,8 @@ class SourceName:
         reference may have as many as it likes. Where there is one image and nothing to choose, with `dir`, all that
         follows is the path, colons included: `skopeo sync` writes directories such as `registry.example.com/app:1.4`.
 
-        `docker-daemon:IMAGE` is none of these. The daemon may well be able to open the socket of Docker or podman, but
-        who may do that is as good as root: it would give images out to callers who may not, and whom no permission of
-        a file tells apart. A caller who may brings the image themselves.
+        `docker-daemon:IMAGE` is none of these: it is in the spool by the time it is opened, be it that the daemon asked
+        the engine, for those it does that for, or that the caller brought it.
 
         Raises:
             SourceError: `source.unsupported`; an unknown kind, a relative path, or what no path can be.

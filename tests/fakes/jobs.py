@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -56,6 +57,9 @@ class FakeJobs:
         asked: what was asked of registries, in order.
         paused: the registries that are.
         silence: seconds after which a stream that waits is told that all was told.
+        brings: for each submission and plan, whether its caller would rather bring the image.
+        fetching: set when an image begins to be fetched out of an engine, which never ends; None to have it at once.
+        given_up: set when that was cut short.
         hesitation: what is waited for before a reader is told whether they may go on, where there is such a thing.
     """
 
@@ -72,6 +76,9 @@ class FakeJobs:
     paused: set[str] = field(default_factory=set)
     silence: float = 0.05
     hesitation: anyio.Event | None = None
+    brings: list[bool] = field(default_factory=list)
+    fetching: asyncio.Event | None = None
+    given_up: asyncio.Event = field(default_factory=asyncio.Event)
     _pulse: anyio.Event = field(default_factory=anyio.Event)
 
     async def submit(
@@ -82,8 +89,10 @@ class FakeJobs:
         caller: Principal,
         idempotency_key: str | None,
         fingerprint: bytes,
+        brings: bool = False,
     ) -> Job:
         self._take("submit", handed)
+        await self._fetch(spec, brings)
         for number, known in enumerate(self.submitted):
             if idempotency_key is not None and (known.caller.uid, known.key) == (caller.uid, idempotency_key):
                 if known.fingerprint != fingerprint:
@@ -92,8 +101,21 @@ class FakeJobs:
         self.submitted.append(Submitted(spec, caller, idempotency_key, fingerprint))
         return self.add(f"job{len(self.submitted) - 1:09}", spec, uid=caller.uid)
 
-    async def plan(self, spec: JobSpec, *, handed: Sequence[Handed] = (), caller: Principal) -> Mapping[str, object]:
+    async def _fetch(self, spec: JobSpec, brings: bool) -> None:
+        """Fetch an image out of an engine for as long as it is to last."""
+        self.brings.append(brings)
+        if spec.in_engine and self.fetching is not None:
+            try:
+                self.fetching.set()
+                await anyio.sleep_forever()
+            finally:
+                self.given_up.set()
+
+    async def plan(
+        self, spec: JobSpec, *, handed: Sequence[Handed] = (), caller: Principal, brings: bool = False
+    ) -> Mapping[str, object]:
         self._take("plan", handed)
+        await self._fetch(spec, brings)
         blob = {"digest": f"sha256:{'ab' * 32}", "media_type": "application/vnd.oci.image.layer.v1.tar", "size": 10}
         nothing, one = {"count": 0, "bytes": 0}, {"count": 1, "bytes": 10}
         return {

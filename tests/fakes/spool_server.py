@@ -95,7 +95,7 @@ class SpoolServer:
         quota: bytes that may be reserved in one entry.
         faults: taken by the requests that bring bytes, in order; None for one without.
         jobs, plans: the bodies of what was accepted.
-        keys: the idempotency keys of all submissions, refused ones included.
+        keys: the idempotency keys of all submissions, refused ones included; `preferences` what they preferred.
         entries: what is in the spool.
         reserved: the sizes asked for, in order.
         connections: how many were made; `requests`: how many that brought bytes.
@@ -108,6 +108,7 @@ class SpoolServer:
         self.jobs: list[dict[str, Any]] = []
         self.plans: list[dict[str, Any]] = []
         self.keys: list[str] = []
+        self.preferences: list[str] = []
         self.entries: dict[str, Stored] = {}
         self.reserved: list[int] = []
         self.deleted: list[str] = []
@@ -177,6 +178,7 @@ class SpoolServer:
 
     def _submit(self, handler: _Handler) -> tuple[int, object]:
         self.keys.append(handler.headers["Idempotency-Key"])
+        self.preferences.append(handler.headers.get("Prefer", ""))
         document = handler.json()
         self._check_source(document)
         if self.refuse_submission is not None:

@@ -218,7 +218,7 @@ SCHEMA_1 = json.dumps({"schemaVersion": 1, "name": "app", "tag": "1", "fsLayers"
         pytest.param(cycle, "source.manifest_cycle", "sha256:", id="cycle"),
         pytest.param(lambda _: "tarball:/x", "source.unsupported", "tarball", id="unknown kind of source"),
         pytest.param(lambda _: "oci:relative/app", "source.unsupported", "relative", id="relative path"),
-        pytest.param(lambda _: "docker-daemon:app:1", "source.unsupported", "container engine", id="in an engine"),
+        pytest.param(lambda _: "docker-daemon:app:1", "source.unreadable", "no engine answers", id="in an engine"),
     ],
 )
 def test_a_bad_source_is_refused_at_submission(

@@ -11,19 +11,22 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.fakes.archives import SavedImage, docker_archive
 from tests.fakes.engine import FakeEngine, Framing, Hangs, Regrets
-from tests.integration.parts import SKOPEO, run
+from tests.integration.parts import SKOPEO, run, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.fakes.registry import FakeRegistry
+    from tests.integration.conftest import StartDaemon
     from tests.integration.daemon import Daemon
     from tests.integration.parts import RealRegistry
 
@@ -148,3 +151,82 @@ def test_an_interrupt_while_the_engine_is_silent_leaves_nothing(
     assert "nothing was taken" in error
     assert left_in_the_spool(daemon) == []
     assert daemon.request("GET", "/v1/jobs").body["jobs"] == []
+
+
+# ------------------------------------------------------------------------------------ the daemon asks the engine itself
+
+
+def trusting(start_daemon: StartDaemon, docker: Path, role: str = "administrator") -> Daemon:
+    """Run a daemon that asks the engine at `docker` itself."""
+    return start_daemon(f'[engine]\nrole = "{role}"\nsocket = "{docker}"\n')
+
+
+@pytest.fixture
+def docker() -> Iterator[FakeEngine]:
+    """Give an engine whose socket has a short path."""
+    with (
+        tempfile.TemporaryDirectory(prefix="pushd-") as directory,
+        FakeEngine(Path(directory, "docker.sock"), {"app:1.4": docker_archive([SAVED])}) as served,
+    ):
+        yield served
+
+
+@pytest.mark.parametrize("oci", [False, True], ids=["before 25", "since 25"])
+def test_a_job_that_names_an_image_in_an_engine_is_what_is_read_back(
+    start_daemon: StartDaemon, docker: FakeEngine, real_registry: RealRegistry, tmp_path: Path, *, oci: bool
+) -> None:
+    docker.images["app:1.4"] = docker_archive([SAVED], oci=oci)
+    daemon = trusting(start_daemon, docker.path)
+    destination = f"{real_registry.address}/team/app:1.4"
+    job = daemon.wait(daemon.submit(SOURCE, destination))
+    assert job["state"] == "succeeded", job
+    assert job["source"] == SOURCE
+    assert read_back(destination, tmp_path / "back") == (SAVED.config, list(SAVED.layers))
+    wait_until(lambda: left_in_the_spool(daemon) == [], "the spool is empty")
+
+
+def test_curl_that_is_interrupted_leaves_nothing(
+    start_daemon: StartDaemon, docker: FakeEngine, served: FakeRegistry
+) -> None:
+    daemon = trusting(start_daemon, docker.path)
+    docker.mood = Hangs(3_000_000)
+    body = json.dumps({"source": SOURCE, "destinations": [f"{served.address}/team/app:1"]})
+    asking = subprocess.Popen(
+        ["curl", "--silent", "--unix-socket", daemon.socket, "http://pushd/v1/jobs", "--json", body],
+        stdout=subprocess.DEVNULL,
+    )
+    assert docker.reached.wait(60)
+    wait_until(lambda: left_in_the_spool(daemon) != [], "some of it has come")
+    asking.terminate()
+    asking.wait(10)
+    wait_until(lambda: left_in_the_spool(daemon) == [], "nothing is left")
+    assert daemon.request("GET", "/v1/jobs").body["jobs"] == []
+
+
+def test_a_daemon_that_is_stopped_while_the_engine_is_silent_stops_and_leaves_nothing(
+    start_daemon: StartDaemon, docker: FakeEngine, served: FakeRegistry
+) -> None:
+    daemon = trusting(start_daemon, docker.path)
+    docker.mood = Hangs(3_000_000)
+    body = {"source": SOURCE, "destinations": [f"{served.address}/team/app:1"]}
+    with ThreadPoolExecutor(1) as elsewhere:
+        asking = elsewhere.submit(daemon.request, "POST", "/v1/jobs", body)
+        assert docker.reached.wait(60)
+        wait_until(lambda: left_in_the_spool(daemon) != [], "some of it has come")
+        assert daemon.terminate() == 0
+        assert asking.result(60).status == 503
+    assert left_in_the_spool(daemon) == []
+
+
+def test_whom_the_engine_is_asked_for_changes_with_a_reload(
+    start_daemon: StartDaemon, docker: FakeEngine, served: FakeRegistry, tmp_path: Path
+) -> None:
+    daemon = trusting(start_daemon, docker.path, role="nobody")
+    body = {"source": SOURCE, "destinations": [f"{served.address}/team/app:1"]}
+    refused = daemon.request("POST", "/v1/jobs", body)
+    assert (refused.status, refused.body["code"]) == (422, "source.unsupported")
+    config = tmp_path / "daemon" / "pushd.toml"
+    config.write_text(config.read_text().replace("nobody", "submitter"))
+    os.kill(daemon.pid, signal.SIGHUP)
+    wait_until(lambda: daemon.events("daemon.reloaded") != [], "it was read again")
+    assert daemon.wait(daemon.submit(SOURCE, f"{served.address}/team/app:1"))["state"] == "succeeded"

@@ -231,6 +231,47 @@ async def test_a_submission_whose_patience_ends_gets_the_job_as_it_is(http: aioh
     assert (await document(response, 202))["state"] == "queued"
 
 
+IN_ENGINE = {**GOOD, "source": "docker-daemon:app:1"}
+
+
+@pytest.mark.parametrize(
+    ("preference", "brings"), [("", False), ("bring", True), ("wait=0, Bring", True), ("bringing", False)]
+)
+@pytest.mark.parametrize("target", ["/v1/jobs", "/v1/plan"])
+async def test_a_caller_may_prefer_to_bring_what_is_in_an_engine(
+    http: aiohttp.ClientSession, jobs: FakeJobs, target: str, preference: str, *, brings: bool
+) -> None:
+    await http.post(target, json=IN_ENGINE, headers={"Prefer": preference})
+    assert jobs.brings == [brings]
+
+
+@pytest.mark.parametrize("asked", ["jobs", "plan"])
+async def test_an_image_is_fetched_out_of_an_engine_only_as_long_as_its_caller_waits(
+    path: Path, http: aiohttp.ClientSession, jobs: FakeJobs, asked: str
+) -> None:
+    jobs.fetching = asyncio.Event()
+    body = json.dumps(IN_ENGINE).encode()
+    _, writer = await asyncio.open_unix_connection(path)
+    writer.write(b"POST /v1/%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (asked.encode(), len(body)) + body)
+    async with asyncio.timeout(5):
+        await jobs.fetching.wait()
+        writer.close()
+        await jobs.given_up.wait()
+    assert jobs.submitted == []
+
+
+async def test_a_daemon_that_stops_says_that_an_image_was_not_fetched(
+    runner: web.AppRunner, http: aiohttp.ClientSession, jobs: FakeJobs
+) -> None:
+    jobs.fetching = asyncio.Event()
+    asking = asyncio.create_task(http.post("/v1/jobs", json=IN_ENGINE))
+    async with asyncio.timeout(5):
+        await jobs.fetching.wait()
+        await runner.shutdown()
+        problem = await document(await asking, 503)
+    assert (problem["code"], "nothing was taken" in problem["hint"]) == ("store.unavailable", True)
+
+
 async def test_an_accepted_job_that_cannot_be_watched_is_accepted_all_the_same(
     http: aiohttp.ClientSession, jobs: FakeJobs
 ) -> None:

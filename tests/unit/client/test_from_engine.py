@@ -85,6 +85,7 @@ def test_an_image_is_brought_however_the_engine_frames_it(
     assert submitted["source"] == job.source == SOURCE
     assert submitted["labels"] == {"a": "b"}
     assert daemon.keys == ["k", "k"]
+    assert daemon.preferences == ["bring", "bring"], "the daemon is to ask no engine"
     assert contents(SAVED).items() <= brought(daemon).items()
     assert submitted["spooled"]["digest"] == str(Digest.of(manifest_of(SAVED)))
     assert docker.asked == ["/images/app%3A1%2E4/get"]

@@ -15,6 +15,7 @@ from pushd.config import (
     Credentials,
     Destinations,
     Disk,
+    Engine,
     Grant,
     Images,
     Limits,
@@ -95,6 +96,10 @@ per_user = "8GiB"
 [images]
 compression = "zstd"
 
+[engine]
+role = "nobody"
+socket = "/run/user/1000/podman/podman.sock"
+
 [disk]
 budget = "1T"
 reserve = 0
@@ -134,8 +139,8 @@ plain_http = false
 NAMED = ["registries", "sockets"]
 KNOWN = ", ".join(
     [
-        "daemon, limits, timeouts, credentials, tls, proxy, access, destinations, images, spool, disk, retention",
-        "metrics",
+        "daemon, limits, timeouts, credentials, tls, proxy, access, destinations, images, engine, spool, disk",
+        "retention, metrics",
         *NAMED,
     ]
 )
@@ -233,6 +238,7 @@ def test_every_key_is_read() -> None:
         allow=("*.example.com", "[::1]:5000", "localhost:*/team/*"), deny=("old.example.com/*",)
     )
     assert config.images == Images(compression=Encoding.ZSTD)
+    assert config.engine == Engine(role=None, socket=Path("/run/user/1000/podman/podman.sock"))
     assert config.spool == Spool(directory=Path("/srv/spool"), ttl=7200.0, per_user=8 << 30)
     assert config.disk == Disk(budget=1 << 40, reserve=0)
     assert config.retention == Retention(jobs=7 * 86_400.0, job_count=1000, events=86_400.0, event_count=5000)
@@ -406,6 +412,10 @@ def test_the_file_itself_is_named_by_command_line_environment_or_place() -> None
         (
             "[limits]\nrequest_size = '1K'",
             "limits.request_size: must be from 4096 to 67108864 bytes; it is '1K'",
+        ),
+        (
+            "[engine]\nrole = 'everyone'",
+            "engine.role: must be one of nobody, submitter, administrator; it is 'everyone'",
         ),
         ("[images]\ncompression = 'lz4'", "images.compression: must be one of none, gzip, zstd; it is 'lz4'"),
         ("[limits]\njobs_per_user = 0", "limits.jobs_per_user: must be from 1 to 10000000 jobs; it is 0"),
