@@ -22,6 +22,7 @@ from pushd.oci.digest import Digest
 from tests.fakes.archives import SavedImage, docker_archive, manifest_of
 from tests.fakes.behaviour import Basic
 from tests.fakes.dirs import flatten
+from tests.fakes.engine import FakeEngine
 from tests.fakes.faults import Answer
 from tests.fakes.images import ImageSpec, build_layout
 from tests.fakes.people import Person
@@ -351,6 +352,30 @@ def test_a_socket_for_containers_grants_no_more_than_it_says(commons: Path, serv
         assert "state_dir" not in status
         assert paused.returncode == 6
         assert json.loads(job.stdout)["state"] == "succeeded"
+
+
+def test_an_engine_is_asked_for_administrators_by_the_daemon_and_for_others_by_themselves(
+    commons: Path, served: FakeRegistry
+) -> None:
+    saved = docker_archive([SavedImage([b"layer" * 1000], names=["app:1"])])
+    source, destination = "docker-daemon:app:1", f"{served.address}/team/app:1"
+    with FakeEngine(commons / "docker.sock", {"app:1": saved}) as docker:
+        docker.path.chmod(0o666)
+        with running(commons, f'{CONFIG}\n[engine]\nsocket = "{docker.path}"\n') as daemon:
+            for person, code in ((ROOT, None), (KEEPER, None), (ALICE, "request.forbidden")):
+                answers = post_as(daemon, person, source, destination)
+                assert {answer.get("code") for answer in answers} == {code}, answers[0]
+            assert len(docker.asked) == 100
+
+            docker.path.chmod(0o600)
+            os.chown(docker.path, ALICE.uid, ALICE.uid)
+            refused = daemon.request("POST", "/v1/jobs", {"source": source, "destinations": [destination]})
+            assert refused.body["code"] == "source.unreadable"
+            assert f"may not be opened by the daemon, uid {DAEMON.uid}" in refused.body["detail"]
+            environment = {**daemon.environment, "DOCKER_HOST": docker.host}
+            pushed = ALICE.pushctl("push", source, destination, "--wait", "--json", environment=environment)
+            assert json.loads(pushed.stdout)["state"] == "succeeded", pushed
+            assert len(docker.asked) == 101
 
 
 def test_an_archive_on_standard_input_is_pushed(service: Service, served: FakeRegistry, commons: Path) -> None:
