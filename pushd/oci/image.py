@@ -29,14 +29,30 @@ MAX_TOTAL = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """All documents of an image, each digest once, children before parents, the root last; at least one."""
+    """All documents of an image, each digest once, children before parents, the root last; at least one.
+
+    Attributes:
+        documents: with what refers to any of them, if that is to go along; each is after what it refers to, but for
+            the root.
+        tags: tags of cosign's, and the digest of what each names among them.
+    """
 
     documents: tuple[Document, ...]
+    tags: tuple[tuple[str, Digest], ...] = ()
 
     @property
     def root(self) -> Document:
         """The document the others hang from."""
         return self.documents[-1]
+
+    @property
+    def referrers(self) -> tuple[Document, ...]:
+        """The documents that do not hang from the root but refer to what does, and what hangs from those."""
+        below = {self.root.descriptor.digest}
+        for document in reversed(self.documents):
+            if document.descriptor.digest in below:
+                below.update(child.digest for child in document.manifest.children)
+        return tuple(document for document in self.documents if document.descriptor.digest not in below)
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
@@ -76,25 +92,44 @@ def read_image(root: Descriptor, fetch: Callable[[Descriptor], bytes], platforms
             `platforms`; whatever `fetch` raises.
     """
     _check_kind(root, name_of(root.digest))
-    reading = _Choosing(fetch, Choice(platforms)) if platforms else _Reading(fetch)
+    reading = _Choosing(fetch, Choice(platforms)) if platforms else Reading(fetch)
     reading.begin(root)
     return Image(tuple(reading.documents.values()))
 
 
-class _Reading:
-    """One walk over an image, depth first."""
+class Reading:
+    """One walk over an image, depth first.
 
-    def __init__(self, fetch: Callable[[Descriptor], bytes]) -> None:
+    Args:
+        fetch: as `read_image` has it.
+        image: what was read of it before: its documents are not read again, and count.
+
+    Attributes:
+        documents: what was read, in the order in which an image has them.
+    """
+
+    def __init__(self, fetch: Callable[[Descriptor], bytes], image: Image | None = None) -> None:
+        known = () if image is None else image.documents
         self._fetch = fetch
-        self._started = 0
-        self._bytes = 0
-        self._sizes: dict[Digest, int] = {}
-        self._seen: dict[Digest, Document] = {}
-        self.documents: dict[Digest, Document] = {}
+        self._started = len(known)
+        self._bytes = sum(document.descriptor.size for document in known)
+        self._sizes: dict[Digest, int] = {one.descriptor.digest: one.descriptor.size for one in known}
+        self._seen: dict[Digest, Document] = {document.descriptor.digest: document for document in known}
+        self.documents: dict[Digest, Document] = dict(self._seen)
 
     def begin(self, root: Descriptor) -> None:
         """Read all there is."""
         self._read(root, 1)
+
+    def read(self, root: Descriptor) -> Document:
+        """Read one more document, and all below it; give it.
+
+        Raises:
+            SourceError: as `read_image` does.
+        """
+        _check_kind(root, name_of(root.digest))
+        self._read(root, 1)
+        return self.documents[root.digest]
 
     def _read(self, descriptor: Descriptor, depth: int) -> None:
         """Read one document, `depth` levels down with the root at 1, after all below it."""
@@ -146,7 +181,7 @@ class _Reading:
             raise SourceError(Code.SOURCE_MANIFEST_TOO_LARGE, name, detail, hint="push its parts by themselves")
 
 
-class _Choosing(_Reading):
+class _Choosing(Reading):
     """One walk over what was chosen of an image."""
 
     def __init__(self, fetch: Callable[[Descriptor], bytes], choice: Choice) -> None:

@@ -14,6 +14,7 @@ from pushd.oci.text import printable
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from pushd.oci.digest import Digest
     from pushd.oci.error_body import ErrorEntry
 
 
@@ -65,6 +66,20 @@ class Reply:
 
 _TRANSIENT = frozenset({408, 425, 429})
 _NEVER = frozenset({501, 505, 511})
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a registry answered that has taken a manifest.
+
+    Attributes:
+        digest: under which it keeps it.
+        listed: whether it lists it by its subject (spec end-7, `OCI-Subject`); else whoever pushed it is to do so.
+    """
+
+    digest: Digest
+    listed: bool = False
+
 
 _BY_ERROR_CODE = {
     "NAME_INVALID": Code.REGISTRY_NAME_INVALID,
