@@ -182,12 +182,15 @@ class Spooled:
     Attributes:
         entry: the id of the spool entry.
         media_type, digest, size: the descriptor of the root manifest; the entry holds it, and all it refers to.
+        referrers: the digest of a document in the entry that lists what refers to the image, as the `index.json` of a
+            layout does; None where nothing was brought with it.
     """
 
     entry: str
     media_type: str
     digest: str
     size: int
+    referrers: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +216,7 @@ class JobSpec:
         validate: how far its bytes are looked into.
         compress: what becomes of plain layers.
         tags: when they move; means nothing where there is one destination.
+        with_referrers: whether what refers to the image goes along: signatures, SBOMs, attestations.
         credential: what registries are spoken to with: `AUTO`, `DAEMON`, `ANONYMOUS`, or the name of one that the
             submitter stored, for the destinations and for a source in the same registry. What is handed over with a
             job is no part of this: it is a secret.
@@ -232,6 +236,7 @@ class JobSpec:
     validate: Validate = Validate.DIGEST
     compress: Compress = Compress.AUTO
     tags: Tags = Tags.EACH
+    with_referrers: bool = False
     credential: str = AUTO
 
     @property
@@ -341,6 +346,7 @@ class Job:
         compress: what becomes of its plain layers; never `AUTO` or `DEFAULT`.
         tags: when they move.
         ready_at: since when tags that move together do; None before all destinations are ready.
+        referrers: manifests that go along because they refer to the image; None where that was not asked for.
     """
 
     id: str
@@ -365,3 +371,4 @@ class Job:
     compress: Compress = Compress.NONE
     tags: Tags = Tags.EACH
     ready_at: datetime | None = None
+    referrers: int | None = None

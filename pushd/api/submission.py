@@ -52,6 +52,7 @@ class _Spooled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     media_type: str
     digest: str
     size: int
+    referrers: str | None = None
 
 
 class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,6 +70,7 @@ class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     validate: Validate = Validate.DIGEST
     compress: Compress = Compress.AUTO
     tags: Tags = Tags.EACH
+    with_referrers: bool = False
     credential: str = AUTO
     credentials: list[Given] = []
 
@@ -109,6 +111,7 @@ def read_submission(body: bytes, *, now: datetime) -> tuple[JobSpec, tuple[Hande
         validate=read.validate,
         compress=read.compress,
         tags=read.tags,
+        with_referrers=read.with_referrers,
         credential=read.credential,
     )
     return spec, handed
@@ -132,6 +135,8 @@ def fingerprint(spec: JobSpec) -> bytes:
         del asked["compress"]
     if spec.tags is Tags.EACH:
         del asked["tags"]
+    if not spec.with_referrers:
+        del asked["with_referrers"]
     return hashlib.sha256(msgspec.json.encode(asked)).digest()
 
 
@@ -162,7 +167,15 @@ def _spooled(read: _Spooled) -> Spooled:
     _check_digest(read.digest, "spooled.digest", "must be a digest")
     if not 0 < read.size <= MAX_SIZE:
         raise malformed("spooled.size", f"must be from 1 to {MAX_SIZE} bytes, as a manifest has")
-    return Spooled(entry=read.entry, media_type=read.media_type, digest=read.digest, size=read.size)
+    if read.referrers is not None:
+        _check_digest(read.referrers, "spooled.referrers", "must be a digest")
+    return Spooled(
+        entry=read.entry,
+        media_type=read.media_type,
+        digest=read.digest,
+        size=read.size,
+        referrers=read.referrers,
+    )
 
 
 def _platforms(platforms: Sequence[str]) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ import anyio
 
 from pushd.errors import Code, RegistryError, SourceError
 from pushd.job import DeliveryState, TransferState, Validate, Verify
+from pushd.oci.descriptor import Descriptor
+from pushd.oci.digest import Digest
 from pushd.oci.reference import Reference
 from pushd.push import survey
 from pushd.push.bringing import bring

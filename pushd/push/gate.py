@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.digest import Digest
     from pushd.oci.reference import Reference
-    from pushd.oci.reply import Reply
+    from pushd.oci.reply import Reply, Stored
     from pushd.oci.upload import Limits, Request
     from pushd.push.ports.emit import Emit
     from pushd.push.ports.registry import Body, Registries, Registry, Stream
@@ -203,7 +203,7 @@ class Gated:
         async with self._watched():
             return await self._registry.head_manifest(repository, reference)
 
-    async def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> Digest:
+    async def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> Stored:
         """As the registry does."""
         async with self._watched():
             return await self._registry.put_manifest(repository, reference, content, media_type)
@@ -212,6 +212,16 @@ class Gated:
         """As the registry does."""
         async with self._watched():
             return await self._registry.get_manifest(repository, reference)
+
+    async def find_manifest(self, repository: str, reference: str) -> tuple[str, bytes] | None:
+        """As the registry does."""
+        async with self._watched():
+            return await self._registry.find_manifest(repository, reference)
+
+    async def get_referrers(self, repository: str, subject: Digest) -> Sequence[bytes] | None:
+        """As the registry does."""
+        async with self._watched():
+            return await self._registry.get_referrers(repository, subject)
 
     async def has_blob(self, repository: str, blob: Descriptor) -> bool:
         """As the registry does."""

@@ -120,7 +120,7 @@ class Intake:
         async with self.sources.submitted(spec, asker, caller, keep=copies(spec)) as (source, image):
             spec = replace(spec, compress=decided(spec, self.compression))
             plain = layers_to_compress(image, spec.compress)
-            _check_digests(references, image, rewritten=bool(plain))
+            _check_rewritten(references, image, rewritten=bool(plain))
             submission = self._submission(spec, references, image, caller, idempotency_key, fingerprint)
             if plain:
                 submission = replace(submission, encoding=Encoding(spec.compress))
@@ -152,7 +152,7 @@ class Intake:
         async with self.sources.submitted(spec, asker, caller, keep=full) as (source, image):
             spec = replace(spec, compress=decided(spec, self.compression))
             plain = layers_to_compress(image, spec.compress)
-            _check_digests(references, image, rewritten=bool(plain))
+            _check_rewritten(references, image, rewritten=bool(plain))
             here = None if isinstance(source, Origin) else source
             wrong = await self.inspector.judge(here, image, uid=caller.uid) if full and here is not None else None
         root = image.root.descriptor
@@ -162,6 +162,7 @@ class Intake:
             "media_type": root.media_type,
             "size": image.size,
             "compress": {"count": len(plain), "bytes": sum(layer.size for layer in plain)},
+            "referrers": len(image.referrers) if spec.with_referrers else None,
             "destinations": [
                 forecast.failed(reference, wrong)
                 if wrong is not None
@@ -272,8 +273,15 @@ def _fresh_id() -> str:
     return "".join(_ALPHABET[octet % len(_ALPHABET)] for octet in secrets.token_bytes(12))
 
 
-def _check_digests(references: Sequence[Reference], image: Image, *, rewritten: bool) -> None:
-    """A destination that names a digest can only ever hold that image, and nobody knows what another will be called."""
+def _check_rewritten(references: Sequence[Reference], image: Image, *, rewritten: bool) -> None:
+    """Refuse what cannot be when the image will be another one, and nobody knows what that will be called.
+
+    A destination that names a digest can only ever hold that image; and what refers to an image refers to that one.
+    """
+    if rewritten and image.referrers:
+        detail = "would make another image of it, to which nothing refers that goes along"
+        hint = "leave compress out, or with_referrers"
+        raise RequestError(Code.REQUEST_MALFORMED, "compress", detail, hint=hint)
     root = image.root.descriptor.digest
     for reference in references:
         if reference.digest is not None and rewritten:

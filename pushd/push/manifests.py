@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 from pushd.errors import Code, RegistryError
 from pushd.job import DeliveryState, Verify
+from pushd.oci.descriptor import Descriptor
+from pushd.oci.digest import Digest
 from pushd.push import survey
 from pushd.push.plan import check_tag
+from pushd.push.referrers import Referring, only_tagged
 from pushd.push.run import Ready
 from pushd.telemetry.events import MANIFEST_PUT, Event
 from pushd.telemetry.trace import trace_id
@@ -18,10 +21,10 @@ from pushd.work import Outcome, Reach
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pushd.oci.digest import Digest
     from pushd.oci.document import Document
     from pushd.oci.image import Image
     from pushd.oci.reference import Reference
+    from pushd.oci.reply import Stored
     from pushd.push.locks import KeyedLocks
     from pushd.push.ports.registry import Registry
     from pushd.push.run import Means
@@ -47,6 +50,9 @@ class Manifests:
     async def put(self, documents: Sequence[Document]) -> Outcome | Ready:
         """Put manifests, the root last, as far as the claim reaches: by its digest alone, or by the tag.
 
+        What refers to the image can be found before its tag names it: who admits only what is signed never finds it
+        unsigned. A subject need not be there before what refers to it ("Pushing Manifests with Subject").
+
         Args:
             documents: what is missing, children before parents.
 
@@ -54,13 +60,19 @@ class Manifests:
             RegistryError: `registry.blob_unknown`, something the registry was believed to have is not there;
                 `registry.digest_mismatch`; `registry.tag_exists`; or what else it answered.
         """
-        *children, root = documents
-        for document in children:
-            await self._put(document, str(document.descriptor.digest))
+        *before, root = documents
+        tagged, referring = only_tagged(self.image), self._referring()
+        by_digest = [document for document in before if document.descriptor.digest not in tagged]
+        await referring.listing(
+            [document for document in by_digest if await self._put(document, str(document.descriptor.digest))]
+        )
+        await referring.tagging(self.image, {document.descriptor.digest for document in documents})
+        await referring.check()
         if self.claim.reach is not Reach.READY:
             return await self.tag()
         digest = str(root.descriptor.digest)
-        await self._put(root, digest)
+        if await self._put(root, digest):
+            await self._list_root()
         await self._verify(digest)
         await self._verify_blobs()
         if self.claim.if_tag is not None:
@@ -73,13 +85,15 @@ class Manifests:
         Raises:
             RegistryError: as `put`.
         """
-        root, reference = self.image.root, self.reference
+        root, reference, unlisted = self.image.root, self.reference, False
         async with self.tags.holding(f"{self.registry.name}/{reference.repository}:{reference.target}"):
             if reference.tag is not None and not await self.means.store.tagging(self.claim):
                 return Outcome(state=DeliveryState.SUPERSEDED)
             if not await self._names_it():
-                await self._put(root, reference.target)
+                unlisted = await self._put(root, reference.target)
                 await self._verify(reference.target)
+        if unlisted:
+            await self._list_root()
         await self._verify_blobs()
         return Outcome(state=DeliveryState.SUCCEEDED, digest=root.descriptor.digest)
 
@@ -107,24 +121,38 @@ class Manifests:
         self.check_tag(found)
         return found
 
-    async def _put(self, document: Document, target: str) -> None:
-        descriptor, reference = document.descriptor, self.reference
-        answered = await self.registry.put_manifest(
-            reference.repository, target, document.content, descriptor.media_type
-        )
-        if answered != descriptor.digest:
-            raise _mismatch(reference, descriptor.digest, f"the registry stored the manifest as {answered}")
-        claim = self.claim
+    def _referring(self) -> Referring:
+        async def put(tag: str, content: bytes, media_type: str) -> None:
+            await self._put_content(Descriptor(media_type, Digest.of(content), len(content)), content, tag)
+
+        return Referring(self.registry, self.reference.repository, self.tags, put)
+
+    async def _list_root(self) -> None:
+        referring = self._referring()
+        await referring.listing([self.image.root])
+        await referring.check()
+
+    async def _put(self, document: Document, target: str) -> bool:
+        """Put a manifest; give whether it refers to another and is left for us to list."""
+        stored = await self._put_content(document.descriptor, document.content, target)
+        return document.manifest.subject is not None and not stored.listed
+
+    async def _put_content(self, descriptor: Descriptor, content: bytes, target: str) -> Stored:
+        reference, claim = self.reference, self.claim
+        stored = await self.registry.put_manifest(reference.repository, target, content, descriptor.media_type)
+        if stored.digest != descriptor.digest:
+            raise _mismatch(reference, descriptor.digest, f"the registry stored the manifest as {stored.digest}")
         facts: dict[str, Value] = {
             "registry": claim.registry,
             "digest": str(descriptor.digest),
             "destination": claim.destination,
             "media_type": descriptor.media_type,
             "size": descriptor.size,
-            "tag": reference.tag if target == reference.tag else None,
+            "tag": None if ":" in target else target,
         }
         trace = trace_id(claim.traceparent)
         self.means.emit(Event(MANIFEST_PUT, datetime.now(UTC), claim.job_id, claim.delivery_id, facts, trace=trace))
+        return stored
 
     async def _verify(self, target: str) -> None:
         """Read back what is there now under a tag or a digest (a 200 alone has lied: moby#49148, podman#18751)."""

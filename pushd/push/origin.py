@@ -16,10 +16,12 @@ from pushd.errors import Code, RegistryError, SourceError
 from pushd.job import ANONYMOUS, AUTO, DAEMON, HANDED
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
+from pushd.oci.gathering import with_referrers
 from pushd.oci.image import read_image
 from pushd.oci.media_types import MANIFESTS
 from pushd.oci.reference import Reference
 from pushd.push import survey
+from pushd.push.about import About
 from pushd.push.held import Held
 from pushd.push.persistence import as_source, persist
 from pushd.push.places import SMALL_MAX
@@ -27,9 +29,10 @@ from pushd.push.relay import Relay
 from pushd.push.renewal import Renewal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Sequence
     from concurrent.futures import Executor
 
+    from pushd.oci.gathering import Found
     from pushd.oci.image import Image
     from pushd.oci.platform import Platform
     from pushd.push.gate import Gates
@@ -133,11 +136,30 @@ class Origin:
 
         # In a thread, as those of files are: megabytes of JSON would hold up the loop.
         image = await to_thread.run_sync(read_image, root, fetch, platforms, limiter=self._reading)
-        absent = await survey.lacking(image.blobs, self._has)
-        if absent:
-            detail = "is not there" if len(absent) == 1 else f"and {len(absent) - 1} other blobs are not there"
-            raise SourceError(Code.SOURCE_BLOB_MISSING, f"{absent[0].digest} in {self}", detail, hint=_INCOMPLETE)
+        await self._check_there(image.blobs)
         return image
+
+    async def with_referrers(self, image: Image, /) -> Image:
+        """Give an image that was read here with all that refers to it, complete as well.
+
+        The registry is asked once about each manifest, for what it lists and for each of cosign's tags.
+
+        Raises:
+            SourceError: with the code of what is wrong and the name of where; see `pushd.oci.gathering`.
+        """
+        about = About(self._registry, self._reference.repository, self._rng)
+
+        def look(subjects: Sequence[Digest]) -> Sequence[Found]:
+            return from_thread.run(about.look, subjects)
+
+        def fetch(document: Descriptor) -> bytes:
+            known = about.content(document)
+            return from_thread.run(self._document, document) if known is None else known
+
+        whole = await to_thread.run_sync(with_referrers, image, look, fetch, limiter=self._reading)
+        there = set(image.blobs)
+        await self._check_there([blob for blob in whole.blobs if blob not in there])
+        return whole
 
     def mountable(self, registry: Registry, repository: str) -> str | None:
         """Give the repository from which blobs may be mounted into another one; None where they must travel.
@@ -187,6 +209,12 @@ class Origin:
         get = partial(self._registry.get_manifest, self._reference.repository, str(document.digest))
         _, content = await persist(partial(self._part, document, get, _PART), rng=self._rng)
         return content
+
+    async def _check_there(self, blobs: Sequence[Descriptor]) -> None:
+        absent = await survey.lacking(blobs, self._has)
+        if absent:
+            detail = "is not there" if len(absent) == 1 else f"and {len(absent) - 1} other blobs are not there"
+            raise SourceError(Code.SOURCE_BLOB_MISSING, f"{absent[0].digest} in {self}", detail, hint=_INCOMPLETE)
 
     async def _has(self, blob: Descriptor) -> bool:
         return await persist(partial(self._registry.has_blob, self._reference.repository, blob), rng=self._rng)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from pushd.push.ports.spool import OpenSpooled, Spool
     from pushd.push.turns import Turns
     from pushd.work import Asker, Claim
+
+_ALONE: Final = ("docker-archive:", "docker-daemon:", "dir:")
+"""How sources are called that have one image each, and no place for what refers to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,17 +65,20 @@ class Sources:
             SourceError: as sources do.
         """
         platforms = tuple(map(Platform.parse, spec.platforms))
+        _check_refers(spec)
         if spec.spooled is not None:
             root = Descriptor(spec.spooled.media_type, Digest.parse(spec.spooled.digest), spec.spooled.size)
+            listed = None if spec.spooled.referrers is None else Digest.parse(spec.spooled.referrers)
             with self.spool.using(spec.spooled.entry, uid=caller.uid):
-                open_spooled = partial(self.open_spooled, spec.spooled.entry, root=root)
-                async with _reading(self.turns, open_spooled, platforms, keep=keep) as opened:
+                open_spooled = partial(self.open_spooled, spec.spooled.entry, root=root, referrers=listed)
+                async with _reading(self.turns, open_spooled, spec, platforms, keep=keep) as opened:
                     yield opened
             return
         reference = origin_of(spec.source)
         if reference is not None:
             origin = await self._origin(spec, reference, asker)
-            yield origin, await origin.image(platforms)
+            image = await origin.image(platforms)
+            yield origin, await origin.with_referrers(image) if spec.with_referrers else image
             return
         if not caller.paths:
             raise RequestError(
@@ -82,7 +88,7 @@ class Sources:
                 hint="bring the bytes to the spool, as pushctl does by itself",
             )
         open_source = partial(self.open_source, spec.source, uid=caller.uid, gids=caller.gids)
-        async with _reading(self.turns, open_source, platforms, keep=keep) as opened:
+        async with _reading(self.turns, open_source, spec, platforms, keep=keep) as opened:
             yield opened
 
     async def claimed(self, claim: Claim) -> Source | Origin:
@@ -126,6 +132,19 @@ def _check_streams(spec: JobSpec) -> None:
             raise RequestError(Code.REQUEST_MALFORMED, field, detail, hint=hint)
 
 
+def _check_refers(spec: JobSpec) -> None:
+    """Refuse to take along what refers to an image where there is no place for it, or it was not brought."""
+    if not spec.with_referrers:
+        return
+    alone = spec.source.startswith(_ALONE)
+    if alone or (spec.spooled is not None and spec.spooled.referrers is None):
+        detail = "does not go with this source: " + (
+            "nothing lies there but the image itself" if alone else "nothing was brought but the image itself"
+        )
+        hint = "leave it out, or name an image in a registry (docker://REF) or in a layout (oci:DIR, oci-archive:FILE)"
+        raise RequestError(Code.REQUEST_MALFORMED, "with_referrers", detail, hint=hint)
+
+
 def copies(spec: JobSpec) -> bool:
     """Whether the bytes are copied before the job is accepted. Those that were brought are in the spool already."""
     return spec.spooled is None and spec.retain is Retain.SPOOL
@@ -133,7 +152,7 @@ def copies(spec: JobSpec) -> bool:
 
 @asynccontextmanager
 async def _reading(
-    turns: Turns, open_: partial[Source], platforms: Collection[Platform], *, keep: bool
+    turns: Turns, open_: partial[Source], spec: JobSpec, platforms: Collection[Platform], *, keep: bool
 ) -> AsyncIterator[tuple[Source, Image]]:
     """Open a source and read its image, in one hop to a thread; with `keep` the source stays open meanwhile."""
 
@@ -141,6 +160,8 @@ async def _reading(
         source = open_()
         try:
             image = source.image(platforms)
+            if spec.with_referrers:
+                image = source.with_referrers(image)
         except BaseException:
             source.close()
             raise

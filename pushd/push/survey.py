@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pushd.errors import PushdError
-from pushd.oci.media_types import INDEXES
 from pushd.oci.reply import refusal
 from pushd.oci.upload import Head
+from pushd.push import referrers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -27,23 +27,25 @@ _HEADS = 8
 async def manifests(registry: Registry, reference: Reference, image: Image) -> tuple[Digest | None, frozenset[Digest]]:
     """Ask which of the image's manifests the repository has: by the tag first, no further if that differs.
 
+    What refers to the image is there only where it can be found as well.
+
     Returns:
         What the destination names now, None when it is not there, and the digests of the manifests that are.
 
     Raises:
-        RegistryError: the registry did not answer that.
+        RegistryError: the registry did not answer that; as `referrers.lost` does.
     """
     root = image.root.descriptor
     found = await registry.head_manifest(reference.repository, reference.target)
     if found != root.digest:
         return found, frozenset()
     present = {root.digest}
-    if root.media_type in INDEXES:
-        for document in image.documents[:-1]:
-            digest = document.descriptor.digest
-            if await registry.head_manifest(reference.repository, str(digest)) == digest:
-                present.add(digest)
-    return found, frozenset(present)
+    tagged = referrers.only_tagged(image)
+    for document in image.documents[:-1]:
+        digest = document.descriptor.digest
+        if digest in tagged or await registry.head_manifest(reference.repository, str(digest)) == digest:
+            present.add(digest)
+    return found, frozenset(present - await referrers.lost(registry, reference.repository, image))
 
 
 async def all_manifests(registry: Registry, reference: Reference, image: Image) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pushd.errors import Code, RegistryError, RequestError
 from pushd.oci import media_types
 from pushd.oci.digest import Digest
-from pushd.oci.reply import refusal
+from pushd.oci.reply import Stored, refusal
 from pushd.oci.scope import to_push
 from pushd.registry.calls import Call, call_for
 from pushd.registry.diagnosis import diagnose
@@ -84,8 +84,8 @@ class RegistryClient(Pulling):
             raise refusal(self._reply(answer), self._subject(repository, reference), "which digest it has")
         return self._digest(answer, self._subject(repository, reference))
 
-    async def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> Digest:
-        """Put exactly these bytes (spec end-7); give the digest under which the registry keeps them.
+    async def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> Stored:
+        """Put exactly these bytes (spec end-7); give what the registry says of them.
 
         Raises:
             RegistryError: any other answer than 201, or none.
@@ -100,9 +100,10 @@ class RegistryClient(Pulling):
         answer = await self._send(repository, call, content)
         if answer.status != 201:  # noqa: PLR2004 (spec: the only success)
             raise refusal(self._reply(answer), self._subject(repository, reference), "to take the manifest")
+        listed = "OCI-Subject" in answer.headers
         if "Docker-Content-Digest" not in answer.headers:
-            return Digest.of(content)
-        return self._digest(answer, self._subject(repository, reference))
+            return Stored(Digest.of(content), listed)
+        return Stored(self._digest(answer, self._subject(repository, reference)), listed)
 
     def _digest(self, answer: Answer, subject: str) -> Digest:
         named = answer.headers.get("Docker-Content-Digest")

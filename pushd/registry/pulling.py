@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urljoin
 
 from pushd.errors import Code, RegistryError, RequestError, SourceError
 from pushd.oci import media_types
 from pushd.oci.digest import Digest
+from pushd.oci.link import next_page
 from pushd.oci.manifest import MAX_SIZE, too_large
 from pushd.oci.ranges import content_begins
 from pushd.oci.reply import refusal
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
     from pushd.oci.descriptor import Descriptor
     from pushd.registry.incoming import Incoming
     from pushd.registry.wire import Answer
+
+_PAGES_MAX: Final = 100
+"""Pages of one list of referrers."""
+_LIST_MAX: Final = 16 << 20
+"""Bytes of all its pages: ten thousand referrers, and more than go along with any image."""
+_NO_API: Final = frozenset({400, 404, 405, 406, 501})
+"""Answers that mean that there is no list of referrers to be had."""
 
 
 class Blob:
@@ -57,17 +66,55 @@ class Pulling(Speaking):
             RegistryError: any other answer than 200, or none; `registry.digest_mismatch`.
             SourceError: `source.manifest_too_large`.
         """
-        subject = self._subject(repository, reference)
-        headers = {"Accept": ", ".join(sorted(media_types.MANIFESTS))}
-        call = Call("GET", self._manifest_url(repository, reference), headers, to_pull(repository))
-        try:
-            answer = await self._send(repository, call)
-        except TooLongError:
-            raise too_large(subject, MAX_SIZE + 1) from None
+        answer = await self._ask_manifest(repository, reference)
         if answer.status != 200:  # noqa: PLR2004 (spec end-3)
-            raise refusal(self._reply(answer), subject, "for the manifest")
-        self._check_digest(answer, reference, subject)
-        return answer.headers.get("Content-Type", "").partition(";")[0].strip(), answer.content
+            raise refusal(self._reply(answer), self._subject(repository, reference), "for the manifest")
+        return self._manifest(answer, repository, reference)
+
+    async def find_manifest(self, repository: str, reference: str) -> tuple[str, bytes] | None:
+        """Read a manifest as `get_manifest` does; None when it is not there.
+
+        Raises:
+            RegistryError, SourceError: as there.
+        """
+        answer = await self._ask_manifest(repository, reference)
+        if answer.status in self._settings.limits.absent:  # spec: 404
+            return None
+        if answer.status != 200:  # noqa: PLR2004 (spec end-3)
+            raise refusal(self._reply(answer), self._subject(repository, reference), "for the manifest")
+        return self._manifest(answer, repository, reference)
+
+    async def get_referrers(self, repository: str, subject: Digest) -> tuple[bytes, ...] | None:
+        """Read which manifests refer to `subject` (spec end-12a), page by page.
+
+        Returns:
+            The content of each page, an index; None when the registry does not have this API: 404 by the spec, and
+            registries from before it have other ways of not knowing an address.
+
+        Raises:
+            RegistryError: any other answer, or none; `registry.malformed`, there is no end of them, or the next page
+                is not the registry's own.
+        """
+        named = f"the referrers of {subject} in {self.name}/{repository}"
+        url, pages = f"{self._base}/v2/{repository}/referrers/{subject}", list[bytes]()
+        while len(pages) < _PAGES_MAX:
+            answer = await self._send(
+                repository, Call("GET", url, {"Accept": media_types.OCI_INDEX}, to_pull(repository))
+            )
+            if not pages and (answer.status in _NO_API or (answer.status == 200 and not _is_index(answer))):  # noqa: PLR2004
+                return None
+            if answer.status != 200:  # noqa: PLR2004 (spec end-12a)
+                raise refusal(self._reply(answer), named, "for them")
+            pages.append(answer.content)
+            if sum(map(len, pages)) > _LIST_MAX:
+                raise RegistryError(Code.REGISTRY_MALFORMED, named, f"are a list of more than {_LIST_MAX} bytes")
+            following = next_page(answer.headers.getall("Link", ()))
+            if following is None:
+                return tuple(pages)
+            url = urljoin(answer.url, following)
+            if not self._way.ours(url):
+                raise RegistryError(Code.REGISTRY_MALFORMED, named, "the registry leads to another host for more")
+        raise RegistryError(Code.REGISTRY_MALFORMED, named, f"are on more than {_PAGES_MAX} pages")
 
     async def has_blob(self, repository: str, blob: Descriptor) -> bool:
         """Ask whether a blob is there with its size (spec end-2).
@@ -104,6 +151,18 @@ class Pulling(Speaking):
             answer.incoming.close()
             raise
 
+    async def _ask_manifest(self, repository: str, reference: str) -> Answer:
+        headers = {"Accept": ", ".join(sorted(media_types.MANIFESTS))}
+        call = Call("GET", self._manifest_url(repository, reference), headers, to_pull(repository))
+        try:
+            return await self._send(repository, call)
+        except TooLongError:
+            raise too_large(self._subject(repository, reference), MAX_SIZE + 1) from None
+
+    def _manifest(self, answer: Answer, repository: str, reference: str) -> tuple[str, bytes]:
+        self._check_digest(answer, reference, self._subject(repository, reference))
+        return _media_type(answer), answer.content
+
     def _check_digest(self, answer: Answer, reference: str, subject: str) -> None:
         """Compare the bytes with the digest they were asked for by, and with the one the registry says they have."""
         named = answer.headers.get("Docker-Content-Digest")
@@ -121,6 +180,14 @@ class Pulling(Speaking):
 
     def _blob_url(self, repository: str, blob: Descriptor) -> str:
         return f"{self._base}/v2/{repository}/blobs/{blob.digest}"
+
+
+def _media_type(answer: Answer) -> str:
+    return answer.headers.get("Content-Type", "").partition(";")[0].strip()
+
+
+def _is_index(answer: Answer) -> bool:
+    return _media_type(answer) == media_types.OCI_INDEX
 
 
 def _begins(answer: Answer, blob: Descriptor, offset: int, subject: str) -> int:

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 
     from pushd.config import Config
     from pushd.oci.descriptor import Descriptor
+    from pushd.oci.digest import Digest
     from pushd.push.ports.emit import Emit
     from pushd.registry import Registries, Wire
     from pushd.registry.profiles import Profile
@@ -290,8 +291,10 @@ def _committed(meter: Meter, emit: Emit, seconds: float) -> None:
     tell_if_slow(emit, seconds)
 
 
-def _open_spooled(directory: Path, entry: str, *, root: Descriptor | None = None) -> SpooledSource:
-    return SpooledSource(directory / entry, root)
+def _open_spooled(
+    directory: Path, entry: str, *, root: Descriptor | None = None, referrers: Digest | None = None
+) -> SpooledSource:
+    return SpooledSource(directory / entry, root, referrers)
 
 
 def _seal(config: Config, environ: Mapping[str, str]) -> Seal:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from pushd.errors import Code, SourceError
+from pushd.oci.gathering import with_referrers
 from pushd.oci.image import read_image
+from pushd.source.about import About
 from pushd.source.faults import IrregularFileError, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from pushd.oci.descriptor import Descriptor
+    from pushd.oci.digest import Digest
     from pushd.oci.image import Image
     from pushd.oci.platform import Platform
     from pushd.source.extent import Extent
+    from pushd.source.index import Entry
 
 
 class Files(Protocol):
@@ -46,14 +50,29 @@ class Blobs:
         """Read and check a root and all manifests below it; raises as `read_complete` does."""
         return read_complete(root, lambda document: self.open(document).whole(), self.open, platforms)
 
+    def with_referrers(self, image: Image, entries: Collection[Entry]) -> Image:
+        """Give an image with what refers to it among the entries of an `index.json`, complete as well.
+
+        Raises:
+            SourceError: as `read_complete` and `with_referrers` do.
+        """
+
+        def fetch(document: Descriptor) -> bytes:
+            return self.open(document).whole()
+
+        whole = with_referrers(image, About(entries, fetch, image).look, fetch)
+        for blob in dict.fromkeys(whole.blobs).keys() - set(image.blobs):
+            self.open(blob).close()
+        return whole
+
     def open(self, blob: Descriptor) -> Extent:
         """Open one blob for reading; raises as `open_blob` does."""
-        return open_blob(self._files, path_of(blob), blob, self._subject)
+        return open_blob(self._files, path_of(blob.digest), blob, self._subject)
 
 
-def path_of(blob: Descriptor) -> tuple[str, str, str]:
+def path_of(digest: Digest) -> tuple[str, str, str]:
     """Give the components of the path a blob has in a layout."""
-    return "blobs", blob.digest.algorithm, blob.digest.encoded
+    return "blobs", digest.algorithm, digest.encoded
 
 
 def read_complete(

@@ -239,7 +239,7 @@ def _bring_chosen(cargo: Cargo, listed: Descriptor, platforms: Collection[Platfo
 
 
 def _name(blob: Descriptor) -> str:
-    return "/".join(path_of(blob))
+    return "/".join(path_of(blob.digest))
 
 
 def _exactly(forward: Forward, length: int, name: str) -> bytes:

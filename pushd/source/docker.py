@@ -134,10 +134,14 @@ class DockerSource:
         # Beside the root there is only the config to ask for.
         return read_complete(root, lambda it: manifest if it == root else found.config, self.open, platforms)
 
+    def with_referrers(self, image: Image, /) -> Image:
+        """Give the image as it is: nothing else lies here."""
+        return image
+
     def open(self, blob: Descriptor) -> Extent:
         """Open one blob for reading; raises as `open_blob` does, and as `image` does where the archive is another."""
         found = self._image()
-        path = path_of(blob) if isinstance(found, Indexed) else self._place(found, blob)
+        path = path_of(blob.digest) if isinstance(found, Indexed) else self._place(found, blob)
         return open_blob(self._files, path, blob, self._subject, missing=INCOMPLETE)
 
     def close(self) -> None:
@@ -155,7 +159,7 @@ class DockerSource:
         return self._found
 
     def _document(self, document: Descriptor) -> bytes:
-        return open_blob(self._files, path_of(document), document, self._subject, missing=PART).whole()
+        return open_blob(self._files, path_of(document.digest), document, self._subject, missing=PART).whole()
 
     def _place(self, image: Apart, blob: Descriptor) -> tuple[str, ...]:
         """Give the path of a blob.

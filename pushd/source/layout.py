@@ -47,6 +47,18 @@ class LayoutSource:
         entries = parse_index(self._document("index.json"), self._subject)
         return self._blobs.image(choose(entries, self._reference, self._subject), platforms)
 
+    def with_referrers(self, image: Image, /) -> Image:
+        """Give an image that was read here with all that refers to it, complete as well.
+
+        That is what `index.json` lists and says so by itself; what it lists under the referrers tag, as a registry
+        without an API for it would; and what it lists under cosign's tags.
+
+        Raises:
+            SourceError: with the code of what is wrong and the name of where; see `pushd.oci.gathering`.
+        """
+        entries = parse_index(self._document("index.json"), self._subject)
+        return self._blobs.with_referrers(image, entries)
+
     def open(self, blob: Descriptor) -> Extent:
         """Open one blob for reading; raises as `Blobs.open` does."""
         return self._blobs.open(blob)

@@ -25,6 +25,7 @@ _DROP = """
     DELETE FROM manifests WHERE digest IN (SELECT value FROM json_each(?))
         AND NOT EXISTS (SELECT 1 FROM documents WHERE documents.digest = manifests.digest)
 """
+_decode_tags = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def save(transaction: Transaction, job: int, image: Image) -> None:
@@ -39,6 +40,9 @@ def save(transaction: Transaction, job: int, image: Image) -> None:
             "INSERT INTO documents (job, position, digest, media_type) VALUES (?, ?, ?, ?)",
             (job, position, digest, document.descriptor.media_type),
         )
+    if image.tags:
+        tags = msgspec.json.encode({tag: str(digest) for tag, digest in image.tags}).decode()
+        transaction.execute("UPDATE jobs SET cosign_tags = ? WHERE number = ?", (tags, job))
 
 
 def replace(transaction: Transaction, job: int, image: Image) -> None:
@@ -55,13 +59,15 @@ def load(connection: sqlite3.Connection, job_id: str) -> Image:
         RequestError: `request.not_found`.
         StoreError: `store.damaged`, a manifest is not what its digest names.
     """
+    found = job(connection, job_id)
     rows = connection.execute(
         """SELECT documents.digest, documents.media_type, manifests.content
            FROM documents JOIN manifests ON manifests.digest = documents.digest
            WHERE documents.job = ? ORDER BY documents.position""",
-        (job(connection, job_id)["number"],),
+        (found["number"],),
     )
-    return Image(tuple(_document(row) for row in rows))
+    tags = _decode_tags(found["cosign_tags"]).items()
+    return Image(tuple(_document(row) for row in rows), tuple((tag, Digest.parse(digest)) for tag, digest in tags))
 
 
 def _document(row: sqlite3.Row) -> Document:

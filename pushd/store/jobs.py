@@ -195,6 +195,7 @@ def _job(row: sqlite3.Row, deliveries: Sequence[Delivery]) -> Job:
         compress=Compress(row["compress"]),
         tags=Tags(row["tags"]),
         ready_at=moment_or_none(row["ready_at"]),
+        referrers=row["referrers"],
     )
 
 

@@ -29,9 +29,9 @@ _REPEATED = """
 _JOB = """
     INSERT INTO jobs
     (id, uid, gids, administrator, source, spool, retain, priority, labels, state, digest, media_type, size, verify,
-     if_tag, platforms, validate, compress, encoding, tags, credential, created_at, not_before, deadline_at, lifetime,
-     traceparent)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+     if_tag, platforms, validate, compress, encoding, tags, referrers, credential, created_at, not_before, deadline_at,
+     lifetime, traceparent)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     RETURNING number
 """
 _DELIVERY = """
@@ -94,6 +94,7 @@ def _store(transaction: Transaction, submission: Submission) -> Job:
     created_at, deadline_at = seconds(submission.created_at), seconds(submission.deadline_at)
     begins_at = None if spec.not_before is None else seconds(spec.not_before)
     lifetime = max(0.0, deadline_at - max(created_at, begins_at or 0.0))
+    referrers = len(submission.image.referrers) if spec.with_referrers else None
     state, until = resting(None, begins_at, created_at)
     ((number,),) = transaction.execute(
         _JOB,
@@ -118,6 +119,7 @@ def _store(transaction: Transaction, submission: Submission) -> Job:
             spec.compress,
             submission.encoding,
             spec.tags,
+            referrers,
             spec.credential,
             created_at,
             begins_at,
@@ -182,4 +184,5 @@ def _store(transaction: Transaction, submission: Submission) -> Job:
         validate=spec.validate,
         compress=spec.compress,
         tags=spec.tags,
+        referrers=referrers,
     )

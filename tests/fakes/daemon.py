@@ -216,7 +216,7 @@ def job(state: str = "queued", *deliveries: dict[str, Any], **fields: object) ->
         "labels": {"build": "4711"}, "digest": DIGEST, "media_type": "application/vnd.oci.image.manifest.v1+json",
         "size": 3_000_000, "created_at": AT, "deadline_at": "2026-11-23T21:00:00Z", "finished_at": None,
         "not_before": None, "if_tag": None, "retain": "source", "paused_at": None, "platforms": [],
-        "validate": "digest", "compress": "none", "tags": "each", "ready_at": None,
+        "validate": "digest", "compress": "none", "tags": "each", "ready_at": None, "referrers": None,
         "deliveries": list(deliveries) or [delivery(state=state, digest=DIGEST if state == "succeeded" else None)],
         **fields,
     }  # fmt: skip

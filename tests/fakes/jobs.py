@@ -124,6 +124,7 @@ class FakeJobs:
             "media_type": "application/vnd.oci.image.manifest.v1+json",
             "size": 1234,
             "compress": nothing,
+            "referrers": 2 if spec.with_referrers else None,
             "destinations": [
                 {
                     "destination": destination,
@@ -335,6 +336,7 @@ class FakeJobs:
             validate=spec.validate,
             compress=_DECIDED.get(spec.compress, spec.compress),
             tags=spec.tags,
+            referrers=2 if spec.with_referrers else None,
         )
         return job
 

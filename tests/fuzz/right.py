@@ -71,6 +71,7 @@ def right(places: Places) -> list[Request]:
         "validate": "full",
         "compress": "zstd",
         "tags": "together",
+        "with_referrers": True,
     }
     spooled = {
         "entry": places.entries[0],

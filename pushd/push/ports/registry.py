@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.digest import Digest
-    from pushd.oci.reply import Reply
+    from pushd.oci.reply import Reply, Stored
     from pushd.oci.upload import Limits, Request
     from pushd.work import Asker, Check
 
@@ -90,8 +90,8 @@ class Registry(Protocol):
             RegistryError: whatever else the registry answered, or the connection's failure.
         """
 
-    async def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> Digest:
-        """Put exactly these bytes; give the digest the registry answered.
+    async def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> Stored:
+        """Put exactly these bytes; give what the registry answered.
 
         Raises:
             RegistryError: whatever else the registry answered, or the connection's failure.
@@ -103,6 +103,20 @@ class Registry(Protocol):
         Raises:
             RegistryError: whatever else the registry answered, or the connection's failure; `registry.digest_mismatch`.
             SourceError: `source.manifest_too_large`.
+        """
+
+    async def find_manifest(self, repository: str, reference: str) -> tuple[str, bytes] | None:
+        """Read a manifest as `get_manifest` does; None when there is none.
+
+        Raises:
+            RegistryError, SourceError: as there.
+        """
+
+    async def get_referrers(self, repository: str, subject: Digest) -> Sequence[bytes] | None:
+        """Read which manifests refer to `subject`: indexes, one a page; None when the registry has no such API.
+
+        Raises:
+            RegistryError: whatever else the registry answered, or the connection's failure; `registry.malformed`.
         """
 
     async def has_blob(self, repository: str, blob: Descriptor) -> bool:

@@ -51,6 +51,13 @@ class Source(Protocol):
             SourceError: with the code of what is wrong and the name of where.
         """
 
+    def with_referrers(self, image: Image, /) -> Image:
+        """Give an image that was read here with all that refers to it, complete as well.
+
+        Raises:
+            SourceError: with the code of what is wrong and the name of where; `source.unsupported`, it can have none.
+        """
+
     def open(self, blob: Descriptor) -> BlobReader:
         """Open one blob for reading.
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from pushd.oci.compression import Encoding
     from pushd.oci.descriptor import Descriptor
+    from pushd.oci.digest import Digest
     from pushd.oci.image import Image
     from pushd.push.ports.source import Source
     from pushd.work import Compressed
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 class OpenSpooled(Protocol):
     """Open an entry of the spool as a source. Blocks."""
 
-    def __call__(self, entry: str, /, *, root: Descriptor | None = None) -> Source:
-        """Open it; `root` is needed only to read its image.
+    def __call__(self, entry: str, /, *, root: Descriptor | None = None, referrers: Digest | None = None) -> Source:
+        """Open it; `root` is needed only to read its image, and `referrers` what was brought with it, if anything was.
 
         Raises:
             SourceError: `source.not_found`, the entry is gone.

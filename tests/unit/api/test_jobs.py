@@ -308,6 +308,12 @@ async def test_a_job_says_what_becomes_of_its_plain_layers(http: aiohttp.ClientS
     assert [(await document(answer, 202))["compress"] for answer in asked] == ["none", "zstd"]
 
 
+async def test_a_job_says_how_much_goes_along_because_it_refers_to_the_image(http: aiohttp.ClientSession) -> None:
+    asked = [await http.post("/v1/jobs", json={**GOOD, **more}) for more in ({}, {"with_referrers": True})]
+
+    assert [(await document(answer, 202))["referrers"] for answer in asked] == [None, 2]
+
+
 async def test_a_job_says_which_platforms_are_pushed(http: aiohttp.ClientSession) -> None:
     every = await document(await http.post("/v1/jobs", json=GOOD), 202)
     some = await document(await http.post("/v1/jobs", json={**GOOD, "platforms": ["linux/aarch64", "linux/386"]}), 202)

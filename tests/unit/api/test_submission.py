@@ -188,7 +188,7 @@ def test_an_unknown_field_is_refused_and_the_nearest_known_one_named() -> None:
     assert (error.subject, error.hint) == ("destination", "did you mean destinations?")
     assert refused(body(x=1)).hint == (
         "known are source, destinations, priority, labels, deadline, verify, not_before, if_tag, retain, spooled, "
-        "platforms, validate, compress, tags, credential, credentials"
+        "platforms, validate, compress, tags, with_referrers, credential, credentials"
     )
     assert refused(body(spooled={**SPOOLED, "mediaType": ""})).hint == "did you mean media_type?"
 
@@ -276,6 +276,7 @@ def test_equal_requests_have_equal_fingerprints_however_they_are_written() -> No
         {"compress": "gzip"},
         {"compress": "default"},
         {"tags": "together"},
+        {"with_referrers": True},
         {"credential": "daemon"},
         {"credential": "work"},
     ],
@@ -289,6 +290,20 @@ def test_a_request_that_leaves_it_to_its_source_is_the_same_whether_it_says_so_o
     assert fingerprint(read_submission(body(compress="none"))) != fingerprint(read_submission(body()))
     assert read_submission(body(compress="zstd")).compress is Compress.ZSTD
     assert refused(body(compress="lz4")).subject == "compress"
+
+
+def test_what_refers_to_the_image_goes_along_only_where_that_is_asked_for() -> None:
+    assert read_submission(body(with_referrers=True)).with_referrers
+    assert read_submission(body(with_referrers=False)) == read_submission(body())
+    assert fingerprint(read_submission(body(with_referrers=False))) == fingerprint(read_submission(body()))
+    assert refused(body(with_referrers="yes")).subject == "with_referrers"
+
+
+def test_what_refers_to_an_image_in_the_spool_is_listed_in_a_document_there() -> None:
+    spec = read_submission(body(spooled={**SPOOLED, "referrers": DIGEST}))
+    assert spec.spooled is not None
+    assert spec.spooled.referrers == DIGEST
+    assert refused(body(spooled={**SPOOLED, "referrers": "index.json"})).subject == "spooled.referrers"
 
 
 def test_a_request_for_the_same_platforms_is_the_same_request_however_they_are_spelled() -> None:

@@ -18,6 +18,7 @@ from pushd.work import Check
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pushd.oci.reply import Stored
     from pushd.oci.upload import Request
     from pushd.push.ports.emit import Emit
     from pushd.push.ports.registry import Body, Stream
@@ -175,7 +176,15 @@ class Scripted:
         self._fail()
         return None
 
-    async def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> Digest:
+    async def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> Stored:
+        self._fail()
+        raise AssertionError
+
+    async def find_manifest(self, repository: str, reference: str) -> tuple[str, bytes] | None:
+        self._fail()
+        raise AssertionError
+
+    async def get_referrers(self, repository: str, subject: Digest) -> Sequence[bytes] | None:
         self._fail()
         raise AssertionError
 
@@ -251,6 +260,14 @@ async def test_so_does_one_that_is_asked_for_and_a_blob() -> None:
     it = gate()
     with pytest.raises(RegistryError):
         await Gated(Scripted(error), it).get_manifest("app", "1")
+    assert it.shut_for == pytest.approx(5, abs=0.1)
+    it = gate()
+    with pytest.raises(RegistryError):
+        await Gated(Scripted(error), it).find_manifest("app", "1")
+    assert it.shut_for == pytest.approx(5, abs=0.1)
+    it = gate()
+    with pytest.raises(RegistryError):
+        await Gated(Scripted(error), it).get_referrers("app", blob.digest)
     assert it.shut_for == pytest.approx(5, abs=0.1)
     it = gate()
     with pytest.raises(RegistryError):

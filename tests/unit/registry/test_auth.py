@@ -296,8 +296,8 @@ async def test_a_token_that_is_refused_is_replaced_and_the_request_sent_again(
     await client.head_manifest("app", "1")
     registry.forget_tokens()
     content = b'{"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
-    digest = await client.put_manifest("app", "1", content, "application/vnd.oci.image.index.v1+json")
-    assert digest == Digest.of(content)
+    stored = await client.put_manifest("app", "1", content, "application/vnd.oci.image.index.v1+json")
+    assert stored.digest == Digest.of(content)
     assert registry.count(Kind.TOKEN) == 2
     assert [seen.status for seen in registry.seen(method="PUT")] == [401, 201]
 

@@ -9,6 +9,7 @@ import pytest
 from pushd.credentials.credential import Credential
 from pushd.errors import Code, RegistryError
 from pushd.oci.digest import Digest
+from pushd.oci.reply import Stored
 from pushd.oci.upload import Cancel, Head, Limits, Mount, Open, OpenIfAbsent, Patch, Put, Single, Status, Stream
 from pushd.registry import Settings
 from pushd.registry.client import RegistryClient
@@ -153,7 +154,7 @@ async def test_docker_hub_is_asked_where_it_is_and_called_what_it_is_called(
 
 async def test_a_manifest_is_put_byte_for_byte(registry: FakeRegistry, connect: Connect) -> None:
     content = b' {"mediaType" :"application/vnd.oci.image.index.v1+json","manifests":[ ]}\n'
-    assert await connect(registry.address).put_manifest("app", "1", content, MEDIA_TYPE) == Digest.of(content)
+    assert await connect(registry.address).put_manifest("app", "1", content, MEDIA_TYPE) == Stored(Digest.of(content))
     held = registry.repository("app").manifest("1")
     assert held is not None
     assert held.content == content
@@ -166,7 +167,7 @@ async def test_a_manifest_of_the_largest_size_is_put(registry: FakeRegistry, con
     content = MANIFEST + b" " * ((4 << 20) - len(MANIFEST))
     registry.behaviour = Behaviour(auth=Basic("alice", "secret"))
     client = connect(registry.address, Credential("docker-config", "alice", "secret"))
-    assert await client.put_manifest("app", "1", content, MEDIA_TYPE) == Digest.of(content)
+    assert await client.put_manifest("app", "1", content, MEDIA_TYPE) == Stored(Digest.of(content))
     assert [(seen.status, seen.headers["Content-Length"]) for seen in registry.requests] == [
         (401, str(4 << 20)),
         (201, str(4 << 20)),
@@ -177,12 +178,23 @@ async def test_a_registry_that_does_not_say_the_digest_has_taken_what_was_put(
     registry: FakeRegistry, connect: Connect
 ) -> None:
     registry.misbehave(Header("Docker-Content-Digest", None), kind=Kind.MANIFEST)
-    assert await connect(registry.address).put_manifest("app", "1", MANIFEST, MEDIA_TYPE) == DIGEST
+    assert await connect(registry.address).put_manifest("app", "1", MANIFEST, MEDIA_TYPE) == Stored(DIGEST)
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "not listed"])
+async def test_a_manifest_with_a_subject_is_listed_where_the_registry_says_so(
+    registry: FakeRegistry, connect: Connect, *, listed: bool
+) -> None:
+    registry.behaviour = Behaviour(referrers=listed)
+    subject = b'{"mediaType":"a/b","size":1,"digest":"sha256:0"}'
+    content = MANIFEST.removesuffix(b"}") + b',"subject":' + subject + b"}"
+    stored = await connect(registry.address).put_manifest("app", "1", content, MEDIA_TYPE)
+    assert stored == Stored(Digest.of(content), listed)
 
 
 async def test_a_registry_that_stored_something_else_is_quoted(registry: FakeRegistry, connect: Connect) -> None:
     registry.misbehave(Header("Docker-Content-Digest", str(OTHER)), kind=Kind.MANIFEST)
-    assert await connect(registry.address).put_manifest("app", "1", MANIFEST, MEDIA_TYPE) == OTHER
+    assert await connect(registry.address).put_manifest("app", "1", MANIFEST, MEDIA_TYPE) == Stored(OTHER)
 
 
 async def test_a_digest_that_is_none_is_malformed_after_a_put(registry: FakeRegistry, connect: Connect) -> None:

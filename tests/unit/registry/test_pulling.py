@@ -98,6 +98,99 @@ async def test_a_manifest_that_is_not_there_is_refused(registry: FakeRegistry, c
     assert caught.value.code is Code.REGISTRY_NOT_FOUND
 
 
+async def test_one_that_need_not_be_there_is_none_then(registry: FakeRegistry, connect: Connect) -> None:
+    client = connect(registry.address)
+    assert await client.find_manifest("team/app", "1.4") is None
+    registry.add_manifest("team/app", MANIFEST, MEDIA_TYPE, "1.4")
+    assert await client.find_manifest("team/app", "1.4") == (MEDIA_TYPE, MANIFEST)
+    registry.misbehave(Answer(status=403), kind=Kind.MANIFEST)
+    with pytest.raises(RegistryError) as caught:
+        await client.find_manifest("team/app", "1.4")
+    assert caught.value.code is Code.REGISTRY_DENIED
+
+
+# ----------------------------------------------------------------------------------------------------- referrers
+
+SUBJECT = Digest.of(b"subject")
+
+
+def listed(body: bytes = MANIFEST, **headers: str) -> Answer:
+    return Answer(status=200, headers={"Content-Type": MEDIA_TYPE, **headers}, body=body)
+
+
+async def test_what_refers_to_a_manifest_is_read(registry: FakeRegistry, connect: Connect) -> None:
+    (page,) = await connect(registry.address).get_referrers("team/app", SUBJECT) or ()
+    assert b'"manifests": []' in page
+    (seen,) = registry.requests
+    assert (seen.kind, seen.reference, seen.headers["Accept"]) == (Kind.REFERRERS, str(SUBJECT), MEDIA_TYPE)
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 406, 501])
+async def test_a_registry_that_knows_no_such_list_has_none(
+    registry: FakeRegistry, connect: Connect, status: int
+) -> None:
+    registry.misbehave(Answer(status=status), kind=Kind.REFERRERS)
+    assert await connect(registry.address).get_referrers("team/app", SUBJECT) is None
+
+
+async def test_nor_has_one_that_answers_with_something_else(registry: FakeRegistry, connect: Connect) -> None:
+    registry.misbehave(Answer(status=200, headers={"Content-Type": "text/html"}, body=b"hello"), kind=Kind.REFERRERS)
+    assert await connect(registry.address).get_referrers("team/app", SUBJECT) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(403, Code.REGISTRY_DENIED), (429, Code.REGISTRY_THROTTLED), (500, Code.REGISTRY_UNAVAILABLE)],
+)
+async def test_one_that_does_not_say_is_not_taken_for_one_without(
+    registry: FakeRegistry, connect: Connect, status: int, code: Code
+) -> None:
+    registry.misbehave(Answer(status=status), kind=Kind.REFERRERS)
+    with pytest.raises(RegistryError, match=str(SUBJECT)) as caught:
+        await connect(registry.address).get_referrers("team/app", SUBJECT)
+    assert caught.value.code is code
+
+
+async def test_a_list_of_several_pages_is_read_to_its_end(registry: FakeRegistry, connect: Connect) -> None:
+    target = f"/v2/team/app/referrers/{SUBJECT}?last=1"
+    registry.misbehave(listed(b"first", Link=f'<{target}>; rel="next"'), kind=Kind.REFERRERS)
+    registry.misbehave(listed(b"second", Link=f'<{registry.url}{target}>; rel="next"'), kind=Kind.REFERRERS, nth=2)
+    registry.misbehave(listed(b"third"), kind=Kind.REFERRERS, nth=3)
+    assert await connect(registry.address).get_referrers("team/app", SUBJECT) == (b"first", b"second", b"third")
+    assert [dict(seen.query) for seen in registry.requests] == [{}, {"last": "1"}, {"last": "1"}]
+
+
+async def test_a_page_that_fails_is_no_end(registry: FakeRegistry, connect: Connect) -> None:
+    registry.misbehave(listed(Link='<?last=1>; rel="next"'), kind=Kind.REFERRERS)
+    registry.misbehave(Answer(status=404), kind=Kind.REFERRERS, nth=2)
+    with pytest.raises(RegistryError) as caught:
+        await connect(registry.address).get_referrers("team/app", SUBJECT)
+    assert caught.value.code is Code.REGISTRY_NOT_FOUND
+
+
+async def test_a_list_without_end_is_given_up(registry: FakeRegistry, connect: Connect) -> None:
+    registry.misbehave(listed(Link='<?last=1>; rel="next"'), kind=Kind.REFERRERS, times=1000)
+    with pytest.raises(RegistryError, match="pages") as caught:
+        await connect(registry.address).get_referrers("team/app", SUBJECT)
+    assert caught.value.code is Code.REGISTRY_MALFORMED
+
+
+async def test_a_list_larger_than_any_is_given_up_as_well(registry: FakeRegistry, connect: Connect) -> None:
+    registry.misbehave(listed(b" " * (4 << 20), Link='<?last=1>; rel="next"'), kind=Kind.REFERRERS, times=5)
+    with pytest.raises(RegistryError, match="bytes") as caught:
+        await connect(registry.address).get_referrers("team/app", SUBJECT)
+    assert caught.value.code is Code.REGISTRY_MALFORMED
+
+
+async def test_nobody_is_asked_for_more_of_a_list_but_the_registry(registry: FakeRegistry, connect: Connect) -> None:
+    async with FakeRegistry() as other:
+        registry.misbehave(listed(Link=f'<{other.url}/v2/>; rel="next"'), kind=Kind.REFERRERS)
+        with pytest.raises(RegistryError, match="another host") as caught:
+            await connect(registry.address, ALICE).get_referrers("team/app", SUBJECT)
+        assert not other.requests
+    assert caught.value.code is Code.REGISTRY_MALFORMED
+
+
 # --------------------------------------------------------------------------------------------------------- blobs
 
 

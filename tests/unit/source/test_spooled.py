@@ -8,6 +8,7 @@ import pytest
 from pushd.errors import Code, SourceError
 from pushd.source import SpooledSource
 from tests.fakes.images import ImageSpec, build_layout
+from tests.fakes.referrers import listing, refer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +48,30 @@ def test_an_image_is_read_from_its_root(spooled: Layout) -> None:
     image = read(spooled)
     assert tuple(document.descriptor for document in image.documents) == spooled.image.manifests
     assert set(image.blobs) == set(spooled.image.blobs)
+
+
+def test_what_was_brought_with_an_image_is_found_by_its_list(spooled: Layout) -> None:
+    signature = refer(spooled, spooled.image.root)
+    index = listing(spooled, [signature])
+    source = SpooledSource(spooled.path, spooled.image.root, index.digest)
+    image = source.with_referrers(source.image())
+    assert [document.descriptor for document in image.referrers] == [signature]
+    spooled.blob_path(index.digest).write_bytes(b"other")
+    with pytest.raises(SourceError, match="is not what its digest says") as caught:
+        source.with_referrers(source.image())
+    assert caught.value.code is Code.SOURCE_BLOB_DIGEST
+    spooled.blob_path(index.digest).unlink()
+    with pytest.raises(SourceError, match=str(index.digest)) as caught:
+        source.with_referrers(source.image())
+    assert caught.value.code is Code.SOURCE_BLOB_MISSING
+    source.close()
+
+
+def test_where_nothing_was_brought_with_it_the_image_is_all(spooled: Layout) -> None:
+    source = SpooledSource(spooled.path, spooled.image.root)
+    image = source.image()
+    assert source.with_referrers(image) == image
+    source.close()
 
 
 def test_blobs_are_opened_without_knowing_the_root(spooled: Layout) -> None:

@@ -91,6 +91,17 @@ def index(*names: str) -> Image:
     return Image((*children, document(INDEX, {"manifests": listed})))
 
 
+def with_signature() -> Image:
+    """Give an image with a signature, and one more under a tag of its own."""
+    signed, tagged = manifest("app"), manifest("tagged")
+    subject = {"mediaType": MANIFEST, "digest": str(signed.descriptor.digest), "size": signed.descriptor.size}
+    config = {"mediaType": CONFIG, "digest": str(blob("signature").digest), "size": 1000}
+    signature = document(MANIFEST, {"config": config, "layers": [], "subject": subject})
+    return Image(
+        (signature, tagged, signed), (("app.sig", tagged.descriptor.digest), ("app.att", tagged.descriptor.digest))
+    )
+
+
 def submission(
     job_id: str = "job1",
     *destinations: str,
@@ -113,6 +124,7 @@ def submission(
     validate: Validate = Validate.DIGEST,
     encoding: Encoding | None = None,
     tags: Tags = Tags.EACH,
+    with_referrers: bool = False,
     credential: str = AUTO,
     credentials: tuple[Sealed, ...] = (),
 ) -> Submission:
@@ -131,6 +143,7 @@ def submission(
             validate=validate,
             compress=Compress.NONE if encoding is None else Compress(encoding),
             tags=tags,
+            with_referrers=with_referrers,
             credential=credential,
         ),
         registries=tuple(destination.partition("/")[0] for destination in destinations),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushd.errors import Code, RequestError, StoreError
-from tests.unit.store.samples import PLENTY, image, index, submission
+from tests.unit.store.samples import PLENTY, image, index, submission, with_signature
 
 if TYPE_CHECKING:
     import sqlite3
@@ -17,6 +17,22 @@ async def test_an_image_comes_back_byte_for_byte_children_first(store: Store) ->
     submitted = index("amd64", "arm64")
     await store.submit(submission("job1", of=submitted), limit=PLENTY)
     assert await store.image("job1") == submitted
+
+
+async def test_so_does_what_refers_to_it_with_its_tags(store: Store) -> None:
+    submitted = with_signature()
+    job = await store.submit(submission("job1", of=submitted, with_referrers=True), limit=PLENTY)
+    assert await store.image("job1") == submitted
+    assert job.referrers == 2
+    assert await store.get("job1") == job
+
+
+async def test_an_image_to_which_nothing_refers_has_none_and_one_nobody_asked_about_says_nothing(store: Store) -> None:
+    none = await store.submit(submission("job1", with_referrers=True), limit=PLENTY)
+    unasked = await store.submit(submission("job2"), limit=PLENTY)
+    assert (none.referrers, unasked.referrers) == (0, None)
+    assert await store.get("job1") == none
+    assert await store.get("job2") == unasked
 
 
 async def test_the_bytes_are_kept_once_however_many_jobs_push_them(store: Store) -> None:

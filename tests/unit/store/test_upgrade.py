@@ -158,6 +158,7 @@ async def test_jobs_read_as_before(store: Store) -> None:
     job = await store.get("job1")
     assert job is not None
     assert (job.state, job.labels, job.created_at) == (JobState.RUNNING, {"build": "4711"}, NOON)
+    assert job.referrers is None
     assert (job.digest, job.compress) == (str(image().root.descriptor.digest), Compress.NONE)
     assert (job.tags, job.ready_at, {one.ready for one in job.deliveries}) == (Tags.EACH, None, {False})
     assert [delivery.destination for delivery in job.deliveries] == [name for _, name in DESTINATIONS.values()]
