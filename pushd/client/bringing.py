@@ -13,8 +13,10 @@ from pushd.client.exchange import Connection
 from pushd.client.parts import Held, Lying, Tally
 from pushd.errors import Code, RequestError, SourceError
 from pushd.job import Spooled
+from pushd.oci.digest import Digest
 from pushd.oci.platform import Platform
 from pushd.source import open_source
+from pushd.source.about import listing_of
 from pushd.source.faults import damaged
 from pushd.source.name import COLONS
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     from pushd.client.conversation import Conversation
     from pushd.oci.descriptor import Descriptor
-    from pushd.oci.document import Document
     from pushd.oci.image import Image
     from pushd.source import ImageSource
     from pushd.source.extent import Extent
@@ -50,13 +51,14 @@ def bring_source(
     use: Callable[[Spooled], T],
     *,
     platforms: Collection[str],
+    with_referrers: bool,
     progress: Callable[[int, int | None], None] | None,
     keep: bool,
 ) -> T:
     """Open the source `name` as the caller, bring its image to the daemon's spool, and give what `use` makes of that.
 
-    Of an index only what is for `platforms` is brought, if there are any. With `keep` it stays there when `use`
-    succeeds, for the job that needs it.
+    Of an index only what is for `platforms` is brought, if there are any; `with_referrers` also what refers to it. With
+    `keep` it stays there when `use` succeeds, for the job that needs it.
 
     Raises:
         RequestError: `request.malformed`, one of `platforms` is none.
@@ -67,7 +69,11 @@ def bring_source(
     source = _open(name)
     try:
         image = source.image(chosen)
-        return bring_image(conversation, source, image, use, progress=progress, keep=keep)
+        listing = None
+        if with_referrers:
+            image = source.with_referrers(image)
+            listing = listing_of(image)
+        return bring_image(conversation, source, image, use, listing=listing, progress=progress, keep=keep)
     finally:
         source.close()
 
@@ -78,35 +84,45 @@ def bring_image(
     image: Image,
     use: Callable[[Spooled], T],
     *,
+    listing: bytes | None = None,
     progress: Callable[[int, int | None], None] | None,
     keep: bool,
 ) -> T:
-    """Bring an image whose source is open; otherwise as `bring_source`.
+    """Bring an image whose source is open, and what lists its referrers; otherwise as `bring_source`.
 
     Raises:
         SourceError: as the source does.
         PushdError: the daemon's refusals, and what `use` raises.
     """
+    size = image.size + len(listing or b"")
     for _ in range(_TIMES):
-        entry = Entry.create(conversation, image.size)
+        entry = Entry.create(conversation, size)
         try:
             with entry.at_hand(keep=keep):
-                _Crew(conversation, entry, source, Tally(progress, image.size)).bring(image)
-                return hand_over(entry, image.root.descriptor, use)
+                _Crew(conversation, entry, source, Tally(progress, size)).bring(image, listing)
+                return hand_over(entry, image.root.descriptor, use, listing=listing)
         except GoneError:
             continue
     raise lost()
 
 
-def hand_over(entry: Entry, root: Descriptor, use: Callable[[Spooled], T]) -> T:
-    """Give what `use` makes of an image that is in the spool.
+def hand_over(entry: Entry, root: Descriptor, use: Callable[[Spooled], T], *, listing: bytes | None = None) -> T:
+    """Give what `use` makes of an image that is in the spool, and of what lists its referrers there.
 
     Raises:
         GoneError: it is there no more.
         PushdError: what `use` raises.
     """
     try:
-        return use(Spooled(entry=entry.id, media_type=root.media_type, digest=str(root.digest), size=root.size))
+        return use(
+            Spooled(
+                entry=entry.id,
+                media_type=root.media_type,
+                digest=str(root.digest),
+                size=root.size,
+                referrers=None if listing is None else str(Digest.of(listing)),
+            )
+        )
     except (RequestError, SourceError) as error:
         if error.code in (Code.REQUEST_NOT_FOUND, Code.SOURCE_NOT_FOUND):
             raise GoneError from error
@@ -142,14 +158,17 @@ class _Crew:
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
 
-    def bring(self, image: Image) -> None:
-        """Bring all documents and blobs.
+    def bring(self, image: Image, listing: bytes | None) -> None:
+        """Bring all documents and blobs, and what lists referrers.
 
         Raises:
             GoneError, PushdError: what stopped the first thread that was stopped.
         """
+        documents = {str(document.descriptor.digest): document.content for document in image.documents}
+        if listing is not None:
+            documents[str(Digest.of(listing))] = listing
         files: list[Callable[[Connection], None]] = [
-            *(partial(self._document, document) for document in image.documents),
+            *(partial(self._document, name, content) for name, content in documents.items()),
             *(partial(self._blob, blob) for blob in image.blobs),
         ]
         rest = iter(files)
@@ -184,10 +203,9 @@ class _Crew:
         with self._lock:
             return None if self._failure is not None else next(files, None)
 
-    def _document(self, document: Document, connection: Connection) -> None:
-        name = str(document.descriptor.digest)
-        self._entry.bring(connection, name, Held(document.content), last=True)
-        self._tally.reached(name, len(document.content))
+    def _document(self, name: str, content: bytes, connection: Connection) -> None:
+        self._entry.bring(connection, name, Held(content), last=True)
+        self._tally.reached(name, len(content))
 
     def _blob(self, blob: Descriptor, connection: Connection) -> None:
         name = str(blob.digest)

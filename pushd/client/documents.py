@@ -81,6 +81,7 @@ def job_of(document: Mapping[str, Any]) -> Job:
         compress=Compress(document.get("compress", Compress.NONE)),
         tags=Tags(document.get("tags", Tags.EACH)),
         ready_at=_time(document.get("ready_at")),
+        referrers=document.get("referrers"),
     )
 
 

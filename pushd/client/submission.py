@@ -30,6 +30,7 @@ def wishes(  # noqa: PLR0913 (what may be asked of a job; by keyword)
     validate: Validate = Validate.DIGEST,
     compress: Compress = Compress.AUTO,
     tags: Tags = Tags.EACH,
+    with_referrers: bool = False,
     credential: str = AUTO,
 ) -> dict[str, Any]:
     """Give the fields of a submission but its source; see `Client.submit` for what they mean.
@@ -60,6 +61,8 @@ def wishes(  # noqa: PLR0913 (what may be asked of a job; by keyword)
         document["compress"] = compress
     if tags is not Tags.EACH:
         document["tags"] = tags
+    if with_referrers:
+        document["with_referrers"] = True
     if credential != AUTO:
         document["credential"] = credential
     return document
@@ -75,6 +78,8 @@ def sourced(
     whole = {"source": source, **document}
     if spooled is not None:
         whole["spooled"] = {name: getattr(spooled, name) for name in ("entry", "media_type", "digest", "size")}
+        if spooled.referrers is not None:
+            whole["spooled"]["referrers"] = spooled.referrers
     return whole | handed_over(handed)
 
 

@@ -59,6 +59,7 @@ class Submitting(Speaker):
         validate: Validate = Validate.DIGEST,
         compress: Compress = Compress.AUTO,
         tags: Tags = Tags.EACH,
+        with_referrers: bool = False,
         credential: str = AUTO,
         idempotency_key: str | None = None,
         progress: Callable[[int, int | None], None] | None = None,
@@ -98,6 +99,9 @@ class Submitting(Speaker):
             tags: when the destinations' tags move. With `pushd.job.Tags.TOGETHER` everything is brought to all of them
                 first, and then all move; where one destination fails for good, none does, and the others fail with it:
                 `request.together`. One that a newer job has tagged meanwhile keeps nobody back.
+            with_referrers: whether all goes along that refers to the image, to any manifest in it, and to what refers
+                to those: signatures, SBOMs, attestations, those under cosign's tags too. What there is now is what is
+                pushed, all of it before the destinations' tags. For images in a registry or a layout.
             credential: what registries are spoken to with, that of the source too: `pushd.job.AUTO`, the caller's own,
                 which is looked up here and handed over, else one they stored, else the daemon's; `pushd.job.DAEMON`;
                 `pushd.job.ANONYMOUS`; or the name of one they stored with `login`, for the destinations.
@@ -129,6 +133,7 @@ class Submitting(Speaker):
             validate=validate,
             compress=compress,
             tags=tags,
+            with_referrers=with_referrers,
             credential=credential,
         )
         name, key = absolute(source), idempotency_key or new_key()
@@ -137,6 +142,7 @@ class Submitting(Speaker):
             name,
             lambda spooled: self._post_job(sourced(wanted, name, spooled, handed), key),
             platforms=platforms,
+            with_referrers=with_referrers,
             progress=progress,
             keep=True,
         )
@@ -227,7 +233,7 @@ class Submitting(Speaker):
             keep=True,
         )
 
-    def plan(
+    def plan(  # noqa: PLR0913 (as with submit)
         self,
         source: str,
         destinations: Sequence[str],
@@ -237,18 +243,20 @@ class Submitting(Speaker):
         platforms: Sequence[str] = (),
         validate: Validate = Validate.DIGEST,
         compress: Compress = Compress.AUTO,
+        with_referrers: bool = False,
         credential: str = AUTO,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> Mapping[str, Any]:
         """Tell what submitting this would do; nothing changes at any registry.
 
         Where the daemon cannot read the source its bytes are brought, as `submit` does, and removed afterwards. What
-        is asked for, `platforms`, `validate`, `compress` and `credential` too, means what it means there. Nothing is
-        compressed.
+        is asked for, `platforms`, `validate`, `compress`, `with_referrers` and `credential` too, means what it means
+        there. Nothing is compressed.
 
         Returns:
             `source`, `digest` (None where layers would be compressed first), `media_type`, `size` (bytes), `compress`
-            (how many layers that would be, and their bytes; all else is counted as if it were not done), and
+            (how many layers that would be, and their bytes; all else is counted as if it were not done), `referrers`
+            (how many manifests go along because they refer to it; None where that was not asked for), and
             `destinations`: for each its `action` (`nothing`, `push` or `fail`), the digest its `tag` names now, how
             many bytes are `present`, would be `mount`ed and `send`t, `blobs` one by one, and the `failure`.
 
@@ -262,6 +270,7 @@ class Submitting(Speaker):
             platforms=platforms,
             validate=validate,
             compress=compress,
+            with_referrers=with_referrers,
             credential=credential,
         )
         name = absolute(source)
@@ -271,6 +280,7 @@ class Submitting(Speaker):
             name,
             lambda spooled: self._ask_plan(sourced(wanted, name, spooled, handed), within=_within(validate)),
             platforms=platforms,
+            with_referrers=with_referrers,
             progress=progress,
             keep=False,
         )
@@ -281,6 +291,7 @@ class Submitting(Speaker):
         ask: Callable[[Spooled | None], T],
         *,
         platforms: Sequence[str],
+        with_referrers: bool,
         progress: Callable[[int, int | None], None] | None,
         keep: bool,
     ) -> T:
@@ -299,7 +310,15 @@ class Submitting(Speaker):
             return bring_from_engine(self._conversation, name, ask, platforms=platforms, progress=progress, keep=keep)
         from pushd.client.bringing import bring_source  # noqa: PLC0415 (a job by path needs none of what it imports)
 
-        return bring_source(self._conversation, name, ask, platforms=platforms, progress=progress, keep=keep)
+        return bring_source(
+            self._conversation,
+            name,
+            ask,
+            platforms=platforms,
+            with_referrers=with_referrers,
+            progress=progress,
+            keep=keep,
+        )
 
     def _post_job(self, document: Mapping[str, Any], key: str) -> Job:
         request = Request(

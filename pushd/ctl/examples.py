@@ -18,6 +18,8 @@ examples:
     --platform linux/amd64,linux/arm64
   pushctl push docker://registry.example.com/team/app:1.4 \\
     mirror.example.net/team/app:1.4
+  pushctl push docker://registry.example.com/team/app:1.4 \\
+    mirror.example.net/team/app:1.4 --with-referrers
   pushctl push --artifact-type application/vnd.example.report.v1 \\
     registry.example.com/team/report:1 report.json:application/json charts
 
@@ -60,6 +62,11 @@ With --compress layers that are plain tars are compressed by the daemon before
 they are pushed, once for all destinations; the image gets a digest of its own.
 What comes out of Docker is compressed unless --compress none says otherwise.
 Docker's media types know gzip alone: its layers become that with zstd as well.
+
+With --with-referrers all goes along that refers to the image, to any manifest
+in it, and to what refers to those: signatures, SBOMs, attestations, those under
+cosign's tags too. It is there before the tag is. With --platform that is what
+refers to what is pushed, and not what refers to the whole index.
 
 The registry is told your own credential, as `docker login` or `podman login`
 left it, else one you stored with `pushctl login`, else the daemon's where you

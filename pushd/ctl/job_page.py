@@ -39,6 +39,7 @@ def job_page(job: Job, now: datetime, *, width: int | None) -> Iterator[str]:
         ("validated", "each layer is looked into before anything is sent" if job.validate is Validate.FULL else ""),
         ("compress", f"plain layers with {job.compress}" if job.compress is not Compress.NONE else ""),
         ("tags", _moving(job, now)),
+        ("referrers", _referrers(job.referrers)),
         ("submitted", f"{when(job.created_at, now)}, by uid {job.uid}"),
         ("finished", when(job.finished_at, now) if job.finished_at else ""),
         ("paused", f"{when(job.paused_at, now)}; `pushctl resume {clean(job.id)}`" if job.paused_at else ""),
@@ -61,6 +62,12 @@ def _moving(job: Job, now: datetime) -> str:
     if job.ready_at is None:
         return "move together, once all destinations are ready"
     return f"move together, since {when(job.ready_at, now)}"
+
+
+def _referrers(number: int | None) -> str:
+    if number is None:
+        return ""
+    return f"{count(number, 'manifest')} along with it" if number else "none: nothing refers to it"
 
 
 def _condition(if_tag: str | None) -> str:

@@ -137,6 +137,10 @@ def _push(push: argparse.ArgumentParser) -> None:
         help="compress plain layers first: gzip, zstd, default (as the daemon is set), none, or auto: default for what "
         "Docker saved, else none",
     )  # fmt: skip
+    push.add_argument(
+        "--with-referrers", action="store_true",
+        help="take along what refers to the image: signatures, SBOMs, attestations",
+    )  # fmt: skip
     push.add_argument("--wait", action="store_true", help="wait until it is done, and show how it goes")
     push.add_argument("--dry-run", action="store_true", help="only say what would be done")
     push.add_argument("--priority", type=int, default=0, metavar="N", help="larger goes first (default: 0)")

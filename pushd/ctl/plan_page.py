@@ -24,6 +24,7 @@ def plan_page(plan: Mapping[str, Any], *, width: int | None) -> Iterator[str]:
         ("image", f"{clean(plan['media_type'])}, {show_bytes(plan['size'])}"),
         ("", clean(plan["digest"] or "")),
         ("compress", _compressed(plan.get("compress"))),
+        ("referrers", _referrers(plan.get("referrers"))),
         width=width,
     )
     for destination in plan["destinations"]:
@@ -39,6 +40,13 @@ def _compressed(amount: Mapping[str, Any] | None) -> str:
     return (
         f"{_sum(amount, 'plain layer')} of {show_bytes(amount['bytes'])}, first; the rest is told of them as they are"
     )
+
+
+def _referrers(number: int | None) -> str:
+    """Tell what would go along; a daemon of before says nothing of it."""
+    if number is None:
+        return ""
+    return f"{count(number, 'manifest')} along with it" if number else "none: nothing refers to it"
 
 
 def refused(plan: Mapping[str, Any]) -> bool:

@@ -57,6 +57,8 @@ def _check(typed: Namespace) -> None:
         typed.parser.error("--to goes with --artifact-type: the destinations of an image follow it, all of them")
     if not _streamed(typed):
         return
+    if typed.with_referrers:
+        typed.parser.error("--with-referrers needs an image that is named: of standard input the image alone is taken")
     if typed.dry_run:
         typed.parser.error("--dry-run needs an image that can be read again: standard input cannot")
     if sys.stdin is None or sys.stdin.isatty():
@@ -77,6 +79,8 @@ def _check_files(typed: Namespace) -> None:
         typed.parser.error("--validate full looks into the layers of images: files are pushed as they are")
     if typed.compress not in (Compress.AUTO, Compress.NONE):
         typed.parser.error("--compress is for the layers of images: files are pushed as they are")
+    if typed.with_referrers:
+        typed.parser.error("--with-referrers is for images that are there: to files that are packed now nothing refers")
     if any(file.partition(":")[0] == STANDARD_INPUT for file in map(shown, typed.destinations)):
         typed.parser.error("standard input is no FILE, it has no name: write it to one, or name a file as ./-")
     keys = [key for key, _ in typed.annotations]
@@ -103,7 +107,7 @@ def _submit(client: Client, typed: Namespace) -> Job:
                 typed.source,
                 _destinations(typed),
                 progress=bringing.progress,
-                **_of_image(typed),
+                **_of_named(typed),
                 **_asked(typed),
             )
     except KeyboardInterrupt:
@@ -169,7 +173,7 @@ def _plan(client: Client, typed: Namespace) -> Exit:
         if typed.artifact_type is not None:
             plan = client.plan_files(**_artifact(typed), **asked)
         else:
-            plan = client.plan(typed.source, _destinations(typed), **_of_image(typed), **asked)
+            plan = client.plan(typed.source, _destinations(typed), **_of_named(typed), **asked)
     print_lines([json_line(plan)] if typed.json else plan_page(plan, width=page_width()))
     return Exit.REFUSED if refused(plan) else Exit.DONE
 
@@ -193,6 +197,11 @@ def _asked(typed: Namespace) -> dict[str, Any]:
 def _of_image(typed: Namespace) -> dict[str, Any]:
     """Give what images are asked for, and files are not."""
     return {"platforms": typed.platforms, "validate": typed.validate, "compress": typed.compress}
+
+
+def _of_named(typed: Namespace) -> dict[str, Any]:
+    """Give what images are asked for that are named, and archives on standard input are not."""
+    return {**_of_image(typed), "with_referrers": typed.with_referrers}
 
 
 def _interrupted(*, nothing_taken: bool, what: str = "image was") -> None:

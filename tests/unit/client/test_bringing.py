@@ -11,9 +11,11 @@ from pushd.client import Client, bringing
 from pushd.errors import Code, DaemonError, RequestError, SourceError, StoreError
 from pushd.job import Validate
 from pushd.oci.digest import Digest
+from pushd.source import SpooledSource
 from tests.fakes.archives import SavedImage, docker_archive, manifest_of
 from tests.fakes.dirs import flatten
-from tests.fakes.images import ImageSpec, build_layout, pack
+from tests.fakes.images import ImageSpec, build_layout, entry, pack
+from tests.fakes.referrers import cosign, refer, tag_of, tagged
 from tests.fakes.spool_server import Answer, Cut, Lose, Refusal, Restart, SpoolServer
 
 if TYPE_CHECKING:
@@ -74,6 +76,32 @@ def test_an_image_the_daemon_cannot_read_is_brought_and_submitted_as_it_was_aske
     assert daemon.files("entry-1") == _whole(layout)
     assert daemon.keys == ["k", "k"]
     assert daemon.reserved == [sum(map(len, _whole(layout).values()))]
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["layout", "archive"])
+def test_what_refers_to_an_image_is_brought_with_a_list_of_it(
+    daemon: SpoolServer, client: Client, layout: Layout, tmp_path: Path, *, packed: bool
+) -> None:
+    root = layout.image.root
+    signature, sig = refer(layout, root), cosign(layout, root.digest, "alice")
+    layout.write_index(tagged("1.4", root), entry(signature), tagged(tag_of(root.digest), sig))
+    daemon.refuse_path(Refusal(403, "source.forbidden"))
+    path = f"oci-archive:{pack(layout.path, tmp_path / 'app.tar')}" if packed else f"oci:{layout.path}"
+    client.submit(f"{path}:1.4", [DESTINATION], with_referrers=True)
+    (submitted,) = daemon.jobs
+    assert submitted["with_referrers"] is True
+    brought = daemon.files("entry-1")
+    assert brought.keys() > {*_whole(layout), str(signature.digest), str(sig.digest)}
+    directory = tmp_path / "entry"
+    (directory / "blobs" / "sha256").mkdir(parents=True)
+    for name, content in brought.items():
+        (directory / "blobs" / "sha256" / name.removeprefix("sha256:")).write_bytes(content)
+    source = SpooledSource(directory, root, Digest.parse(submitted["spooled"]["referrers"]))
+    image = source.with_referrers(source.image())
+    source.close()
+    assert {document.descriptor for document in image.referrers} == {signature, sig}
+    assert image.tags == ((tag_of(root.digest), sig.digest),)
+    assert sum(map(len, brought.values())) == daemon.reserved[0]
 
 
 def test_an_archive_is_brought_blob_by_blob(

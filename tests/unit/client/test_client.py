@@ -261,6 +261,7 @@ def test_all_that_may_be_asked_of_a_job_is_sent(path: Path, client: Client) -> N
         compress="gzip",
         tags="together",
         ready_at=AT,
+        referrers=3,
     )
     with FakeDaemon(path, answer(answered, status=202)) as daemon:
         submitted = client.submit(
@@ -274,30 +275,33 @@ def test_all_that_may_be_asked_of_a_job_is_sent(path: Path, client: Client) -> N
             validate=Validate.FULL,
             compress=Compress.DEFAULT,
             tags=Tags.TOGETHER,
+            with_referrers=True,
         )
     sent = daemon.received[0].json
-    asked = ("verify", "not_before", "if_tag", "retain", "platforms", "validate", "compress", "tags")
+    asked = ("verify", "not_before", "if_tag", "retain", "platforms", "validate", "compress", "tags", "with_referrers")
     assert {name: sent[name] for name in asked} == {
         "verify": "blobs", "not_before": "2026-12-01T06:00:00+01:00", "if_tag": "absent", "retain": "spool",
         "platforms": ["linux/x86_64"], "validate": "full", "compress": "default",
-        "tags": "together",
+        "tags": "together", "with_referrers": True,
     }  # fmt: skip
     assert submitted.not_before == begin
     assert (submitted.if_tag, submitted.retain) == (ABSENT, Retain.SPOOL)
     assert (submitted.platforms, submitted.validate) == (("linux/amd64",), Validate.FULL)
     assert (submitted.digest, submitted.compress) == (None, Compress.GZIP)
     assert (submitted.tags, submitted.ready_at) == (Tags.TOGETHER, submitted.paused_at)
+    assert submitted.referrers == 3
     assert submitted.paused_at == datetime(2026, 11, 22, 21, tzinfo=UTC)
 
 
 def test_a_job_of_an_older_daemon_says_less(path: Path, client: Client) -> None:
     document = job()
-    del document["platforms"], document["validate"], document["compress"]
+    del document["platforms"], document["validate"], document["compress"], document["referrers"]
     del document["tags"], document["ready_at"], document["deliveries"][0]["ready"]
     with FakeDaemon(path, answer(document)):
         read = client.get("x")
     assert (read.platforms, read.validate, read.compress) == ((), Validate.DIGEST, Compress.NONE)
     assert (read.tags, read.ready_at, read.deliveries[0].ready) == (Tags.EACH, None, False)
+    assert read.referrers is None
     assert (read.not_before, read.if_tag, read.retain, read.paused_at) == (None, None, Retain.SOURCE, None)
 
 

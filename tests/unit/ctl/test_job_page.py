@@ -119,6 +119,13 @@ def test_an_image_whose_layers_are_not_compressed_yet_has_no_digest() -> None:
     assert not any(line.startswith("compress") for line in _page(job("running")))
 
 
+def test_a_job_that_takes_along_what_refers_to_its_image_says_how_much_that_is() -> None:
+    assert "referrers   4 manifests along with it" in _page(job("running", referrers=4))
+    assert "referrers   1 manifest along with it" in _page(job("running", referrers=1))
+    assert "referrers   none: nothing refers to it" in _page(job("running", referrers=0))
+    assert not any(line.startswith("referrers") for line in _page(job("running")))
+
+
 def test_the_page_says_what_the_job_asked_for() -> None:
     page = _page(
         job(

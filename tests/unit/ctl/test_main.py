@@ -149,12 +149,19 @@ def test_a_push_says_when_tags_move(daemon: FakeDaemon) -> None:
     assert len(daemon.received[0].json["destinations"]) == 2
 
 
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_push_takes_along_what_refers_to_the_image(daemon: FakeDaemon, more: list[str]) -> None:
+    daemon.then(answer(PLAN if more else job()))
+    assert main(["push", SOURCE, DESTINATION, "--with-referrers", *more]) == 0
+    assert daemon.received[0].json["with_referrers"] is True
+
+
 def test_a_push_asks_nothing_that_was_not_said_and_an_older_daemon_would_refuse(
     daemon: FakeDaemon,
 ) -> None:
     daemon.then(answer(job()))
     assert main(["push", SOURCE, DESTINATION]) == 0
-    assert daemon.received[0].json.keys().isdisjoint(("compress", "tags"))
+    assert daemon.received[0].json.keys().isdisjoint(("compress", "tags", "with_referrers"))
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])

@@ -68,6 +68,12 @@ def test_the_plan_says_what_would_be_compressed_first() -> None:
     assert not [line for line in _page(PUSH) if line.startswith("compress")]
 
 
+def test_the_plan_says_what_would_go_along() -> None:
+    assert list(plan_page(plan(PUSH) | {"referrers": 2}, width=None))[3] == "referrers   2 manifests along with it"
+    assert list(plan_page(plan(PUSH) | {"referrers": 0}, width=None))[3] == "referrers   none: nothing refers to it"
+    assert not [line for line in plan_page(plan(PUSH) | {"referrers": None}, width=None) if "referrers" in line]
+
+
 def test_a_tag_that_would_move_is_told() -> None:
     lines = _page(destination(tag=DIGEST))
     assert lines[5:7] == ["  would be pushed; the tag names another image now:", f"  {DIGEST}"]

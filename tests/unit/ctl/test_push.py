@@ -177,6 +177,16 @@ def test_an_archive_is_read_from_standard_input(
     }  # fmt: skip
 
 
+def test_what_refers_to_an_image_is_no_part_of_an_archive_on_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _use(monkeypatch, Stub(), _Pipe(b""))
+    with pytest.raises(SystemExit) as caught:
+        main(["push", "-", DESTINATION, "--with-referrers"])
+    assert caught.value.code == 2
+    assert "--with-referrers needs an image that is named" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("reference", ["app:1.4", "x/y:1", "-:x"])
 def test_which_image_of_an_archive_is_named_behind_the_dash(monkeypatch: pytest.MonkeyPatch, reference: str) -> None:
     stub = _use(monkeypatch, Stub(), _Pipe(b""))
@@ -312,6 +322,7 @@ def test_an_interrupt_while_files_are_read_or_brought_says_that_nothing_was_take
         (["--artifact-type", TYPE, "--to", "", DESTINATION, "a"], "must not be empty"),
         (["--annotation", "a=b", SOURCE, DESTINATION], "--annotation goes with --artifact-type"),
         (["--artifact-type", TYPE, "--compress", "gzip", DESTINATION, "a"], "files are pushed as they are"),
+        (["--artifact-type", TYPE, "--with-referrers", DESTINATION, "a"], "--with-referrers is for images"),
         (["--artifact-type", TYPE, "--platform", "linux/arm64", DESTINATION, "a"], "files are for every platform"),
         (["--to", DESTINATION, SOURCE, DESTINATION], "--to goes with --artifact-type"),
         (["--to", DESTINATION, SOURCE], "required: DESTINATION"),
