@@ -16,7 +16,7 @@ from pushd.oci.json_object import read_object, write_object
 from pushd.oci.manifest import WHOLE, Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from pushd.oci.descriptor import Descriptor
     from pushd.oci.digest import Digest
@@ -71,6 +71,13 @@ def listing_with(content: bytes | None, referrers: Iterable[Document]) -> bytes 
     fields = empty if content is None else read_object(content, WHOLE)
     entries = list(fields["manifests"] or ())
     return write_object(fields | {"manifests": entries + [_entry(document) for document in missing]})
+
+
+def listing_without(content: bytes, gone: Collection[Digest]) -> bytes:
+    """Write an index of referrers, which `read_listing` took, that lists these no longer; otherwise as it is."""
+    fields = read_object(content, WHOLE)
+    named = {str(digest) for digest in gone}
+    return write_object(fields | {"manifests": [one for one in fields["manifests"] if one["digest"] not in named]})
 
 
 def _entry(document: Document) -> dict[str, Any]:

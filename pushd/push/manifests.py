@@ -67,7 +67,7 @@ class Manifests:
             [document for document in by_digest if await self._put(document, str(document.descriptor.digest))]
         )
         await referring.tagging(self.image, {document.descriptor.digest for document in documents})
-        await referring.check()
+        await referring.settle()
         if self.claim.reach is not Reach.READY:
             return await self.tag()
         digest = str(root.descriptor.digest)
@@ -125,12 +125,12 @@ class Manifests:
         async def put(tag: str, content: bytes, media_type: str) -> None:
             await self._put_content(Descriptor(media_type, Digest.of(content), len(content)), content, tag)
 
-        return Referring(self.registry, self.reference.repository, self.tags, put)
+        return Referring(self.registry, self.reference.repository, locks=self.tags, put=put, rng=self.means.rng)
 
     async def _list_root(self) -> None:
         referring = self._referring()
         await referring.listing([self.image.root])
-        await referring.check()
+        await referring.settle()
 
     async def _put(self, document: Document, target: str) -> bool:
         """Put a manifest; give whether it refers to another and is left for us to list."""

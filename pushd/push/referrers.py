@@ -1,14 +1,14 @@
 """What refers to an image, at its destination: whether it can be found there, and what is done so that it can.
 
 Two deliveries of this daemon never write the same list or tag at once. Of others who write it nothing keeps them apart:
-registries offer no write that depends on what was read. So what was written is read back, at once and when all else
-is done, and written again where it was lost; what others have written stays.
+registries offer no write that depends on what was read. So what was written is read back, at once and again when
+whoever had read what was there before has written theirs, and written again where it was lost; what others have
+written stays.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +17,7 @@ import anyio
 from pushd.errors import Code, RegistryError, SourceError
 from pushd.oci.manifest import MAX_SIZE
 from pushd.oci.media_types import OCI_INDEX
-from pushd.oci.referrers import listing_with, read_listing, referrers_tag, tagged_with
+from pushd.oci.referrers import listing_with, listing_without, read_listing, referrers_tag, tagged_with
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -31,10 +31,15 @@ if TYPE_CHECKING:
 
     Wanted = Callable[[], Awaitable[bytes | None]]
     """Gives what a tag is to name; None where it names that."""
+    Put = Callable[[str, bytes], Awaitable[None]]
+    """Puts it under the tag."""
 
 _TRIES: Final = 6
 _PAUSE: Final = 0.2
 """Seconds before what was written is written once more; as many more each time."""
+_SETTLED: Final = 1.0
+"""Seconds, more or less, in which somebody else who has read a tag writes it: then ours is looked for again. Of three
+daemons that wrote one list at once, 75 times, 10 entries were lost when nobody waited."""
 
 
 async def listed(registry: Registry, repository: str, subject: Digest) -> tuple[Descriptor, ...]:
@@ -85,21 +90,32 @@ def only_tagged(image: Image) -> frozenset[Digest]:
     )
 
 
-@dataclass(frozen=True, slots=True)
 class Referring:
     """Sees to it that the referrers of one delivery are found.
 
-    Attributes:
+    Args:
+        registry: the destination's.
+        repository: the destination's.
         locks: one at a time writes a tag.
         put: puts a manifest under a tag: the tag, its content, its media type.
-        duties: the tags that were seen to, what each is to name, and its media type.
+        rng: gives numbers in [0, 1).
     """
 
-    registry: Registry
-    repository: str
-    locks: KeyedLocks[str]
-    put: Callable[[str, bytes, str], Awaitable[None]]
-    duties: list[tuple[str, Wanted, str]] = field(default_factory=list)
+    def __init__(
+        self,
+        registry: Registry,
+        repository: str,
+        *,
+        locks: KeyedLocks[str],
+        put: Callable[[str, bytes, str], Awaitable[None]],
+        rng: Callable[[], float],
+    ) -> None:
+        self._registry = registry
+        self._repository = repository
+        self._locks = locks
+        self._put = put
+        self._rng = rng
+        self._fresh: list[tuple[str, Wanted, Put]] = []
 
     async def listing(self, referrers: Iterable[Document]) -> None:
         """List referrers that the registry does not list by itself ("Pushing Manifests with Subject").
@@ -110,7 +126,7 @@ class Referring:
         """
         for subject, documents in _by_subject(referrers).items():
             tag = referrers_tag(subject)
-            await self._see_to(tag, partial(self._listing, tag, documents), OCI_INDEX)
+            await self._see_to(tag, partial(self._listing, tag, documents), self._put_listing)
 
     async def tagging(self, image: Image, wanted: Collection[Digest]) -> None:
         """Put those of an image's documents that are `wanted` under their tags of cosign's.
@@ -121,23 +137,45 @@ class Referring:
         """
         for tag, document in _tagged(image):
             if document.descriptor.digest in wanted:
-                named = partial(_wanted, self.registry, self.repository, tag, document)
-                await self._see_to(tag, named, document.descriptor.media_type)
+                named = partial(_wanted, self._registry, self._repository, tag, document)
+                await self._see_to(tag, named, partial(self._put_tagged, document.descriptor.media_type))
 
-    async def check(self) -> None:
-        """Look once more whether all that was seen to is as it should be; raises as that does."""
-        for duty in self.duties:
-            await self._write(*duty)
+    async def settle(self) -> None:
+        """Wait until what was put here stays; nothing was put, and there is no wait.
 
-    async def _see_to(self, tag: str, wanted: Wanted, media_type: str) -> None:
-        self.duties.append((tag, wanted, media_type))
-        await self._write(tag, wanted, media_type)
+        Raises:
+            RegistryError: as when it was put; `registry.unavailable`, others overwrite it all the time.
+        """
+        for _ in range(_TRIES):
+            if not self._fresh:
+                return
+            await anyio.sleep(_SETTLED * (0.5 + self._rng()))
+            put, self._fresh = self._fresh, []
+            for one in put:
+                await self._see_to(*one)
+        raise self._overwritten(self._fresh[0][0])
+
+    async def _see_to(self, tag: str, wanted: Wanted, put: Put) -> None:
+        """Put under a tag what is wanted, which is asked again, with what is there then, until nothing more is."""
+        async with self._locks.holding(self._where(tag)):
+            for tried in range(_TRIES):
+                content = await wanted()
+                if content is None:
+                    break
+                if tried:
+                    await anyio.sleep(_PAUSE * tried)  # so that whoever else writes it comes to an end
+                await put(tag, content)
+            else:
+                if await wanted() is not None:
+                    raise self._overwritten(tag)
+        if tried:  # so it was put, once at least
+            self._fresh.append((tag, wanted, put))
 
     async def _listing(self, tag: str, documents: Sequence[Document]) -> bytes | None:
         """Give the list that is to be under a referrers tag; None where it is as it should be."""
-        where = f"{self.registry.name}/{self.repository}:{tag}"
+        where = self._where(tag)
         try:
-            found = await self.registry.find_manifest(self.repository, tag)
+            found = await self._registry.find_manifest(self._repository, tag)
             content = listing_with(None if found is None else found[1], documents)
         except SourceError as error:
             raise _malformed(f"{where}, {error.subject}", error) from error
@@ -146,21 +184,31 @@ class Referring:
             raise RegistryError(Code.REGISTRY_MALFORMED, where, detail, hint="remove those that nobody needs")
         return content
 
-    async def _write(self, tag: str, wanted: Wanted, media_type: str) -> None:
-        """Put under a tag what is wanted, which is asked again, with what is there then, until nothing more is."""
-        where = f"{self.registry.name}/{self.repository}:{tag}"
-        async with self.locks.holding(where):
-            for tried in range(_TRIES):
-                content = await wanted()
-                if content is None:
-                    return
-                if tried:
-                    await anyio.sleep(_PAUSE * tried)  # so that whoever else writes it comes to an end
-                await self.put(tag, content, media_type)
-            if await wanted() is None:
-                return
-        detail = f"was put {_TRIES} times, and is not there when it is read back: others overwrite it"
-        raise RegistryError(Code.REGISTRY_UNAVAILABLE, where, detail)
+    async def _put_tagged(self, media_type: str, tag: str, content: bytes) -> None:
+        await self._put(tag, content, media_type)
+
+    async def _put_listing(self, tag: str, content: bytes) -> None:
+        """Put a list; without what others have listed and removed since, where a registry takes no such list."""
+        try:
+            await self._put(tag, content, OCI_INDEX)
+        except RegistryError as error:
+            if error.code is not Code.REGISTRY_BLOB_UNKNOWN:
+                raise
+            gone = [
+                one.digest
+                for one in read_listing(content)
+                if await self._registry.head_manifest(self._repository, str(one.digest)) is None
+            ]
+            if not gone:
+                raise
+            await self._put(tag, listing_without(content, gone), OCI_INDEX)
+
+    def _where(self, tag: str) -> str:
+        return f"{self._registry.name}/{self._repository}:{tag}"
+
+    def _overwritten(self, tag: str) -> RegistryError:
+        detail = "was put again and again, and is not there when it is read back: others overwrite it"
+        return RegistryError(Code.REGISTRY_UNAVAILABLE, self._where(tag), detail)
 
 
 async def _wanted(registry: Registry, repository: str, tag: str, document: Document) -> bytes | None:

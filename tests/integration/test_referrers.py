@@ -15,6 +15,7 @@ from pushd.oci.referrers import referrers_tag
 from tests.fakes.images import INDEX, MANIFEST, ImageSpec, build_layout, entry
 from tests.fakes.referrers import build_signed, cosign, keys_of, refer, tag_of, tagged
 from tests.integration.conftest import NAMES
+from tests.integration.daemon import Daemon
 from tests.integration.parts import ORAS, RealRegistry, run
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from pushd.oci.digest import Digest
     from tests.fakes.referrers import Signed
     from tests.fakes.registry import FakeRegistry
-    from tests.integration.daemon import Daemon
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Place:
         return f"{self.address}/{self.repository}:{tag}"
 
     def manifest(self, reference: str) -> bytes:
-        return self._get(f"manifests/{reference}")
+        return self._ask(f"manifests/{reference}")
 
     def blob(self, digest: Digest) -> bytes:
-        return self._get(f"blobs/{digest}")
+        return self._ask(f"blobs/{digest}")
 
     def listed(self, subject: Digest) -> list[dict[str, Any]]:
-        index = self._get(f"referrers/{subject}") if self.lists else self.manifest(referrers_tag(subject))
+        index = self._ask(f"referrers/{subject}") if self.lists else self.manifest(referrers_tag(subject))
         listed: list[dict[str, Any]] = json.loads(index)["manifests"]
         return listed
 
@@ -57,9 +57,12 @@ class Place:
                 raise
             return False
 
-    def _get(self, path: str) -> bytes:
+    def remove(self, digest: Digest) -> None:
+        self._ask(f"manifests/{digest}", method="DELETE")
+
+    def _ask(self, path: str, method: str = "GET") -> bytes:
         url = f"http://{self.address}/v2/{self.repository}/{path}"
-        request = urllib.request.Request(url, headers={"Accept": f"{MANIFEST}, {INDEX}"})
+        request = urllib.request.Request(url, headers={"Accept": f"{MANIFEST}, {INDEX}"}, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
             content: bytes = answer.read()
             return content
@@ -161,6 +164,29 @@ def test_jobs_at_once_lose_none_of_what_refers_to_one_image(daemon: Daemon, plac
     assert sorted(keys_of(place.manifest(tag_of(root.digest)))) == list(names)
 
 
+def test_daemons_at_once_lose_none_of_each_others(daemon: Daemon, place: Place, tmp_path: Path) -> None:
+    (tmp_path / "another").mkdir()
+    another = Daemon(tmp_path / "another")
+    try:
+        another.start()
+        jobs = []
+        for name, at in (("a", daemon), ("b", another)):
+            layout = build_layout(tmp_path / name, [ImageSpec(tag="1.4")])
+            root = layout.image.root
+            layout.write_index(
+                tagged("1.4", root),
+                entry(refer(layout, root, said=name)),
+                tagged(tag_of(root.digest), cosign(layout, root.digest, name)),
+            )
+            jobs.append((at, at.submit(f"oci:{layout.path}:1.4", place.reference(), with_referrers=True)))
+        assert {at.wait(job)["state"] for at, job in jobs} == {"succeeded"}
+        assert {one["annotations"]["org.example.said"] for one in place.listed(root.digest)} == {"a", "b"}
+        assert sorted(keys_of(place.manifest(tag_of(root.digest)))) == ["a", "b"]
+        another.close()
+    finally:
+        another.discard()
+
+
 def test_oras_finds_it_and_what_oras_copied_is_taken_along(daemon: Daemon, place: Place, tmp_path: Path) -> None:
     signed = build_signed(tmp_path / "app")
     push(daemon, signed.source, place.reference())
@@ -177,6 +203,17 @@ def test_oras_finds_it_and_what_oras_copied_is_taken_along(daemon: Daemon, place
     again = Place(place.address, place.lists, "again/app")
     for manifest, subject in signed.referring:
         assert [one["digest"] for one in again.listed(subject)] == [str(manifest.digest)]
+
+
+def test_what_was_listed_and_removed_since_is_no_obstacle(daemon: Daemon, place: Place, tmp_path: Path) -> None:
+    layout = build_layout(tmp_path / "app", [ImageSpec(tag="1.4")])
+    for said in ("one", "two", "three"):
+        signature = refer(layout, layout.image.root, said=said)
+        layout.write_index(tagged("1.4", layout.image.root), entry(signature))
+        push(daemon, f"oci:{layout.path}:1.4", place.reference())
+        if said == "one":
+            place.remove(signature.digest)
+    assert {one["annotations"]["org.example.said"] for one in place.listed(layout.image.digest)} == {"two", "three"}
 
 
 def test_an_image_that_nobody_signed_arrives_alone(daemon: Daemon, place: Place, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
 from pushd.oci.document import Document
 from pushd.oci.media_types import OCI_CONFIG, OCI_EMPTY, OCI_INDEX, OCI_MANIFEST
-from pushd.oci.referrers import cosign_tags, listing_with, read_listing, referrers_tag, tagged_with
+from pushd.oci.referrers import cosign_tags, listing_with, listing_without, read_listing, referrers_tag, tagged_with
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,6 +77,13 @@ def test_what_is_listed_already_stays_as_it_is_and_is_not_listed_again() -> None
     ]
     assert after is not None
     assert json.loads(after)["annotations"] == {"kept": "yes"}
+
+
+def test_what_is_gone_is_taken_off_a_list_and_nothing_else() -> None:
+    first, second = referrer(artifactType="a/b"), referrer(artifactType="c/d")
+    before = index(described(first, annotations={"a": "b"}), described(second), annotations={"kept": "yes"})
+    after = listing_without(before, [second.descriptor.digest])
+    assert json.loads(after) == json.loads(index(described(first, annotations={"a": "b"}), annotations={"kept": "yes"}))
 
 
 def test_a_list_that_go_wrote_with_nothing_in_it_is_one() -> None:

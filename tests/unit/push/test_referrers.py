@@ -10,6 +10,7 @@ import pytest
 
 from pushd.errors import Code, PushdError
 from pushd.job import Compress, JobSpec, JobState, Retain, Spooled, Validate
+from pushd.oci.digest import Digest
 from pushd.oci.referrers import referrers_tag
 from pushd.push import about, referrers
 from pushd.source import open_source
@@ -17,7 +18,7 @@ from pushd.source.about import listing_of
 from pushd.telemetry.events import MANIFEST_PUT
 from tests.fakes.behaviour import DISTRIBUTION_2, Behaviour
 from tests.fakes.callers import ROOT
-from tests.fakes.faults import Answer
+from tests.fakes.faults import Answer, error_body
 from tests.fakes.images import INDEX, MANIFEST, ImageSpec, build_layout, entry, pack
 from tests.fakes.referrers import build_signed, cosign, keys_of, refer, tag_of, tagged
 from tests.fakes.registry import FakeRegistry
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pushd.job import Job
-    from pushd.oci.digest import Digest
     from tests.fakes.referrers import Signed
     from tests.unit.push.conftest import Builder, Pushed
 
@@ -39,6 +39,7 @@ WITHOUT_API = DISTRIBUTION_2
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(referrers, "_PAUSE", 0.0)
+    monkeypatch.setattr(referrers, "_SETTLED", 0.0)
 
 
 @pytest.fixture(params=[WITH_API, WITHOUT_API], ids=["API", "tags"])
@@ -216,6 +217,32 @@ async def test_what_others_have_listed_stays(house: Builder, registry: FakeRegis
     assert ours == entry(
         signed.signature, artifactType="application/vnd.example.signature.v1", annotations={"org.example.said": "yes"}
     )
+
+
+async def test_what_others_have_listed_and_removed_since_is_no_obstacle(
+    house: Builder, registry: FakeRegistry, signed: Signed
+) -> None:
+    registry.behaviour = WITHOUT_API
+    child, gone = signed.image.manifests[0], replace(signed.sig, digest=Digest.of(b"removed"))
+    theirs = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry(gone), entry(child)]}
+    registry.add_manifest("team/app", json.dumps(theirs).encode(), INDEX, referrers_tag(signed.image.digest))
+    async with house.run() as pushd:
+        job = await push(pushd, signed.source, registry)
+    assert job.state is JobState.SUCCEEDED, job
+    assert listed(registry, signed.image.digest) == [str(child.digest), str(signed.signature.digest)]
+
+
+async def test_a_list_that_is_refused_for_something_else_stays_as_it_is(
+    house: Builder, registry: FakeRegistry, signed: Signed
+) -> None:
+    registry.behaviour = WITHOUT_API
+    async with house.run() as pushd:
+        await push(pushd, signed.source, registry)
+        del registry.repository("team/app").tags[referrers_tag(signed.image.digest)]
+        unknown = Answer(status=400, body=error_body("MANIFEST_BLOB_UNKNOWN", "blob unknown"))
+        registry.misbehave(unknown, kind=Kind.MANIFEST, method="PUT", nth=2, times=None)
+        await push(pushd, signed.source, registry, deadline=2.0)
+    assert listed(registry, signed.image.digest) == []
 
 
 @pytest.mark.parametrize("content", [b"[]", b'{"schemaVersion":2,"config":{}}'], ids=["no index", "an image"])
@@ -450,7 +477,7 @@ async def test_an_archive_of_a_layout_has_it_too(
         check_there(registry, signed)
 
 
-@pytest.mark.parametrize("source", ["docker-archive:/nowhere", "dir:/nowhere"])
+@pytest.mark.parametrize("source", ["docker-archive:/nowhere", "dir:/nowhere", "docker-daemon:app:1"])
 async def test_what_has_no_place_for_it_is_refused_by_name(house: Builder, registry: FakeRegistry, source: str) -> None:
     async with house.run() as pushd:
         error = await refused(pushd, source, registry)

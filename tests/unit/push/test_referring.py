@@ -31,6 +31,7 @@ TAG = referrers_tag(SUBJECT)
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(referrers, "_PAUSE", 0.0)
+    monkeypatch.setattr(referrers, "_SETTLED", 0.0)
 
 
 def referrer(note: str) -> Document:
@@ -77,7 +78,7 @@ class Tags:
 
 
 def referring(tags: Tags) -> Referring:
-    return Referring(cast("Registry", tags), "app", KeyedLocks(), tags.put)
+    return Referring(cast("Registry", tags), "app", locks=KeyedLocks(), put=tags.put, rng=lambda: 0.5)
 
 
 OURS, THEIRS = referrer("ours"), referrer("theirs")
@@ -95,15 +96,33 @@ async def test_what_others_overwrite_is_put_again_and_theirs_stays() -> None:
     assert tags.puts == 3
 
 
-async def test_what_is_lost_later_is_found_so_when_all_else_is_done() -> None:
+async def test_what_is_lost_later_is_found_so_and_looked_at_until_it_stays() -> None:
     tags = Tags()
     it = referring(tags)
     await it.listing([OURS])
     tags.write(THEIRS)
-    await it.check()
+    await it.settle()
     assert tags.listed == BOTH
-    await it.check()
     assert tags.puts == 2
+    tags.write(THEIRS)
+    await it.settle()
+    assert tags.listed == {THEIRS.descriptor.digest}, "it had settled, and what is done to it later is meant"
+
+
+async def test_what_is_never_left_alone_is_held_and_tried_later() -> None:
+    tags = Tags()
+
+    class Overwritten(Referring):
+        async def _see_to(self, *one: object) -> None:
+            await super()._see_to(*one)  # type: ignore[arg-type]  # as it is called
+            tags.write(THEIRS)
+
+    it = Overwritten(cast("Registry", tags), "app", locks=KeyedLocks(), put=tags.put, rng=lambda: 0.5)
+    await it.listing([OURS])
+    with pytest.raises(RegistryError) as caught:
+        await it.settle()
+    assert caught.value.code is Code.REGISTRY_UNAVAILABLE
+    assert TAG in caught.value.subject
 
 
 async def test_what_is_lost_again_and_again_is_held_and_tried_later() -> None:
@@ -118,7 +137,9 @@ async def test_what_is_lost_again_and_again_is_held_and_tried_later() -> None:
 async def test_what_is_listed_is_not_put() -> None:
     tags = Tags()
     tags.write(THEIRS, OURS)
-    await referring(tags).listing([OURS])
+    it = referring(tags)
+    await it.listing([OURS])
+    await it.settle()
     assert tags.puts == 0
 
 
@@ -161,13 +182,13 @@ async def test_a_tag_that_others_move_is_moved_again() -> None:
     assert json.loads(tags.tags["x.sig"][1])["layers"] == [{"theirs": 1}, {"ours": 1}]
 
 
-async def test_a_tag_that_is_moved_later_is_found_so_when_all_else_is_done() -> None:
+async def test_a_tag_that_is_moved_later_is_found_so() -> None:
     tags = Tags()
     it = referring(tags)
     await it.tagging(tagged("x.sig", OURS), {OURS.descriptor.digest})
     assert tags.tags["x.sig"] == (OCI_MANIFEST, OURS.content)
     del tags.tags["x.sig"]
-    await it.check()
+    await it.settle()
     assert tags.tags["x.sig"] == (OCI_MANIFEST, OURS.content)
 
 
