@@ -153,7 +153,8 @@ class Referring:
             put, self._fresh = self._fresh, []
             for one in put:
                 await self._see_to(*one)
-        raise self._overwritten(self._fresh[0][0])
+        if self._fresh:
+            raise self._overwritten(self._fresh[0][0])
 
     async def _see_to(self, tag: str, wanted: Wanted, put: Put) -> None:
         """Put under a tag what is wanted, which is asked again, with what is there then, until nothing more is."""

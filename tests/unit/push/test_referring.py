@@ -109,6 +109,24 @@ async def test_what_is_lost_later_is_found_so_and_looked_at_until_it_stays() -> 
     assert tags.listed == {THEIRS.descriptor.digest}, "it had settled, and what is done to it later is meant"
 
 
+async def test_what_settles_at_the_very_last_has_settled() -> None:
+    tags = Tags()
+
+    class Overwritten(Referring):
+        seen = 0
+
+        async def _see_to(self, *one: object) -> None:
+            await super()._see_to(*one)  # type: ignore[arg-type]  # as it is called
+            self.seen += 1
+            if self.seen < referrers._TRIES:
+                tags.write(THEIRS)
+
+    it = Overwritten(cast("Registry", tags), "app", locks=KeyedLocks(), put=tags.put, rng=lambda: 0.5)
+    await it.listing([OURS])
+    await it.settle()
+    assert tags.listed == BOTH
+
+
 async def test_what_is_never_left_alone_is_held_and_tried_later() -> None:
     tags = Tags()
 
