@@ -357,6 +357,23 @@ async def test_what_is_gone_again_by_then_is_brought_again(
     assert shelf.tags == {"1": digest_of(layout)}
 
 
+async def test_a_blob_that_a_registry_misses_when_the_tag_is_put_is_brought_again(
+    house: Builder, other: FakeRegistry, layout: Layout
+) -> None:
+    async with FakeRegistry(DISTRIBUTION_2) as registry, house.run() as pushd:
+        shelf = registry.repository("team/app")
+        await pushd.house.engine.pause_registry(other.address, caller=ROOT)
+        job = await pushd.take(spec(layout, f"{registry.address}/team/app:1", f"{other.address}/team/app:1"))
+        await until(lambda: pushd.events(DELIVERY_READY))
+        lost = str(layout.image.layers[0].digest)
+        del shelf.blobs[lost]
+        await pushd.house.engine.resume_registry(other.address, caller=ROOT)
+        job = await pushd.ended(job)
+    assert job.state is JobState.SUCCEEDED
+    assert lost in shelf.blobs
+    assert shelf.tags == {"1": digest_of(layout)}
+
+
 async def test_a_tag_that_may_not_move_any_more_by_then_fails_alone(
     house: Builder, registry: FakeRegistry, other: FakeRegistry, layout: Layout
 ) -> None:
