@@ -17,7 +17,7 @@ from pushd.push import forecast
 from pushd.push.choosing import asker_of, check_handed, choice_of
 from pushd.push.compressing import decided, layers_to_compress
 from pushd.push.origin import Origin
-from pushd.push.sources import copies
+from pushd.push.sources import check_refers, copies
 from pushd.telemetry.trace import REQUEST_ID, TRACEPARENT
 from pushd.work import Submission
 
@@ -85,6 +85,7 @@ class Intake:
             RequestError, SourceError, StoreError: as `api.ports.Jobs.submit` says; nothing was taken.
         """
         try:
+            check_refers(spec)
             references = await self._destinations(spec, handed, caller)
             self.budget.admit_job()
             if brings or not self.docking.concerns(spec):
@@ -138,6 +139,7 @@ class Intake:
         Raises:
             RequestError, SourceError: as `submit` does.
         """
+        check_refers(spec)
         references = await self._destinations(spec, handed, caller)
         if brings or not self.docking.concerns(spec):
             return await self._plan(spec, references, handed, caller)

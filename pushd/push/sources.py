@@ -65,7 +65,6 @@ class Sources:
             SourceError: as sources do.
         """
         platforms = tuple(map(Platform.parse, spec.platforms))
-        _check_refers(spec)
         if spec.spooled is not None:
             root = Descriptor(spec.spooled.media_type, Digest.parse(spec.spooled.digest), spec.spooled.size)
             listed = None if spec.spooled.referrers is None else Digest.parse(spec.spooled.referrers)
@@ -132,8 +131,12 @@ def _check_streams(spec: JobSpec) -> None:
             raise RequestError(Code.REQUEST_MALFORMED, field, detail, hint=hint)
 
 
-def _check_refers(spec: JobSpec) -> None:
-    """Refuse to take along what refers to an image where there is no place for it, or it was not brought."""
+def check_refers(spec: JobSpec) -> None:
+    """Refuse to take along what refers to an image where there is no place for it, or it was not brought.
+
+    Raises:
+        RequestError: `request.malformed`.
+    """
     if not spec.with_referrers:
         return
     alone = spec.source.startswith(_ALONE)
