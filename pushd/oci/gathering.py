@@ -52,7 +52,7 @@ def with_referrers(
     reading = Reading(fetch, image)
     tags: dict[str, Digest] = {}
     subjects = [document.descriptor.digest for document in image.documents]
-    for _ in range(MAX_DEPTH):
+    for _ in range(MAX_DEPTH + 1):  # the last finds nothing more
         read = len(reading.documents)
         for subject, found in zip(subjects, look(subjects), strict=True):
             for referrer in found.listed:

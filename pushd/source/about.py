@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pushd.errors import SourceError
+from pushd.errors import Code, SourceError
 from pushd.oci.document import Document, name_of
 from pushd.oci.gathering import Found
+from pushd.oci.image import MAX_TOTAL
 from pushd.oci.json_object import write_object
 from pushd.oci.manifest import MAX_SIZE, located, too_large
 from pushd.oci.media_types import OCI, OCI_INDEX
@@ -41,10 +42,14 @@ class About:
         entries: those of `index.json`.
         fetch: gives the bytes of a document.
         image: what is asked about first: its documents need not be read.
+
+    Raises:
+        SourceError: one of them is not there, or is no manifest; `source.manifest_too_large`, they are too many.
     """
 
     def __init__(self, entries: Collection[Entry], fetch: Callable[[Descriptor], bytes], image: Image) -> None:
         self._fetch = fetch
+        self._bytes = 0
         self._named = {name: entry.descriptor for entry in entries for name in entry.names}
         self._by_subject: dict[Digest, list[Descriptor]] = {}
         known = {document.descriptor.digest for document in image.documents}
@@ -72,6 +77,11 @@ class About:
         return Found(tuple(listed), tuple((tag, descriptor) for tag, descriptor in tagged if descriptor is not None))
 
     def _by_subject_of(self, descriptor: Descriptor) -> None:
+        self._bytes += descriptor.size
+        if self._bytes > MAX_TOTAL:
+            detail = f"is one too many to look through: all that index.json lists has at most {MAX_TOTAL} bytes"
+            hint = "copy the image, and what refers to it, to a layout of its own"
+            raise SourceError(Code.SOURCE_MANIFEST_TOO_LARGE, name_of(descriptor.digest), detail, hint=hint)
         subject = Document.read(descriptor, self._read(descriptor)).manifest.subject
         if subject is not None:
             self._by_subject.setdefault(subject.digest, []).append(descriptor)

@@ -171,9 +171,9 @@ def test_what_is_no_manifest_is_refused_by_its_type(registry: Registry) -> None:
 
 def test_referrers_of_referrers_end_somewhere(registry: Registry) -> None:
     root = subject = registry.image(b"a")
-    for _ in range(MAX_DEPTH - 1):
+    for _ in range(MAX_DEPTH):
         subject = registry.refer(subject)
-    assert len(registry.gather(root).referrers) == MAX_DEPTH - 1
+    assert len(registry.gather(root).referrers) == MAX_DEPTH
     registry.refer(subject)
     error = registry.not_gathered(root)
     assert error.code is Code.SOURCE_MANIFEST_UNSUPPORTED

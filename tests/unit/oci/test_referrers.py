@@ -66,6 +66,13 @@ def test_without_a_type_of_its_own_its_config_tells_it() -> None:
     assert entries_of(listing_with(None, [one])) == [described(one, artifactType="application/vnd.example.config")]
 
 
+def test_an_index_has_the_type_it_says_or_none() -> None:
+    subject = {"mediaType": OCI_MANIFEST, "digest": str(SUBJECT), "size": 7}
+    content = json.dumps({"schemaVersion": 2, "manifests": [], "subject": subject}).encode()
+    one = Document.read(Descriptor(OCI_INDEX, Digest.of(content), len(content)), content)
+    assert entries_of(listing_with(None, [one])) == [described(one, mediaType=OCI_INDEX)]
+
+
 def test_what_is_listed_already_stays_as_it_is_and_is_not_listed_again() -> None:
     first, second = referrer(artifactType="a/b"), referrer(artifactType="c/d")
     before = index(described(first, annotations={"others": "said"}), annotations={"kept": "yes"})

@@ -261,6 +261,20 @@ async def test_a_list_that_is_none_is_not_overwritten(
     assert "1.4" not in registry.repository("team/app").tags
 
 
+async def test_a_list_that_is_none_is_told_where_the_image_is_there_already(
+    house: Builder, registry: FakeRegistry, signed: Signed
+) -> None:
+    registry.behaviour = WITHOUT_API
+    async with house.run() as pushd:
+        await push(pushd, signed.source, registry)
+        registry.add_manifest("team/app", b"[]", INDEX, referrers_tag(signed.image.digest))
+        job = await push(pushd, signed.source, registry)
+    failure = job.deliveries[0].failure
+    assert failure is not None
+    assert failure.code == Code.REGISTRY_MALFORMED
+    assert f"the referrers of {signed.image.digest}" in failure.message
+
+
 async def test_an_image_that_is_a_referrer_itself_is_listed_whoever_asked_for_what(
     house: Builder, destination: FakeRegistry, tmp_path: Path
 ) -> None:

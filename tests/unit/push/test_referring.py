@@ -152,6 +152,32 @@ async def test_what_is_lost_again_and_again_is_held_and_tried_later() -> None:
     assert TAG in caught.value.subject
 
 
+async def test_what_is_there_after_the_last_try_is_there() -> None:
+    def overwrite(tags: Tags, puts: int) -> None:
+        if puts < referrers._TRIES:
+            tags.write(THEIRS)
+
+    tags = Tags(overwrite)
+    await referring(tags).listing([OURS])
+    assert tags.listed == BOTH
+
+
+async def test_a_registry_that_refuses_a_list_says_so_itself() -> None:
+    class Closed(Tags):
+        async def put(self, tag: str, content: bytes, media_type: str) -> None:
+            raise RegistryError(Code.REGISTRY_DENIED, tag, "no")
+
+    with pytest.raises(RegistryError) as caught:
+        await referring(Closed()).listing([OURS])
+    assert caught.value.code is Code.REGISTRY_DENIED
+
+
+async def test_only_what_is_wanted_is_tagged() -> None:
+    tags = Tags()
+    await referring(tags).tagging(tagged("x.sig", OURS), {THEIRS.descriptor.digest})
+    assert not tags.tags
+
+
 async def test_what_is_listed_is_not_put() -> None:
     tags = Tags()
     tags.write(THEIRS, OURS)

@@ -8,7 +8,7 @@ import pytest
 
 from pushd.errors import Code, SourceError
 from pushd.oci.referrers import referrers_tag
-from pushd.source import open_source
+from pushd.source import about, open_source
 from tests.fakes.dirs import flatten
 from tests.fakes.images import INDEX, MANIFEST, ImageSpec, build_layout, entry
 from tests.fakes.referrers import cosign, listed_as, listing, refer, tag_of, tagged
@@ -134,10 +134,28 @@ def test_what_is_listed_under_the_tag_and_gone_is_told_with_its_subject(layout: 
 
 
 def test_a_list_that_is_none_is_told_by_what_it_is_about(layout: Layout) -> None:
-    broken = layout.put(b'{"schemaVersion":2,"manifests":7}', INDEX)
-    layout.write_index(tagged("1.4", layout.image.root), tagged(referrers_tag(layout.image.digest), broken))
+    image = layout.image.manifests[0]
+    layout.write_index(tagged("1.4", layout.image.root), tagged(referrers_tag(layout.image.digest), image))
     error = refusal(layout)
     assert error.code is Code.SOURCE_MANIFEST_INVALID
+    assert f"the referrers of {layout.image.digest}" in error.subject
+
+
+def test_a_manifest_that_is_none_may_have_been_about_it(layout: Layout) -> None:
+    broken = layout.put(b'{"schemaVersion":2,"manifests":7}', INDEX)
+    layout.write_index(tagged("1.4", layout.image.root), entry(broken))
+    error = refusal(layout)
+    assert error.code is Code.SOURCE_MANIFEST_INVALID
+    assert str(broken.digest) in error.subject
+
+
+def test_a_layout_of_too_much_is_not_looked_through(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    signature = refer(layout, layout.image.root)
+    layout.write_index(tagged("1.4", layout.image.root), entry(signature))
+    monkeypatch.setattr(about, "MAX_TOTAL", signature.size)
+    assert len(read_layout(layout).referrers) == 1
+    monkeypatch.setattr(about, "MAX_TOTAL", signature.size - 1)
+    assert refusal(layout).code is Code.SOURCE_MANIFEST_TOO_LARGE
 
 
 def test_a_manifest_larger_than_any_is_not_read(layout: Layout) -> None:
