@@ -400,6 +400,16 @@ async def test_a_source_whose_list_is_none_is_refused(house: Builder, registry: 
     assert f"the referrers of {signed.image.digest}" in error.subject
 
 
+async def test_what_two_tags_name_arrives_under_both(house: Builder, registry: FakeRegistry, signed: Signed) -> None:
+    async with FakeRegistry() as origin, house.run() as pushd:
+        await push(pushd, signed.source, origin, to="base/app:1.4")
+        origin.repository("base/app").tags[tag_of(signed.image.digest, ".sbom")] = str(signed.sig.digest)
+        job = await push(pushd, f"docker://{origin.address}/base/app:1.4", registry)
+        assert job.referrers == 4
+    check_there(registry, signed)
+    assert registry.repository("team/app").tags[tag_of(signed.image.digest, ".sbom")] == str(signed.sig.digest)
+
+
 async def test_a_source_with_more_under_tags_than_an_image_may_have_is_refused(
     house: Builder, registry: FakeRegistry, signed: Signed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
