@@ -145,6 +145,20 @@ async def test_what_is_asked_for_by_digest_or_id_needs_no_name_in_the_answer(
     assert docker.asked == [f"/images/{quoted}/get", f"/images/localhost%3A5000/team/app%40{quoted}/get"]
 
 
+async def test_of_several_images_in_the_answer_the_named_one_arrives_and_without_the_name_none(
+    docked: Builder, docker: FakeEngine, registry: FakeRegistry
+) -> None:
+    other = SavedImage([b"other" * 1000], names=["app:1.3"])
+    docker.images["app:1.4"] = docker_archive([other, SAVED])
+    docker.images["app:1.5"] = docker.images["app:1.4"]
+    async with docked.run() as pushd:
+        assert (await submit(pushd, registry)).digest == str(Digest.of(manifest_of(SAVED)))
+        with pytest.raises(PushdError) as caught:
+            await submit(pushd, registry, "docker-daemon:app:1.5")
+    assert caught.value.code is Code.SOURCE_REFERENCE_UNKNOWN
+    assert caught.value.subject == f"what the engine at {docker.path} sent"
+
+
 async def test_of_an_index_the_chosen_platforms_are_enough(
     docked: Builder, docker: FakeEngine, registry: FakeRegistry, tmp_path: Path
 ) -> None:

@@ -583,6 +583,24 @@ async def test_a_right_to_read_that_ends_is_waited_for_with_the_credential_kept_
         assert (await pushd.ended(job)).state is JobState.SUCCEEDED
 
 
+@pytest.mark.parametrize(("said", "code"), [(503, Code.SOURCE_UNAVAILABLE), (418, Code.SOURCE_NEEDS_CREDENTIAL)])
+async def test_a_registry_that_does_not_say_whether_it_takes_a_credential_takes_none_away(
+    house: Builder, registry: FakeRegistry, layout: Layout, said: int, code: Code
+) -> None:
+    async with FakeRegistry(Behaviour(auth=Basic())) as origin, house.run() as pushd:
+        fill(origin, layout)
+        await pushd.house.logins.store("mine", login(origin, Basic()), caller=SUBMITTER)
+        origin.misbehave(Answer(When.ARRIVED, status=401), kind=Kind.BLOB, method="GET", times=None)
+        origin.misbehave(Answer(When.ARRIVED, status=said), kind=Kind.BASE, times=None)
+        await submit(pushd, origin, registry, caller=SUBMITTER)
+        with anyio.fail_after(10):
+            while not pushd.events(DELIVERY_HELD):  # noqa: ASYNC110 (nobody tells)
+                await anyio.sleep(0.01)
+        assert pushd.events(DELIVERY_HELD)[0].fields["code"] == str(code)
+        (kept,) = await pushd.house.logins.list(caller=SUBMITTER)
+        assert kept.sealed.secret is not None
+
+
 async def test_a_source_that_everybody_could_read_and_that_was_closed_is_waited_for(
     house: Builder, origin: FakeRegistry, registry: FakeRegistry, layout: Layout
 ) -> None:
