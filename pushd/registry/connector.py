@@ -39,6 +39,7 @@ class Trip:
         refused: the nearest address found that it may not go to, or None.
         tried: whether there was one that it may.
         address: the one it went to in the end, or None while it did not; the proxy's where there is one.
+        transport: what it went over, likewise.
     """
 
     host: str
@@ -47,6 +48,7 @@ class Trip:
     refused: Nearness | None = None
     tried: bool = False
     address: str | None = None
+    transport: asyncio.WriteTransport | None = None
 
     def may_go(self, address: str) -> bool:
         """Whether it may go to this address; if not, that is noted."""
@@ -59,6 +61,15 @@ class Trip:
     def barred(self) -> bool:
         """Whether it may go to none of the addresses there are."""
         return self.refused is not None and not self.tried
+
+    def hang_up(self) -> None:
+        """End its connection at once, with whatever still waits to be sent.
+
+        One that is closed in good order waits until the other end has taken that, and keeps it as long: for ever where
+        it takes nothing and does not go away.
+        """
+        if self.transport is not None:
+            self.transport.abort()
 
 
 UNDER_WAY: ContextVar[Trip] = ContextVar("UNDER_WAY")
@@ -104,7 +115,7 @@ class Connector(aiohttp.TCPConnector):
             elif not trip.may_go(peer[0]):
                 connection.close()  # one of the pool, which has one fewer now
                 continue
-            trip.address = peer[0]
+            trip.address, trip.transport = peer[0], transport
             return connection
 
     def _get_ssl_context(self, req: aiohttp.ClientRequest) -> ssl.SSLContext | None:

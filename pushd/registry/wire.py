@@ -158,6 +158,7 @@ class Wire:
         trip = self._trip(target, rule, subject)
         under_way = UNDER_WAY.set(trip)
         broken: Exception | None = None
+        over = False
         try:
             with watch:
                 async with AsyncExitStack() as stack:
@@ -167,9 +168,11 @@ class Wire:
                     where = trip.address if trip.proxy is None else None
                     if opens and response.status in _LEFT_OPEN:
                         stack.pop_all()
+                        over = True
                         incoming = Incoming(response, subject=subject, trip=trip, stall=timeouts.stall)
                         return Answer(response.status, response.headers, b"", url, where, incoming)
                     content = await _read(response, method, subject)
+                    over = paced is None or paced.finished
                     if response.status == _PROXY_AUTHENTICATION and trip.proxy is not None:
                         raise refused_by_proxy(subject, trip.proxy, response.status)
                     return Answer(response.status, response.headers, content, url, where)
@@ -177,6 +180,8 @@ class Wire:
             broken = (paced and paced.error) or translated(error, subject, trip)
         finally:
             UNDER_WAY.reset(under_way)
+            if not over:
+                trip.hang_up()
             if paced is not None:
                 await paced.close()
         if broken is not None:

@@ -7,6 +7,7 @@ import gc
 import gzip
 import socket
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -442,6 +443,37 @@ async def test_an_early_answer_that_does_not_go_on_stalls(wire: Wire) -> None:
 
     async with listening(script) as peer:
         assert (await failing(wire, peer.url, "PATCH", body=large(64))).code is Code.REGISTRY_STALLED
+
+
+def connections_to(port: int) -> int:
+    """Count the sockets a process holds whose other end is that port of loopback (proc_net_tcp(5))."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(line[2] == f"0100007F:{port:04X}" and line[9] != "0" for line in lines)
+
+
+@pytest.mark.parametrize("ending", ["stalled", "cancelled", "answered"])
+@pytest.mark.parametrize("body", [lambda: large(64), lambda: bytes(48 << 20)], ids=["pieces", "bytes"])
+async def test_a_connection_to_a_peer_that_does_not_read_the_rest_ends_at_once(
+    wire: Wire, ending: str, body: Callable[[], Any]
+) -> None:
+    # Closed in good order it would wait for the peer to take what is left, and keep that: for ever, if it likes.
+    async def script(line: Line) -> None:
+        await line.head()
+        if ending == "answered":
+            await line.answer(413)
+        await forever()
+
+    async with listening(script, window=1 << 14) as peer:
+        asking = asyncio.ensure_future(ask(wire, peer.url, "PATCH", body=body()))
+        if ending == "cancelled":
+            while not peer.heard:  # noqa: ASYNC110 (a list that grows has no event)
+                await asyncio.sleep(0.01)
+            asking.cancel()
+        await asyncio.wait([asking])
+        with anyio.move_on_after(1):
+            while connections_to(peer.port):  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.01)
+        assert connections_to(peer.port) == 0
 
 
 # ---------------------------------------------------------------------------------------- kept connections
