@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar, Unpack
 
 from pushd.client import targets
 from pushd.client.conversation import TRY_WITHIN, Speaker
@@ -14,13 +14,13 @@ from pushd.client.own import own_credentials
 from pushd.client.sources import IN_ENGINE, absolute, in_registry
 from pushd.client.submission import sourced, wishes
 from pushd.errors import Code, PushdError
-from pushd.job import AUTO, Compress, Retain, Tags, Validate, Verify
+from pushd.job import AUTO, Compress, Validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
     from pushd.client.piped import Piped
+    from pushd.client.submission import AskedOfImageJob, AskedOfSource, AskedOfSourceJob
     from pushd.job import Job, Spooled
     from pushd.work import Handed
 
@@ -43,26 +43,14 @@ _OUT_OF_REACH: Final = frozenset(
 class Submitting(Speaker):
     """The part of `Client` that hands over jobs, and asks what they would do."""
 
-    def submit(  # noqa: PLR0913 (what may be asked of a job; by keyword)
+    def submit(
         self,
         source: str,
         destinations: Sequence[str],
         *,
-        priority: int = 0,
-        labels: Mapping[str, str] | None = None,
-        deadline: float | None = None,
-        verify: Verify = Verify.TAG,
-        not_before: datetime | None = None,
-        if_tag: str | None = None,
-        retain: Retain = Retain.SOURCE,
-        platforms: Sequence[str] = (),
-        validate: Validate = Validate.DIGEST,
-        compress: Compress = Compress.AUTO,
-        tags: Tags = Tags.EACH,
-        with_referrers: bool = False,
-        credential: str = AUTO,
         idempotency_key: str | None = None,
         progress: Callable[[int, int | None], None] | None = None,
+        **asked: Unpack[AskedOfSourceJob],
     ) -> Job:
         """Hand over a job. When this returns it is on the daemon's disk and will be delivered, whatever happens here.
 
@@ -77,39 +65,12 @@ class Submitting(Speaker):
                 a registry. Or `docker-daemon:NAME:TAG`, `docker-daemon:NAME@DIGEST` or `docker-daemon:sha256:HEX`, the
                 image's id.
             destinations: references, at least one.
-            priority: larger goes first.
-            labels: the caller's own words, returned and never interpreted.
-            deadline: seconds from now after which what is unfinished fails; None for the daemon's default.
-            verify: what is read back before a destination counts as done.
-            not_before: when it may begin at the earliest, with a time zone; None for at once.
-            if_tag: what each destination's tag must name when it is put: `pushd.job.ABSENT`, or a digest; None for
-                whatever it may be.
-            retain: where the bytes are kept until the job ends.
-            platforms: what is pushed of an index, each as `OS/ARCH[/VARIANT]`; all of it when empty. The index that
-                is pushed lists these and their attestations alone, and has a digest of its own unless that is all
-                there was; it is an index also for one platform. A source without an index must be an image for the
-                platform.
-            validate: how far the image is looked into. With `pushd.job.Validate.FULL` each layer is decompressed before
-                anything is sent, and what is wrong with one fails the job: `source.layer_invalid` and its like.
-            compress: what becomes of layers that are plain tars, once the job is taken and before anything is pushed:
-                nothing, or they are compressed as it says. `pushd.job.Compress.DEFAULT` leaves it to the daemon, and
-                so does `AUTO` for what comes out of Docker. The image that is pushed then has a digest of its own,
-                which the job has as soon as they are. It is kept in the spool until the job ends, for all its
-                destinations.
-            tags: when the destinations' tags move. With `pushd.job.Tags.TOGETHER` everything is brought to all of them
-                first, and then all move; where one destination fails for good, none does, and the others fail with it:
-                `request.together`. One that a newer job has tagged meanwhile keeps nobody back.
-            with_referrers: whether all goes along that refers to the image, to any manifest in it, and to what refers
-                to those: signatures, SBOMs, attestations, those under cosign's tags too. What there is now is what is
-                pushed, all of it before the destinations' tags. For images in a registry or a layout.
-            credential: what registries are spoken to with, that of the source too: `pushd.job.AUTO`, the caller's own,
-                which is looked up here and handed over, else one they stored, else the daemon's; `pushd.job.DAEMON`;
-                `pushd.job.ANONYMOUS`; or the name of one they stored with `login`, for the destinations.
             idempotency_key: 1 to 255 printable ASCII characters; submitting again with the same key gives the same
                 job. One is made up when none is given.
             progress: told the bytes brought so far, and how many there are, while bytes are brought; by whichever
                 thread brought them, one at a time. Of an image out of an engine nobody knows how many until the end,
                 and it is told None.
+            asked: what is asked of the job, by keyword: see `pushd.client.submission.Asked` and those after it.
 
         Raises:
             RequestError: the request was refused: `request.limit` and `request.forbidden` among others;
@@ -120,53 +81,26 @@ class Submitting(Speaker):
                 engine; `source.platform_unknown`, it has nothing for one of `platforms`.
             StoreError: `store.budget`, `store.full`; the daemon has no room for it now.
         """
-        wanted = wishes(
-            destinations,
-            priority=priority,
-            labels=labels,
-            deadline=deadline,
-            verify=verify,
-            not_before=not_before,
-            if_tag=if_tag,
-            retain=retain,
-            platforms=platforms,
-            validate=validate,
-            compress=compress,
-            tags=tags,
-            with_referrers=with_referrers,
-            credential=credential,
-        )
+        wanted = wishes(destinations, **asked)
         name, key = absolute(source), idempotency_key or new_key()
-        handed = own([*destinations, *in_registry(name)], credential)
+        handed = own([*destinations, *in_registry(name)], asked.get("credential", AUTO))
         return self._with_source(
             name,
             lambda spooled: self._post_job(sourced(wanted, name, spooled, handed), key),
-            platforms=platforms,
-            with_referrers=with_referrers,
+            asked,
             progress=progress,
             keep=True,
         )
 
-    def submit_stream(  # noqa: PLR0913 (what may be asked of a job; by keyword)
+    def submit_stream(
         self,
         stream: BinaryIO,
         destinations: Sequence[str],
         *,
         reference: str = "",
-        priority: int = 0,
-        labels: Mapping[str, str] | None = None,
-        deadline: float | None = None,
-        verify: Verify = Verify.TAG,
-        not_before: datetime | None = None,
-        if_tag: str | None = None,
-        retain: Retain = Retain.SOURCE,
-        platforms: Sequence[str] = (),
-        validate: Validate = Validate.DIGEST,
-        compress: Compress = Compress.AUTO,
-        tags: Tags = Tags.EACH,
-        credential: str = AUTO,
         idempotency_key: str | None = None,
         progress: Callable[[int, int | None], None] | None = None,
+        **asked: Unpack[AskedOfImageJob],
     ) -> Job:
         """Hand over a job whose image comes down a pipe. When this returns it will be delivered, as with `submit`.
 
@@ -176,21 +110,9 @@ class Submitting(Speaker):
             destinations: references, at least one.
             reference: which image of the archive, by name, or `@N` for the one at position N, from 0; empty for the
                 only one.
-            priority: as `submit` has it; so are `labels`, `deadline`, `verify`, `not_before`, `if_tag`, `retain`,
-                `platforms`, `validate`, `compress`, `tags`, `credential` and `idempotency_key`.
-            labels: see there.
-            deadline: see there.
-            verify: see there.
-            not_before: see there.
-            if_tag: see there.
-            retain: see there.
-            platforms: see there.
-            validate: see there.
-            compress: see there.
-            tags: see there.
-            credential: see there.
-            idempotency_key: see there.
+            idempotency_key: as `submit` has it.
             progress: told the bytes brought so far, and None, for nobody knows how many will come.
+            asked: as with `submit`.
 
         Raises:
             SourceError: `source.archive_invalid`, it is damaged, cut off, or no such archive; `source.ambiguous`,
@@ -198,60 +120,39 @@ class Submitting(Speaker):
             RequestError, RegistryError, StoreError: as `submit` does; `request.not_found`, the daemon forgot what was
                 brought.
         """
-        wanted = wishes(
-            destinations,
-            priority=priority,
-            labels=labels,
-            deadline=deadline,
-            verify=verify,
-            not_before=not_before,
-            if_tag=if_tag,
-            retain=retain,
-            platforms=platforms,
-            validate=validate,
-            compress=compress,
-            tags=tags,
-            credential=credential,
-        )
+        wanted = wishes(destinations, **asked)
         key = idempotency_key or new_key()
-        handed = own(destinations, credential)
+        handed = own(destinations, asked.get("credential", AUTO))
         # tarfile, zlib, hashlib: a job by path needs none of them.
         from pushd.client.piped import bring_stream, image_named  # noqa: PLC0415
 
         def hand_over(piped: Piped, spooled: Spooled) -> Job:
             name = reference or piped.name
-            asked = {"compress": Compress.DEFAULT, **wanted} if piped.saved else wanted
-            return self._post_job(sourced(asked, f"-:{name}" if name else "-", spooled, handed), key)
+            whole = {"compress": Compress.DEFAULT, **wanted} if piped.saved else wanted
+            return self._post_job(sourced(whole, f"-:{name}" if name else "-", spooled, handed), key)
 
         return bring_stream(
             self._conversation,
             stream,
             lambda documents: image_named(documents, reference),
             hand_over,
-            platforms=platforms,
+            platforms=asked.get("platforms", ()),
             progress=progress,
             keep=True,
         )
 
-    def plan(  # noqa: PLR0913 (as with submit)
+    def plan(
         self,
         source: str,
         destinations: Sequence[str],
         *,
-        verify: Verify = Verify.TAG,
-        if_tag: str | None = None,
-        platforms: Sequence[str] = (),
-        validate: Validate = Validate.DIGEST,
-        compress: Compress = Compress.AUTO,
-        with_referrers: bool = False,
-        credential: str = AUTO,
         progress: Callable[[int, int | None], None] | None = None,
+        **asked: Unpack[AskedOfSource],
     ) -> Mapping[str, Any]:
         """Tell what submitting this would do; nothing changes at any registry.
 
         Where the daemon cannot read the source its bytes are brought, as `submit` does, and removed afterwards. What
-        is asked for, `platforms`, `validate`, `compress`, `with_referrers` and `credential` too, means what it means
-        there. Nothing is compressed.
+        is asked for means what it means there. Nothing is compressed.
 
         Returns:
             `source`, `digest` (None where layers would be compressed first), `media_type`, `size` (bytes), `compress`
@@ -263,24 +164,14 @@ class Submitting(Speaker):
         Raises:
             RequestError, RegistryError, SourceError, StoreError: as `submit` does.
         """
-        wanted = wishes(
-            destinations,
-            verify=verify,
-            if_tag=if_tag,
-            platforms=platforms,
-            validate=validate,
-            compress=compress,
-            with_referrers=with_referrers,
-            credential=credential,
-        )
+        wanted = wishes(destinations, **asked)
         name = absolute(source)
-        handed = own([*destinations, *in_registry(name)], credential)
-
+        handed = own([*destinations, *in_registry(name)], asked.get("credential", AUTO))
+        within = _within(asked.get("validate", Validate.DIGEST))
         return self._with_source(
             name,
-            lambda spooled: self._ask_plan(sourced(wanted, name, spooled, handed), within=_within(validate)),
-            platforms=platforms,
-            with_referrers=with_referrers,
+            lambda spooled: self._ask_plan(sourced(wanted, name, spooled, handed), within=within),
+            asked,
             progress=progress,
             keep=False,
         )
@@ -289,9 +180,8 @@ class Submitting(Speaker):
         self,
         name: str,
         ask: Callable[[Spooled | None], T],
+        asked: AskedOfSource,
         *,
-        platforms: Sequence[str],
-        with_referrers: bool,
         progress: Callable[[int, int | None], None] | None,
         keep: bool,
     ) -> T:
@@ -304,6 +194,7 @@ class Submitting(Speaker):
         except PushdError as error:
             if error.code not in _OUT_OF_REACH or in_registry(name):
                 raise
+        platforms = asked.get("platforms", ())
         if name.startswith(IN_ENGINE):
             from pushd.client.from_engine import bring_from_engine  # noqa: PLC0415 (as below)
 
@@ -315,7 +206,7 @@ class Submitting(Speaker):
             name,
             ask,
             platforms=platforms,
-            with_referrers=with_referrers,
+            with_referrers=asked.get("with_referrers", False),
             progress=progress,
             keep=keep,
         )

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from pushd.client.submission import sourced, wishes
 from pushd.client.submitting import Submitting, new_key, own
-from pushd.job import AUTO, Retain, Tags, Verify
+from pushd.job import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from datetime import datetime
 
-    from pushd.job import Job
+    from pushd.client.submission import Asked, AskedOfJob
+    from pushd.job import Job, Spooled
+
+T = TypeVar("T")
 
 
 class SubmittingFiles(Submitting):
     """The part of `Client` that hands over files, and asks what that would do."""
 
-    def submit_files(  # noqa: PLR0913 (what may be asked of a job; by keyword)
+    def submit_files(
         self,
         files: Iterable[tuple[str, str]],
         destinations: Sequence[str],
@@ -26,17 +29,9 @@ class SubmittingFiles(Submitting):
         artifact_type: str,
         annotations: Mapping[str, str] | None = None,
         directory: str | None = None,
-        priority: int = 0,
-        labels: Mapping[str, str] | None = None,
-        deadline: float | None = None,
-        verify: Verify = Verify.TAG,
-        not_before: datetime | None = None,
-        if_tag: str | None = None,
-        retain: Retain = Retain.SOURCE,
-        tags: Tags = Tags.EACH,
-        credential: str = AUTO,
         idempotency_key: str | None = None,
         progress: Callable[[int, int | None], None] | None = None,
+        **asked: Unpack[AskedOfJob],
     ) -> Job:
         """Hand over files and directories as an artifact that `oras pull` writes out again, each under its name.
 
@@ -57,18 +52,9 @@ class SubmittingFiles(Submitting):
             artifact_type: a media type: what all of it is.
             annotations: of the manifest.
             directory: where the names are looked for; None for this process's own.
-            priority: as `submit` has it; so are `labels`, `deadline`, `verify`, `not_before`, `if_tag`, `retain`,
-                `tags`, `credential`, `idempotency_key` and `progress`.
-            labels: see there.
-            deadline: see there.
-            verify: see there.
-            not_before: see there.
-            if_tag: see there.
-            retain: see there.
-            tags: see there.
-            credential: see there.
-            idempotency_key: see there.
+            idempotency_key: as `submit` has it; so are `progress` and what is asked of the job, by keyword.
             progress: see there.
+            asked: see there.
 
         Raises:
             RequestError: `request.malformed`, a name, a media type or an annotation cannot be; otherwise as `submit`.
@@ -76,32 +62,13 @@ class SubmittingFiles(Submitting):
                 or a link out of a directory; `source.changed`, a file was while it was read: nothing is submitted.
             RegistryError, StoreError: as `submit` does.
         """
-        wanted = wishes(
-            destinations,
-            priority=priority,
-            labels=labels,
-            deadline=deadline,
-            verify=verify,
-            not_before=not_before,
-            if_tag=if_tag,
-            retain=retain,
-            tags=tags,
-            credential=credential,
-        )
-        key = idempotency_key or new_key()
-        handed = own(destinations, credential)
-        from pushd.client.artifact import Artifact  # noqa: PLC0415 (a job by path needs none of what it imports)
-        from pushd.client.files import bring_files  # noqa: PLC0415 (the same)
-
-        artifact = Artifact.of(artifact_type, files, annotations or {})
-        return bring_files(
-            self._conversation,
-            artifact,
-            directory,
-            lambda spooled: self._post_job(sourced(wanted, artifact.source, spooled, handed), key),
-            progress=progress,
-            keep=True,
-        )
+        wanted, key = wishes(destinations, **asked), idempotency_key or new_key()
+        handed = own(destinations, asked.get("credential", AUTO))
+        return self._with_files(
+            artifact_type, files, annotations, directory,
+            lambda source, spooled: self._post_job(sourced(wanted, source, spooled, handed), key),
+            progress=progress, keep=True,
+        )  # fmt: skip
 
     def plan_files(
         self,
@@ -111,27 +78,38 @@ class SubmittingFiles(Submitting):
         artifact_type: str,
         annotations: Mapping[str, str] | None = None,
         directory: str | None = None,
-        verify: Verify = Verify.TAG,
-        if_tag: str | None = None,
-        credential: str = AUTO,
         progress: Callable[[int, int | None], None] | None = None,
+        **asked: Unpack[Asked],
     ) -> Mapping[str, Any]:
         """Tell what `submit_files` would do, as `plan` does; the files are brought all the same, and removed again.
 
         Raises:
             RequestError, RegistryError, SourceError, StoreError: as `submit_files` does.
         """
-        wanted = wishes(destinations, verify=verify, if_tag=if_tag, credential=credential)
-        handed = own(destinations, credential)
+        wanted = wishes(destinations, **asked)
+        handed = own(destinations, asked.get("credential", AUTO))
+        return self._with_files(
+            artifact_type, files, annotations, directory,
+            lambda source, spooled: self._ask_plan(sourced(wanted, source, spooled, handed)),
+            progress=progress, keep=False,
+        )  # fmt: skip
+
+    def _with_files(
+        self,
+        artifact_type: str,
+        files: Iterable[tuple[str, str]],
+        annotations: Mapping[str, str] | None,
+        directory: str | None,
+        ask: Callable[[str, Spooled], T],
+        *,
+        progress: Callable[[int, int | None], None] | None,
+        keep: bool,
+    ) -> T:
+        """Ask something about an artifact, by what it is called, with its files brought."""
         from pushd.client.artifact import Artifact  # noqa: PLC0415 (a job by path needs none of what it imports)
         from pushd.client.files import bring_files  # noqa: PLC0415 (the same)
 
         artifact = Artifact.of(artifact_type, files, annotations or {})
         return bring_files(
-            self._conversation,
-            artifact,
-            directory,
-            lambda spooled: self._ask_plan(sourced(wanted, artifact.source, spooled, handed)),
-            progress=progress,
-            keep=False,
+            self._conversation, artifact, directory, partial(ask, artifact.source), progress=progress, keep=keep
         )

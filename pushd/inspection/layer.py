@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from pushd.errors import Code, SourceError
 from pushd.inspection import compression
-from pushd.inspection.compression import HEAD, Compression
+from pushd.inspection.compression import Compression
 from pushd.inspection.member import RefusedError
 from pushd.inspection.tar_check import TarCheck
 from pushd.inspection.unpacking import UNPACKINGS, CorruptError
+from pushd.oci.magic import HEAD
 from pushd.oci.manifest import REBUILD
 from pushd.oci.tar import MalformedTarError
 from pushd.oci.text import printable, quoted

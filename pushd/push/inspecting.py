@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import anyio
 
 from pushd.errors import Code, DaemonError, SourceError
-from pushd.inspection.compression import HEAD
 from pushd.inspection.image import make_worklist
 from pushd.inspection.layer import Bounds, LayerCheck, check_head
+from pushd.oci.magic import HEAD
 from pushd.push import survey
 from pushd.push.hashing import mismatch
 from pushd.push.locks import KeyedLocks

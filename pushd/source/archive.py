@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from pushd.oci.magic import HEAD, Format, format_of
 from pushd.oci.tar import MalformedTarError
 from pushd.oci.text import printable
 from pushd.source.extent import Extent, Identity, check_unchanged
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
 
     from pushd.oci.tar import Member
     from pushd.source.permission import Peer
-
-_COMPRESSIONS: Final = (
-    (b"\x1f\x8b", "gzip", "gunzip", ", or push it with pushctl push - <FILE, which undoes it on the way"),
-    (b"\x28\xb5\x2f\xfd", "zstd", "unzstd", ""),
-    (b"\xfd7zXZ\0", "xz", "unxz", ""),
-    (b"BZh", "bzip2", "bunzip2", ""),
-)
 
 
 class Members(Protocol):
@@ -123,10 +117,11 @@ def _table(fd: int, total: int, subject: str, members: Members) -> Mapping[tuple
             if path is not None:
                 table[path] = member
     except MalformedTarError as error:
-        head = os.pread(fd, 6, 0)
-        for magic, compression, command, hint in _COMPRESSIONS:
-            if head.startswith(magic):
-                before = f"blobs are read where they lie in the archive: run {command} on it first"
-                raise invalid(subject, f"is compressed with {compression}", hint=before + hint) from error
+        compression = format_of(os.pread(fd, HEAD, 0))
+        if compression is not None:
+            hint = f"blobs are read where they lie in the archive: run {compression.undo} on it first"
+            if compression is Format.GZIP:
+                hint += ", or push it with pushctl push - <FILE, which undoes it on the way"
+            raise invalid(subject, f"is compressed with {compression}", hint=hint) from error
         raise malformed(subject, printable(str(error), SHOWN)) from error
     return table

@@ -17,6 +17,7 @@ from pushd.errors import RequestError
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
 from pushd.oci.json_object import read_object
+from pushd.oci.magic import Format, format_of
 from pushd.oci.media_types import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
 from pushd.oci.text import printable, quoted
 from pushd.source.faults import malformed
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
 
     from pushd.source.listed import Listed
 
-HEAD: Final = 4
-"""Bytes of a layer that tell how it is compressed."""
-_COMPRESSED: Final = ((b"\x1f\x8b", "+gzip"), (b"\x28\xb5\x2f\xfd", "+zstd"))
+_COMPRESSED: Final = (Format.GZIP, Format.ZSTD)
+"""How layers may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Layer:
 
     Attributes:
         size: its bytes.
-        head: the first few of them, `HEAD` where there are so many.
+        head: the first few of them, `magic.HEAD` where there are so many.
         digest: of all of them; None where nobody read a plain one: it is sent as what its config says, and whoever
             sends it looks whether that is true.
     """
@@ -104,7 +104,8 @@ class Apart:
 
 def compression_of(head: bytes) -> str:
     """Give how a layer that begins so is compressed, as its media type says it: `+gzip`, `+zstd`, or nothing."""
-    return next((suffix for magic, suffix in _COMPRESSED if head.startswith(magic)), "")
+    found = format_of(head)
+    return f"+{found}" if found in _COMPRESSED else ""
 
 
 def root_of(manifest: bytes) -> Descriptor:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 from pushd.errors import Code, RequestError, SourceError, StoreError
 from pushd.oci.digest import Digest
 from pushd.oci.image import MAX_TOTAL, read_image
+from pushd.oci.magic import HEAD
 from pushd.oci.manifest import MAX_SIZE, too_large
 from pushd.oci.tar import MalformedTarError
 from pushd.oci.text import printable, quoted
-from pushd.source.assembly import HEAD, Layer, root_of
+from pushd.source.assembly import Layer, root_of
 from pushd.source.blobs import path_of
 from pushd.source.faults import damaged, malformed
 from pushd.source.forward import SUBJECT

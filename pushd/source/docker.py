@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pushd.oci.magic import HEAD
 from pushd.oci.text import printable
-from pushd.source.assembly import HEAD, Layer, compression_of, root_of
+from pushd.source.assembly import Layer, compression_of, root_of
 from pushd.source.blobs import open_blob, path_of, read_complete
 from pushd.source.documents import read_document
 from pushd.source.faults import invalid, unreadable

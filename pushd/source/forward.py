@@ -7,6 +7,7 @@ import zlib
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from pushd.errors import Code, SourceError
+from pushd.oci.magic import HEAD, Format, format_of
 from pushd.source import faults
 
 if TYPE_CHECKING:
@@ -15,15 +16,7 @@ if TYPE_CHECKING:
 SUBJECT: Final = "the archive"
 """What errors name."""
 _PIECE: Final = 1 << 20
-_GZIP: Final = b"\x1f\x8b"
 _GZIP_WINDOW: Final = 31  # zlib: gzip, the largest window
-_MAGIC: Final = 6
-_COMPRESSIONS: Final = (
-    (b"\x28\xb5\x2f\xfd", "zstd", "unzstd"),
-    (b"\xfd7zXZ\0", "xz", "unxz"),
-    (b"BZh", "bzip2", "bunzip2"),
-)
-"""What is not undone here: how it begins, its name, and what undoes it."""
 
 
 class Forward:
@@ -41,13 +34,13 @@ class Forward:
         """
         self.position = 0
         plain = _Plain(stream)
-        head = plain.peek(_MAGIC)
+        head = plain.peek(HEAD)
         if not head:
             raise invalid("is empty", hint="did the command before the pipe fail?")
-        for magic, compression, command in _COMPRESSIONS:
-            if head.startswith(magic):
-                raise invalid(f"is compressed with {compression}", hint=f"pipe it through {command} first")
-        self._read: Callable[[int], bytes] = _Gunzip(plain).read if head.startswith(_GZIP) else plain.read
+        compression = format_of(head)
+        if compression not in (None, Format.GZIP):
+            raise invalid(f"is compressed with {compression}", hint=f"pipe it through {compression.undo} first")
+        self._read: Callable[[int], bytes] = plain.read if compression is None else _Gunzip(plain).read
 
     def read(self, length: int) -> bytes:
         """Give the next `length` bytes, fewer only where the stream ends.

@@ -194,6 +194,12 @@ def test_a_job_is_submitted_as_the_api_wants_it(path: Path, client: Client) -> N
     assert submitted.created_at == datetime(2026, 11, 22, 21, tzinfo=UTC)
 
 
+def test_what_cannot_be_asked_of_a_job_is_named_and_nothing_sent(path: Path, client: Client) -> None:
+    with FakeDaemon(path) as daemon, pytest.raises(TypeError, match="colour"):
+        client.submit("oci:/srv/app", [DESTINATION], colour="red")  # type: ignore[call-arg]
+    assert not daemon.received
+
+
 def test_the_callers_idempotency_key_is_sent(path: Path, client: Client) -> None:
     with FakeDaemon(path, answer(job())) as daemon:
         client.submit("oci:/x", [DESTINATION], idempotency_key="ci-4711")
