@@ -36,7 +36,7 @@ _SKIPPABLE: Final = b"\x2a\x4d\x18"
 
 
 def format_of(head: bytes) -> Format | None:
-    """Give how a file is compressed that begins with `head`, of `HEAD` bytes where there are as many; None: it is not."""
+    """Give how a file is compressed that begins with `head`, of `HEAD` bytes where there are as many; None if not."""
     if head[1:4] == _SKIPPABLE and head[0] >> 4 == 0x5:  # noqa: PLR2004 (as above)
         return Format.ZSTD
     return next((found for beginning, found in _BEGINNINGS if head.startswith(beginning)), None)
