@@ -12,7 +12,7 @@ from tests.fakes.behaviour import DISTRIBUTION_2, DISTRIBUTION_3
 from tests.fakes.images import ImageSpec, build_layout, pack
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.traffic import Kind
-from tests.integration.parts import assert_identical, read_back, run
+from tests.integration.parts import assert_identical, read_back, run, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,10 +153,14 @@ def test_pushctl_pushes_waits_and_says_so(daemon: Daemon, real_registry: RealReg
 def test_the_log_tells_the_story_of_a_job(daemon: Daemon, served: FakeRegistry, tmp_path: Path) -> None:
     layout = build_layout(tmp_path / "app", [THREE_LAYERS])
     job = daemon.wait(daemon.submit(f"oci:{layout.path}:1.4", f"{served.address}/team/app:1.4"))
-    told = [line["event"] for line in daemon.events() if line.get("job") == job["id"]]
-    assert told[0] == "job.submitted"
-    assert told[-1] == "job.finished"
-    assert told.count("transfer.finished") == len(layout.image.blobs)
+
+    def told() -> list[str]:
+        return [line["event"] for line in daemon.events() if line.get("job") == job["id"]]
+
+    wait_until(lambda: "job.finished" in told(), "the log has the end of it")  # written by a thread of its own
+    assert told()[0] == "job.submitted"
+    assert told()[-1] == "job.finished"
+    assert told().count("transfer.finished") == len(layout.image.blobs)
     assert not daemon.events("daemon.fault")
 
 
