@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pushd.oci.referrers import referrers_tag
+from tests.fakes.faults import Answer
 from tests.fakes.images import INDEX, MANIFEST, ImageSpec, build_layout, entry
 from tests.fakes.referrers import build_signed, cosign, keys_of, refer, tag_of, tagged
+from tests.fakes.traffic import Kind
 from tests.integration.conftest import NAMES
 from tests.integration.daemon import Daemon
-from tests.integration.parts import ORAS, RealRegistry, run
+from tests.integration.parts import ORAS, RealRegistry, run, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,6 +148,23 @@ def test_from_registry_to_registry_it_arrives_complete(
     (tmp_path / "origin").mkdir()
     for real in started(origin, tmp_path / "origin"):
         through(real.address)
+
+
+@pytest.mark.parametrize("place", list(NAMES.values()), indirect=True)
+def test_it_is_there_before_tags_that_move_together_do(
+    daemon: Daemon, place: Place, served: FakeRegistry, tmp_path: Path
+) -> None:
+    signed = build_signed(tmp_path / "app")
+    served.misbehave(Answer(status=503), kind=Kind.OPEN)
+    destinations = [place.reference(), f"{served.address}/team/app:1.4"]
+    job = daemon.submit(signed.source, *destinations, with_referrers=True, tags="together")
+    wait_until(lambda: daemon.job(job)["deliveries"][0]["ready"], "one destination is ready", pause=0.01)
+    assert not place.has_tag("1.4")
+    assert place.has_tag(tag_of(signed.image.digest))
+    assert [one["digest"] for one in place.listed(signed.image.digest)] == [str(signed.signature.digest)]
+    assert daemon.wait(job)["state"] == "succeeded"
+    for there in (place, Place(served.address, lists=True)):
+        check_there(there, signed)
 
 
 def test_jobs_at_once_lose_none_of_what_refers_to_one_image(daemon: Daemon, place: Place, tmp_path: Path) -> None:
