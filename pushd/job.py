@@ -159,6 +159,8 @@ class Tags(StrEnum):
     """None before everything is at all destinations, then all of them; and none at all where one destination fails."""
 
 
+IN_ENGINE = "docker-daemon:"
+"""What begins the name of an image in a container engine, Docker or podman."""
 ABSENT = "absent"
 """The word of `JobSpec.if_tag` for a tag that must not exist."""
 
@@ -242,7 +244,7 @@ class JobSpec:
     @property
     def in_engine(self) -> bool:
         """Whether its image is still in a container engine, Docker or podman: `docker-daemon:IMAGE`."""
-        return self.spooled is None and self.source.startswith("docker-daemon:")
+        return self.spooled is None and self.source.startswith(IN_ENGINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,6 @@ from pushd.errors import Code, RequestError
 
 _WITH_REF = frozenset({"oci", "oci-archive", "docker-archive"})
 _ON_DISK = _WITH_REF | {"dir"}
-IN_ENGINE = "docker-daemon:"
-"""What begins the name of an image in a container engine, Docker or podman."""
 
 
 def in_registry(source: str) -> tuple[str, ...]:

@@ -11,10 +11,10 @@ from pushd.client.conversation import TRY_WITHIN, Speaker
 from pushd.client.documents import JSON, job_of
 from pushd.client.exchange import Request
 from pushd.client.own import own_credentials
-from pushd.client.sources import IN_ENGINE, absolute, in_registry
+from pushd.client.sources import absolute, in_registry
 from pushd.client.submission import sourced, wishes
 from pushd.errors import Code, PushdError
-from pushd.job import AUTO, Compress, Validate
+from pushd.job import AUTO, IN_ENGINE, Compress, Validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

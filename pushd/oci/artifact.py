@@ -45,12 +45,7 @@ def build_artifact(artifact_type: str, layers: Sequence[Layer], annotations: Map
 
 
 def _described(descriptor: Descriptor, annotations: Mapping[str, str] | None = None) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "mediaType": descriptor.media_type,
-        "digest": str(descriptor.digest),
-        "size": descriptor.size,
-    }
-    return document | ({"annotations": _sorted(annotations)} if annotations else {})
+    return descriptor.fields | ({"annotations": _sorted(annotations)} if annotations else {})
 
 
 def _sorted(annotations: Mapping[str, str]) -> dict[str, str]:

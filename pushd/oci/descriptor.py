@@ -17,14 +17,18 @@ class Descriptor:
     digest: Digest
     size: int
 
+    @property
+    def fields(self) -> dict[str, Any]:
+        """As JSON has it, in the order of the specification."""
+        return {"mediaType": self.media_type, "digest": str(self.digest), "size": self.size}
+
 
 def renamed(entry: dict[str, Any], descriptor: Descriptor) -> dict[str, Any]:
     """Give a descriptor as JSON has it with the media type, the digest and the size of what it names now.
 
     What else it says stays, in its order; not its embedded content (descriptor.md, `data`), if it names another thing.
     """
-    digest = str(descriptor.digest)
-    if entry["digest"] == digest:
+    if entry["digest"] == str(descriptor.digest):
         return entry
     kept = {name: value for name, value in entry.items() if name != "data"}
-    return kept | {"mediaType": descriptor.media_type, "digest": digest, "size": descriptor.size}
+    return kept | descriptor.fields

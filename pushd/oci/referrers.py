@@ -86,7 +86,7 @@ def _entry(document: Document) -> dict[str, Any]:
     config = fields.get("config")
     artifact_type = fields.get("artifactType") or (config.get("mediaType") if isinstance(config, dict) else None)
     annotations = fields.get("annotations")
-    entry = {"mediaType": descriptor.media_type, "digest": str(descriptor.digest), "size": descriptor.size}
+    entry = descriptor.fields
     if artifact_type:
         entry["artifactType"] = artifact_type
     if annotations:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from pushd.job import Compress
+from pushd.job import IN_ENGINE, Compress
 from pushd.oci.compression import Encoding, plain_layers
 from pushd.push.locks import KeyedLocks
 from pushd.push.run import DrainedError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pushd.work import Claim, Compressed
 
 
-_SAVED: Final = ("docker-archive:", "docker-daemon:")
+_SAVED: Final = ("docker-archive:", IN_ENGINE)
 """How sources are called, wherever their bytes are, whose layers are plain because Docker keeps them so."""
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from pushd.errors import Code, RequestError
-from pushd.job import Compress, Retain, Validate
+from pushd.job import IN_ENGINE, Compress, Retain, Validate
 from pushd.oci.descriptor import Descriptor
 from pushd.oci.digest import Digest
 from pushd.oci.platform import Platform
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pushd.push.turns import Turns
     from pushd.work import Asker, Claim
 
-_ALONE: Final = ("docker-archive:", "docker-daemon:", "dir:")
+_ALONE: Final = ("docker-archive:", IN_ENGINE, "dir:")
 """How sources are called that have one image each, and no place for what refers to it."""
 
 

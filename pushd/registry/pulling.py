@@ -66,10 +66,7 @@ class Pulling(Speaking):
             RegistryError: any other answer than 200, or none; `registry.digest_mismatch`.
             SourceError: `source.manifest_too_large`.
         """
-        answer = await self._ask_manifest(repository, reference)
-        if answer.status != 200:  # noqa: PLR2004 (spec end-3)
-            raise refusal(self._reply(answer), self._subject(repository, reference), "for the manifest")
-        return self._manifest(answer, repository, reference)
+        return self._manifest(await self._ask_manifest(repository, reference), repository, reference)
 
     async def find_manifest(self, repository: str, reference: str) -> tuple[str, bytes] | None:
         """Read a manifest as `get_manifest` does; None when it is not there.
@@ -80,8 +77,6 @@ class Pulling(Speaking):
         answer = await self._ask_manifest(repository, reference)
         if answer.status in self._settings.limits.absent:  # spec: 404
             return None
-        if answer.status != 200:  # noqa: PLR2004 (spec end-3)
-            raise refusal(self._reply(answer), self._subject(repository, reference), "for the manifest")
         return self._manifest(answer, repository, reference)
 
     async def get_referrers(self, repository: str, subject: Digest) -> tuple[bytes, ...] | None:
@@ -160,7 +155,10 @@ class Pulling(Speaking):
             raise too_large(self._subject(repository, reference), MAX_SIZE + 1) from None
 
     def _manifest(self, answer: Answer, repository: str, reference: str) -> tuple[str, bytes]:
-        self._check_digest(answer, reference, self._subject(repository, reference))
+        subject = self._subject(repository, reference)
+        if answer.status != 200:  # noqa: PLR2004 (spec end-3)
+            raise refusal(self._reply(answer), subject, "for the manifest")
+        self._check_digest(answer, reference, subject)
         return _media_type(answer), answer.content
 
     def _check_digest(self, answer: Answer, reference: str, subject: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pushd.errors import Code, SourceError
 from pushd.oci.document import Document, name_of
@@ -27,8 +27,8 @@ def listing_of(image: Image) -> bytes:
     """Write an index that has what refers to an image as `About` finds it: the `index.json` of a layout of these."""
     documents = {document.descriptor.digest: document.descriptor for document in image.documents}
     referring = [document.descriptor for document in image.referrers if document.manifest.subject is not None]
-    entries = [_entry(descriptor) for descriptor in referring]
-    entries += [_entry(documents[digest]) | {"annotations": {REF_NAME: tag}} for tag, digest in image.tags]
+    entries = [descriptor.fields for descriptor in referring]
+    entries += [documents[digest].fields | {"annotations": {REF_NAME: tag}} for tag, digest in image.tags]
     return write_object({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries})
 
 
@@ -90,7 +90,3 @@ class About:
         if descriptor.size > MAX_SIZE:
             raise too_large(name_of(descriptor.digest), descriptor.size)
         return self._fetch(descriptor)
-
-
-def _entry(descriptor: Descriptor) -> dict[str, Any]:
-    return {"mediaType": descriptor.media_type, "digest": str(descriptor.digest), "size": descriptor.size}

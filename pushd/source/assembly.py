@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pushd.errors import RequestError
 from pushd.oci.descriptor import Descriptor
@@ -92,11 +92,11 @@ class Apart:
                 digest = _plain_digest(layer, name, expected, subject)
             if digest is None:
                 raise ValueError(f"the digest of {name!r}, which is compressed, is not known")
-            layers.append(_descriptor(OCI_LAYER + compression, digest, layer.size))
+            layers.append(Descriptor(OCI_LAYER + compression, digest, layer.size).fields)
         document = {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
-            "config": _descriptor(OCI_CONFIG, Digest.of(self.config), len(self.config)),
+            "config": Descriptor(OCI_CONFIG, Digest.of(self.config), len(self.config)).fields,
             "layers": layers,
         }
         return json.dumps(document, separators=(",", ":")).encode()
@@ -140,7 +140,3 @@ def _plain_digest(layer: Layer, name: str, expected: str, subject: str) -> Diges
             f"has a layer {quoted(name)} of digest {layer.digest}; its config says {quoted(expected)}",
         )
     return digest
-
-
-def _descriptor(media_type: str, digest: Digest, size: int) -> dict[str, Any]:
-    return {"mediaType": media_type, "digest": str(digest), "size": size}

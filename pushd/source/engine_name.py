@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from pushd.errors import Code, RequestError
+from pushd.job import IN_ENGINE
 from pushd.oci.reference import Reference
 from pushd.oci.text import printable
-from pushd.source.name import IN_ENGINE, SHOWN
+from pushd.source.name import SHOWN
 
 _FORM: Final = f"write {IN_ENGINE}NAME:TAG, {IN_ENGINE}NAME@DIGEST or {IN_ENGINE}IMAGE-ID"
 _FULL_IDS: Final = f"write {IN_ENGINE}sha256:HEX in full, as `docker images --no-trunc` shows it"

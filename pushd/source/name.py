@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 
 from pushd.errors import Code, SourceError
+from pushd.job import IN_ENGINE
 from pushd.oci.text import printable
 
 SHOWN = 512
@@ -15,8 +16,6 @@ SHOWN = 512
 COLONS = "a path ends at its first colon, but dir: takes no :REF"
 """What a person should know of colons who named a path at which there is nothing."""
 
-IN_ENGINE = "docker-daemon:"
-"""What begins the name of an image in a container engine, Docker or podman."""
 
 _FORMS = "oci:DIR[:REF], oci-archive:FILE[:REF], docker-archive:FILE[:REF], dir:DIR or docker://REF"
 
