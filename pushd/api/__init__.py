@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from pushd.api.app import make_app
-from pushd.api.callers import server_logger
+from pushd.api.callers import make_runner
 
-__all__ = ["make_app", "server_logger"]
+__all__ = ["make_app", "make_runner"]

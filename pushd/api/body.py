@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 
 from pushd.api import parameters
 from pushd.api.fields import read_fields
+from pushd.api.held import connected
 from pushd.api.problems import too_large
 from pushd.errors import Code, RequestError
 
@@ -72,6 +73,10 @@ async def _read(request: web.Request, patience: Patience) -> bytes:
     try:
         with anyio.fail_after(patience.body):
             return await request.read()
+    except (ConnectionError, RuntimeError) as error:
+        if connected(request):
+            raise
+        raise RequestError(Code.REQUEST_MALFORMED, "body", "broke off") from error  # nobody hears it: the caller left
     except web.RequestPayloadError as error:
         # What is left of the body cannot be read. aiohttp would try to, and log its failure as its own.
         request.content.feed_eof()

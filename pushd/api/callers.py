@@ -16,11 +16,31 @@ from pushd.errors import Code, RequestError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_LINE_SIZE: Final = 1 << 20
+"""Bytes a request line may have: the longest question of the contract, 64 labels percent-encoded, has 0.8 MiB."""
+
 _THEIRS: Final = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
 """What the HTTP server meets when a caller sends something else than it says, or stops in the middle."""
 
 
-def server_logger() -> logging.Logger:
+def make_runner(app: web.Application, *, shutdown_timeout: float) -> web.AppRunner:
+    """Give what serves the application: all the questions of its contract, and no word of callers in the log.
+
+    Args:
+        app: as `make_app` builds it.
+        shutdown_timeout: seconds requests under way get to end when the runner is cleaned up.
+    """
+    return web.AppRunner(
+        app,
+        access_log=None,
+        logger=_server_logger(),
+        shutdown_timeout=shutdown_timeout,
+        handle_signals=False,
+        max_line_size=_LINE_SIZE,
+    )
+
+
+def _server_logger() -> logging.Logger:
     """Give the logger for the HTTP server, which tells of our failures and not of our callers'.
 
     Anyone who may connect could otherwise fill the log, with a traceback for each line of garbage.

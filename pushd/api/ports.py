@@ -248,5 +248,6 @@ class Spool(Protocol):
 
         Raises:
             RequestError: `request.offset`, the file does not end at `offset`; `request.limit`, the bytes are more
-                than were reserved; `request.invalid_digest`, the file is not what its name says, and is gone.
+                than were reserved; `request.malformed`, it cannot have such a name; `request.invalid_digest`, nor such
+                a digest, or the file is not what its name says, and is gone.
         """

@@ -12,7 +12,7 @@ import anyio
 from aiohttp import web
 
 from pushd import __version__
-from pushd.api import make_app, server_logger
+from pushd.api import make_app, make_runner
 from pushd.push.progress import report
 from pushd.registry.profiles import PROFILES
 from pushd.service.access import doors
@@ -37,9 +37,6 @@ _DRAIN = 20.0
 """Seconds uploads get to reach a boundary: with what follows it stays under the 30 s of the unit's TimeoutStopSec."""
 _SHUTDOWN = 5.0
 """Seconds requests under way get to end when the daemon stops."""
-
-_LINE_SIZE = 1 << 20
-"""Bytes a request line may have: the longest question of the contract, 64 labels percent-encoded, has 0.8 MiB."""
 
 
 async def serve(
@@ -83,14 +80,7 @@ async def serve(
             streams_per_user=config.limits.streams_per_user,
             request_size=config.limits.request_size,
         )
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            logger=server_logger(),
-            shutdown_timeout=_SHUTDOWN,
-            handle_signals=False,
-            max_line_size=_LINE_SIZE,
-        )
+        runner = make_runner(app, shutdown_timeout=_SHUTDOWN)
         reloader = Reloader(
             config=config,
             house=house,

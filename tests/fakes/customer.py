@@ -35,6 +35,7 @@ CHECKS = [
     checks.unsupported_method,
 ]
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+_FRAMING = ("Content-Length", "Transfer-Encoding")
 _BASE = "http://pushd"
 _LEFT_OUT = {"spooled", "credential", "credentials"}
 """Fields that lead astray whatever else is said, unless they are said too."""
@@ -155,11 +156,19 @@ class Customer:
             if isinstance(case.body, dict) and fields.keys() <= case.body.keys() | _LEFT_OUT:
                 case.body = {**case.body, **dict[str, Any](fields)}
             _hurry(case)
+            _unframe(case)
             response = case.call(base_url=_BASE, session=self._session, timeout=_PATIENCE)
             self.answered[response.status_code] += 1
             case.validate_response(response, checks=CHECKS)
 
         ask()
+
+
+def _unframe(case: Case[Any]) -> None:
+    """Leave it to the client to say how its body is framed: what says otherwise is no HTTP, and tried elsewhere."""
+    headers: Any = case.headers
+    for name in _FRAMING if headers is not None else ():
+        headers.pop(name, None)
 
 
 def _hurry(case: Case[Any]) -> None:

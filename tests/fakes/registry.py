@@ -278,6 +278,10 @@ async def _pieces(request: web.Request, seen: Seen) -> AsyncIterator[bytes]:
             piece = await request.content.readany()
         except (OSError, web.RequestPayloadError) as error:
             raise CutError from error
+        except RuntimeError as error:  # aiohttp's, where the peer left in the middle of a chunk
+            if request.transport is not None:
+                raise
+            raise CutError from error
         if not piece:
             return
         seen.received += len(piece)

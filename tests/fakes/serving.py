@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from pushd.api import server_logger
+from pushd.api import make_runner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def serving(app: web.Application, path: Path) -> AsyncIterator[web.AppRunner]:
     """Serve an application on a unix socket."""
-    runner = web.AppRunner(app, access_log=None, logger=server_logger())
+    runner = make_runner(app, shutdown_timeout=60)
     await runner.setup()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))

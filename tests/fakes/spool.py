@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pushd.errors import Code, OffsetError, RequestError
 from pushd.oci.digest import Digest
+from pushd.spool.name import file_digest
 from pushd.work import SpoolEntry, SpoolFile
 from tests.fakes.jobs import NOON
 
@@ -65,6 +66,7 @@ class FakeSpool:
         self, entry: str, name: str, *, uid: int, offset: int, pieces: AsyncIterator[bytes], complete: bool
     ) -> SpoolFile:
         found = self._found(entry, uid)
+        expected = file_digest(name)
         if name in found.complete:
             return SpoolFile(name=name, offset=len(found.files[name]), complete=True)
         file = found.files.setdefault(name, bytearray())
@@ -76,13 +78,13 @@ class FakeSpool:
             file += piece
         if not complete:
             return SpoolFile(name=name, offset=len(file), complete=False)
-        digest = str(Digest.of(bytes(file)))
+        digest = Digest.of(bytes(file))
         del found.files[name]
-        if ":" in name and name != digest:
+        if expected not in (None, digest):
             raise RequestError(Code.REQUEST_INVALID_DIGEST, name, f"is {digest}")
-        found.files[digest] = file
-        found.complete.add(digest)
-        return SpoolFile(name=digest, offset=len(file), complete=True)
+        found.files[str(digest)] = file
+        found.complete.add(str(digest))
+        return SpoolFile(name=str(digest), offset=len(file), complete=True)
 
     def _found(self, entry: str, uid: int) -> _Entry:
         found = self._entries.get(entry)

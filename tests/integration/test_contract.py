@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlencode
 
 import pytest
 
@@ -96,9 +95,3 @@ def test_whatever_is_asked_is_answered_as_the_contract_says(furnished: Furnished
     assert [
         event["event"] for event in daemon.events() if event["event"].startswith(("daemon.fault", "library."))
     ] == []
-
-
-def test_the_longest_question_the_contract_has_is_answered(daemon: Daemon) -> None:
-    labels = [("label", f"{index:063}={'🚀' * 1024}") for index in range(64)]
-    answer = daemon.request("GET", f"/v1/jobs?{urlencode(labels)}")
-    assert (answer.status, answer.body["jobs"]) == (200, [])

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
@@ -637,3 +638,9 @@ async def test_curl_alone_submits_and_reads(http: aiohttp.ClientSession, path: P
 
     assert json.loads(body)["state"] == "queued"
     assert trailer.split()[0] == "202"
+
+
+async def test_the_longest_question_the_contract_has_is_answered(http: aiohttp.ClientSession) -> None:
+    labels = [("label", f"{index:063}={'🚀' * 1024}") for index in range(64)]
+    async with http.get(f"/v1/jobs?{urlencode(labels)}") as response:
+        assert (response.status, (await response.json())["jobs"]) == (200, [])
