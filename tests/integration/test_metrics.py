@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -203,7 +204,10 @@ def test_the_port_serves_nothing_else(start_daemon: StartDaemon, port: int) -> N
 
 def listening(pid: int) -> list[str]:
     """Give the TCP addresses a process listens on, as proc_pid_net(5) has them."""
-    own = {str(descriptor.readlink()) for descriptor in Path(f"/proc/{pid}/fd").iterdir()}
+    own = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile: it was no such socket
+            own.add(str(descriptor.readlink()))
     tables = [Path(f"/proc/{pid}/net/{family}").read_text() for family in ("tcp", "tcp6")]
     sockets = [line.split() for table in tables for line in table.splitlines()]
     return [fields[1] for fields in sockets if fields[3] == "0A" and f"socket:[{fields[9]}]" in own]
