@@ -259,7 +259,8 @@ class Compressed:
     Attributes:
         image: as it is pushed.
         spool: the id of the spool entry that holds all of it.
-        layers: how many were compressed, each counted once.
+        layers: how many were compressed, each counted once,
+        reused: and how many of them before, for another image.
         before: bytes of these when they were plain.
         after: bytes of what they became.
         seconds: wall time it took, what else is kept with them included.
@@ -268,6 +269,7 @@ class Compressed:
     image: Image
     spool: str
     layers: int
+    reused: int
     before: int
     after: int
     seconds: float
@@ -332,7 +334,7 @@ class FileIdentity:
     Attributes:
         size: bytes of the whole file.
         mtime_ns: nanoseconds since 1970-01-01 UTC.
-        ctime_ns: likewise; no program can set it back.
+        ctime_ns: likewise; no program can set it back. Of a file of the daemon's own it is `mtime_ns`.
         offset: where the part begins, bytes: a member of an archive begins somewhere in it.
         length: bytes of the part.
     """

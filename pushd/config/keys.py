@@ -66,6 +66,7 @@ _UP_TO_TEN_YEARS: Final = between(duration, 1, 10 * _YEAR, "seconds")
 _PLACES: Final = between(whole, 1, 1000, "at a time")
 _CHUNK: Final = between(size, 1, _TIB, "bytes")
 _SPACE: Final = between(size, _MIB, _PIB, "bytes")
+_SPACE_OR_NONE: Final = between(size, 0, _PIB, "bytes")
 _BANDWIDTH: Final = between(size, 1 << 10, _TIB, "bytes a second")
 
 _GRANT: Final[Keys] = {
@@ -103,8 +104,13 @@ TABLES: Final[Mapping[str, Keys]] = {
     "destinations": {"allow": Array(destination_pattern, "patterns"), "deny": Array(destination_pattern, "patterns")},
     "images": {"compression": one_of(Encoding, "none")},
     "engine": {"role": one_of(Role, "nobody"), "socket": path},
-    "spool": {"directory": path, "ttl": _UP_TO_A_YEAR, "per_user": _SPACE},
-    "disk": {"budget": _SPACE, "reserve": between(size, 0, _PIB, "bytes")},
+    "spool": {
+        "directory": path,
+        "ttl": _UP_TO_A_YEAR,
+        "per_user": _SPACE,
+        "keep_compressed": _SPACE_OR_NONE,
+    },
+    "disk": {"budget": _SPACE, "reserve": _SPACE_OR_NONE},
     "retention": {
         "jobs": _UP_TO_TEN_YEARS,
         "job_count": between(whole, 1, 1_000_000_000, "jobs"),

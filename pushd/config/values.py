@@ -211,17 +211,19 @@ class Engine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spool:
-    """`[spool]`: bytes kept by the daemon itself until a job has ended.
+    """`[spool]`: bytes kept by the daemon itself, until a job has ended, or for the next one.
 
     Attributes:
         directory: where; None for the directory `spool` in the state directory.
         ttl: seconds an entry waits for more bytes, or for its job.
         per_user: bytes of all entries of one user.
+        keep_compressed: bytes of compressed layers that are kept for the next image which has them; 0 for none.
     """
 
     directory: Path | None = None
     ttl: float = 3600.0
     per_user: int = 64 << 30
+    keep_compressed: int = 4 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

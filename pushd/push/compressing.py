@@ -79,6 +79,10 @@ class Compressing:
                 entry = await self._compress(claim, encoding, stop, open_)
         return replace(claim, spool=entry, encoding=None)
 
+    async def distrust(self, image: Image) -> None:
+        """Have nothing of an image used for another: bytes that the spool has of it are not what they should be."""
+        await self.spool.distrust(blob.digest for blob in image.blobs)
+
     async def _compress(
         self, claim: Claim, encoding: Encoding, stop: Stop, open_: Callable[[Claim], Awaitable[Source]]
     ) -> str:

@@ -88,6 +88,10 @@ class Deliverer:
                 means=self.means, tags=self.tags, claim=claim, registry=registry, reference=reference, image=image
             )
             return await _Delivery(self, claim, stop, reference, image, registry, manifests).run()
+        except SourceError as error:
+            if error.code is Code.SOURCE_BLOB_DIGEST and claim.spool is not None:
+                await self.compressing.distrust(image)
+            raise
         except RegistryError as error:
             raise await Renewal(self.registries).to_push(registry, reference, claim, error) from error
 

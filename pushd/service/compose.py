@@ -45,7 +45,7 @@ from pushd.push.turns import Turns
 from pushd.push.waiting import Waiting
 from pushd.registry.profiles import PROFILES
 from pushd.service.disk import Gauge
-from pushd.service.facts import bandwidths, compression, engine_sockets, facts, retention
+from pushd.service.facts import bandwidths, compression, engine_sockets, facts, retention, spool_limits
 from pushd.service.memory import give_back
 from pushd.service.outward import make_registries, make_wire
 from pushd.source import open_source
@@ -155,8 +155,7 @@ async def compose(
         )
         spool = await open_spool(
             directory,
-            per_user=config.spool.per_user,
-            ttl=config.spool.ttl,
+            limits=spool_limits(config),
             admit=budget.admit_spool,
             bound=store.spooled,
             validated=store.vouch,

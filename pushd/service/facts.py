@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pushd import __version__
 from pushd.job import Compress
+from pushd.spool import Limits
 from pushd.work import Retention
 
 if TYPE_CHECKING:
@@ -46,6 +47,12 @@ def retention(config: Config) -> Retention:
     """Give how long what has ended is kept."""
     it = config.retention
     return Retention(job_age=it.jobs, job_count=it.job_count, event_age=it.events, event_count=it.event_count)
+
+
+def spool_limits(config: Config) -> Limits:
+    """Give how much the spool may hold, and for how long."""
+    it = config.spool
+    return Limits(per_user=it.per_user, ttl=it.ttl, keep=it.keep_compressed)
 
 
 def compression(config: Config) -> Compress:

@@ -16,7 +16,7 @@ import anyio
 from pushd.errors import DaemonError
 from pushd.push.retry import Policy
 from pushd.service.access import admit
-from pushd.service.facts import bandwidths, compression, engine_sockets, facts, retention
+from pushd.service.facts import bandwidths, compression, engine_sockets, facts, retention, spool_limits
 from pushd.service.notify import notify
 from pushd.service.outward import configure_registries, configure_wire
 from pushd.telemetry.events import DAEMON_RELOAD_REFUSED, DAEMON_RELOADED, Event
@@ -120,7 +120,7 @@ def reconfigure(
     house.bandwidth.configure(total=limits.bandwidth, per_registry=bandwidths(config))
     house.budget.configure(budget=config.disk.budget, reserve=config.disk.reserve)
     house.meter.configure(config.registries)
-    house.spool.configure(per_user=config.spool.per_user, ttl=config.spool.ttl)
+    house.spool.configure(spool_limits(config))
     house.destinations.allow, house.destinations.deny = config.destinations.allow, config.destinations.deny
     house.engine.intake.deadline, house.engine.intake.jobs_per_user = limits.deadline, limits.jobs_per_user
     house.engine.intake.compression = compression(config)

@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from pushd.errors import Code, SourceError
-from pushd.source.extent import Extent, Identity
+from pushd.source.extent import Extent, Identity, OwnIdentity
 from pushd.source.faults import IrregularFileError, missing, unreadable
 from pushd.source.handle import Handle
 from pushd.source.walk import Walk
@@ -81,7 +81,7 @@ class Directory:
                 os.close(found)
         except NotADirectoryError as error:
             raise IrregularFileError from error
-        identity = Identity.of(status)
+        identity = (OwnIdentity if self._peer is None else Identity).of(status)
         return Extent(fd, identity, 0, identity.size, subject)
 
     def close(self) -> None:

@@ -39,13 +39,26 @@ class Identity:
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
+@dataclass(frozen=True, slots=True)
+class OwnIdentity(Identity):
+    """The same of a file of the daemon's own, which is written once: it may get names and lose them while it is read.
+
+    The filesystem counts that as a change (`ctime`), and no program but the daemon can set back when it was written.
+    """
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> OwnIdentity:
+        """Take it from `fstat`."""
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mtime_ns)
+
+
 class Extent:
     """`size` bytes of a file from `start` on. Threads may share it; its methods block.
 
     After every read the file's identity is compared with the one it had when its bytes were measured. That is one
     `fstat` (about a microsecond) for a piece of a mebibyte, and finds a change at the piece it happened under, not
-    gigabytes later. It sees what `ctime` sees: also a file that was removed or linked meanwhile. A change too quick
-    for the filesystem's clock is left to the digest.
+    gigabytes later. Of somebody's file it sees what `ctime` sees: also that it was removed or linked meanwhile. A
+    change too quick for the filesystem's clock is left to the digest.
 
     Read with `pread` and not mapped: a mapped file that is truncated kills the process with SIGBUS.
     """
@@ -203,7 +216,7 @@ def check_unchanged(fd: int, identity: Identity, subject: str) -> None:
         SourceError: `source.changed`; it is not.
         OSError: the operating system cannot tell.
     """
-    if Identity.of(os.fstat(fd)) != identity:
+    if identity.of(os.fstat(fd)) != identity:
         raise changed(subject)
 
 

@@ -41,12 +41,13 @@ class Accounts:
 
     Attributes:
         per_user: as it was given; may be changed.
+        admit: as it was given.
         size: bytes reserved, by all together.
     """
 
     def __init__(self, *, per_user: int, admit: Callable[[int], None]) -> None:
         self.per_user = per_user
-        self._admit = admit
+        self.admit = admit
         self._by_uid: dict[int, Account] = {}
         self.size = 0
 
@@ -69,7 +70,7 @@ class Accounts:
                 f"uid {uid} has {left} of {self.per_user} bytes left, and {size} are needed",
                 hint="what jobs need is freed when they end; the administrator sets the quota (per_user in [spool])",
             )
-        self._admit(size)
+        self.admit(size)
         self.add(uid, size)
 
     def add(self, uid: int, size: int) -> None:

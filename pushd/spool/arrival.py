@@ -119,13 +119,13 @@ class Arrival:
         """Put it where its digest says, durably; give what it can be told by from then on."""
         with disk(self._shelf.incoming(self._entry, self._name)):
             self._shelf.settle(self._entry, self._name, self.digest)
-            it = os.fstat(self._fd)  # only now: a file that is renamed counts as changed
+            it = os.fstat(self._fd)
         return FileIdentity(
             device=it.st_dev,
             inode=it.st_ino,
             size=it.st_size,
             mtime_ns=it.st_mtime_ns,
-            ctime_ns=it.st_ctime_ns,
+            ctime_ns=it.st_mtime_ns,  # as it is read: what is the daemon's own may get and lose names
             offset=0,
             length=it.st_size,
         )

@@ -66,6 +66,7 @@ async def compress_layers(
     threads: Executor,
     places: anyio.CapacityLimiter,
     boundary: Callable[[], None],
+    done: Callable[[Plain, Packed], None],
 ) -> Mapping[Plain, Packed]:
     """Compress each layer into a file of an entry, durable and named by its digest; give what they became.
 
@@ -77,6 +78,7 @@ async def compress_layers(
         threads: where it is done.
         places: how many are compressed at once.
         boundary: called between two pieces; what it raises ends it.
+        done: called in a thread with each layer, and what it became, as soon as that is there.
 
     Raises:
         SourceError: a layer cannot be read, changed, or is not what its digest says (`source.blob_digest`).
@@ -89,6 +91,7 @@ async def compress_layers(
         async with places:
             try:
                 packed[plain] = await _compress(source, plain, shelf, entry, f"layer-{number}", threads, boundary)
+                await in_thread(threads, partial(done, plain, packed[plain]))
             except Exception as error:  # noqa: BLE001 (whatever it is, the first is what happened, and ends the others)
                 failures.append(error)
                 group.cancel_scope.cancel()

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pushd.errors import Code, PushdError, RequestError, StoreError
-from pushd.spool.account import Accounts
 from pushd.spool.entry import Entry
 from pushd.spool.faults import disk, unknown
 from pushd.spool.filling import Filler, files_of, most
-from pushd.spool.intake import Intake
 from pushd.spool.name import fresh_entry
-from pushd.spool.record import Record, utcnow
-from pushd.spool.shelf import RECORD, Found, Shelf
+from pushd.spool.record import Record
+from pushd.spool.shelf import RECORD, Found
 from pushd.spool.threads import in_thread
 from pushd.telemetry.events import SPOOL_CREATED, SPOOL_REMOVED, Event
 
@@ -33,59 +31,18 @@ if TYPE_CHECKING:
     )
     from concurrent.futures import Executor
     from datetime import datetime
-    from pathlib import Path
 
     from pushd.oci.compression import Encoding
     from pushd.oci.digest import Digest
     from pushd.oci.image import Image
+    from pushd.spool.account import Accounts
     from pushd.spool.copying import Source
+    from pushd.spool.intake import Intake
+    from pushd.spool.kept import Kept
+    from pushd.spool.limits import Limits
+    from pushd.spool.shelf import Shelf
     from pushd.telemetry.events import Value
-    from pushd.work import Compressed, FileIdentity, SpoolEntry, SpoolFile
-
-
-async def open_spool(
-    directory: Path,
-    *,
-    per_user: int,
-    ttl: float,
-    admit: Callable[[int], None],
-    bound: Callable[[], Awaitable[Collection[str]]],
-    validated: Callable[[FileIdentity, Digest], Awaitable[None]],
-    emit: Callable[[Event], object],
-    threads: Executor,
-    now: Callable[[], datetime] = utcnow,
-) -> Spool:
-    """Open the spool, and read what is there.
-
-    Args:
-        directory: where it is; made if it is not there, and used by this daemon alone.
-        per_user: bytes one user may have reserved.
-        ttl: seconds an entry waits for more bytes, or for its job; callers may ask for less.
-        admit: refuses bytes for which the daemon has no room, with StoreError `store.budget`.
-        bound: gives the ids of the entries that jobs need which have not ended.
-        validated: told of each file whose digest was checked, once it is durable. Nobody changes it after that.
-        emit: told of entries that come and go.
-        threads: where files are read, written and hashed.
-        now: gives the time.
-
-    Raises:
-        StoreError: `store.unavailable`; the directory cannot be used, or another daemon has it.
-    """
-    shelf, found, left = await in_thread(threads, partial(_open, directory))
-    accounts = Accounts(per_user=per_user, admit=admit)
-    intake = Intake(shelf, accounts, validated=validated, threads=threads)
-    spool = Spool(shelf, accounts, intake, ttl=ttl, bound=bound, emit=emit, threads=threads, now=now)
-    spool.take_in(found, left)
-    return spool
-
-
-def _open(directory: Path) -> tuple[Shelf, list[Found], list[str]]:
-    shelf = Shelf(directory)
-    try:
-        return shelf, list(shelf.scan()), shelf.leftovers()
-    except BaseException:
-        shelf.close()
-        raise
+    from pushd.work import Compressed, SpoolEntry, SpoolFile
 
 
 class Spool:
@@ -96,6 +53,7 @@ class Spool:
         shelf: Shelf,
         accounts: Accounts,
         intake: Intake,
+        kept: Kept,
         *,
         ttl: float,
         bound: Callable[[], Awaitable[Collection[str]]],
@@ -106,7 +64,8 @@ class Spool:
         self._shelf = shelf
         self._accounts = accounts
         self._intake = intake
-        self._filler = Filler(shelf, threads)
+        self._kept = kept
+        self._filler = Filler(shelf, kept, threads)
         self._ttl = ttl
         self._bound = bound
         self._emit = emit
@@ -116,10 +75,11 @@ class Spool:
         self._damaged: dict[str, int] = {}
         self._left: list[str] = []
 
-    def configure(self, *, per_user: int, ttl: float) -> None:
-        """Let each user have these bytes, and what is brought wait these seconds, from now on."""
-        self._accounts.per_user = per_user
-        self._ttl = ttl
+    def configure(self, limits: Limits) -> None:
+        """Go by these limits from now on. What is kept beyond them goes with the next sweep."""
+        self._accounts.per_user = limits.per_user
+        self._kept.limit = limits.keep
+        self._ttl = limits.ttl
 
     def take_in(self, found: Iterable[Found], left: Iterable[str]) -> None:
         """Know what is on the disk already, and what a crash left over there."""
@@ -143,8 +103,8 @@ class Spool:
 
     @property
     def size(self) -> int:
-        """Bytes of all entries, those reserved and not yet arrived included."""
-        return self._accounts.size + sum(self._damaged.values())
+        """Bytes of all entries, those reserved and not yet arrived included, and of what is kept for the next ones."""
+        return self._accounts.size + self._kept.size + sum(self._damaged.values())
 
     # ---------------------------------------------------------------------------------------------- for the API
 
@@ -160,6 +120,7 @@ class Spool:
         """Reserve another number of bytes; fewer than are there mean those that are there."""
         it = self._of(entry, uid)
         with self._needed(it):
+            await self._make_room(size - it.record.size)
             before, size = it.record.size, max(size, it.used)
             if size > before:
                 self._accounts.reserve(uid, size - before)
@@ -210,7 +171,7 @@ class Spool:
     ) -> Compressed:
         """Copy an image into a fresh entry with its plain layers compressed. It is durable, and these were hashed."""
         async with self._filled(uid, image, most(image, encoding)) as it:
-            compressed = await self._filler.compress(source, image, encoding, it.id, boundary)
+            compressed = await self._filler.compress(source, image, encoding, it.id, uid, boundary)
             files = files_of(compressed.image)
             self._accounts.of(uid).files += len(files) - it.files
             it.blobs = {str(digest): size for digest, size in files.items()}
@@ -219,6 +180,10 @@ class Spool:
             it.record = replace(it.record, size=it.used)
             await self._save(it)
         return compressed
+
+    async def distrust(self, digests: Iterable[Digest]) -> None:
+        """Give nobody again what is kept under these digests: bytes of theirs were found to be others."""
+        await in_thread(self._threads, partial(self._kept.forget, frozenset(digests)))
 
     @asynccontextmanager
     async def _filled(self, uid: int, image: Image, size: int) -> AsyncIterator[Entry]:
@@ -269,6 +234,9 @@ class Spool:
         """Remove what has expired, but for what is in use and the entries in `bound`, which jobs need."""
         while self._left:
             await in_thread(self._threads, partial(self._shelf.free, self._left.pop()))
+        await self._make_room()
+        if self._kept.size > self._kept.limit:
+            await in_thread(self._threads, self._kept.shrink)
         for it in tuple(self._entries.values()):
             if it.record.expires_at <= now and not it.needed and it.id not in bound and not it.leaving:
                 await self._remove(it, "its job has ended" if it.unwanted else "nobody came for it in time")
@@ -297,6 +265,7 @@ class Spool:
 
     async def _make(self, uid: int, size: int, ttl: float) -> Entry:
         record = Record.fresh(uid=uid, size=size, ttl=ttl, now=self._now())
+        await self._make_room(size)
         self._accounts.admit_files(uid, 1)
         try:
             self._accounts.reserve(uid, size)
@@ -317,6 +286,15 @@ class Spool:
                 self._accounts.add(uid, -size)
                 self._accounts.of(uid).files -= 1
         return self._entries[entry]
+
+    async def _make_room(self, size: int = 0) -> None:
+        """Let go of what is only kept for the next image where `size` bytes more would not fit beside it."""
+        if not self._kept.size:
+            return
+        try:
+            self._accounts.admit(size)
+        except StoreError:
+            await in_thread(self._threads, self._kept.clear)
 
     async def _save(self, it: Entry) -> None:
         async with it.writer(RECORD):

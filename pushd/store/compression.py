@@ -44,6 +44,7 @@ def save(transaction: Transaction, claim: Claim, compressed: Compressed, now: da
         now,
         About(claim.uid, claim.job_id, trace=trace_id(claim.traceparent)),
         layers=compressed.layers,
+        reused=compressed.reused,
         bytes_before=compressed.before,
         bytes_after=compressed.after,
         seconds=round(compressed.seconds, 3),

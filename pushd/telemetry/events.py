@@ -155,7 +155,7 @@ JOB_READY = _kind(
 )  # fmt: skip
 IMAGE_COMPRESSED = _kind(
     "image.compressed", Level.INFO, "job {job}: {layers} layers of {bytes_before} bytes are {bytes_after} bytes now",
-    "layers", "bytes_before", "bytes_after", "seconds", "encoding", "digest", durable=True,
+    "layers", "reused", "bytes_before", "bytes_after", "seconds", "encoding", "digest", durable=True,
 )  # fmt: skip
 
 JOB_PROGRESS = _kind(

@@ -84,6 +84,7 @@ FIELDS: Final = {
     "restart": "those of the changed keys that take effect at the next start",
     "resumed": "bytes an earlier attempt had brought; of `transfer.started`, whether there was one",
     "retries": "how often deliveries were put back after a failure",
+    "reused": "of these layers, those that were compressed before, for another image of the same user",
     "running": "deliveries that run",
     "seconds": "how long it took; of `registry.throttled`, how long it will",
     "sent": "bytes that went over the wire, repetitions included",

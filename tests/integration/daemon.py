@@ -210,6 +210,10 @@ class Daemon:
         """Run `pushctl` to its end, whatever its exit code."""
         return run(sys.executable, "-m", "pushd.ctl", *arguments, timeout=timeout, environment=self.environment)
 
+    def spooled(self) -> list[Path]:
+        """Give the entries of the spool, and what is left over of some; what is kept for the next image is neither."""
+        return [path for path in (self.state / "spool").iterdir() if path.name != "packed"]
+
     def events(self, name: str | None = None) -> list[dict[str, Any]]:
         """Give the events in the log, of all its lives; each line must be one JSON object."""
         lines = [json.loads(line) for line in self.log.read_text().splitlines()]

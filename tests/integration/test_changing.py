@@ -137,7 +137,7 @@ def test_a_file_that_changes_while_it_is_compressed_is_told_and_nothing_is_sent_
         job = daemon.wait(job_id)
 
         assert job["deliveries"][0]["failure"]["code"] == "source.changed", (change, job)
-        wait_until(lambda: not list((daemon.state / "spool").iterdir()), "the spool is empty")
+        wait_until(lambda: not daemon.spooled(), "the spool is empty")
     assert not [one for one in served.requests if one.method != "HEAD"]
     assert not daemon.events("library.failure")
 

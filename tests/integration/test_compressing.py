@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -62,13 +63,8 @@ def _unpacked(content: bytes, how: str) -> bytes:
     return gzip.decompress(content) if how == "gzip" else zstandard.ZstdDecompressor().decompress(content)
 
 
-def spooled(daemon: Daemon) -> list[Path]:
-    """Give the entries of the daemon's spool."""
-    return list((daemon.state / "spool").iterdir())
-
-
 def check_nothing_is_left(daemon: Daemon) -> None:
-    wait_until(lambda: not spooled(daemon), "the spool is empty")
+    wait_until(lambda: not daemon.spooled(), "the spool is empty")
 
 
 @pytest.mark.parametrize("how", ["gzip", "zstd"])
@@ -88,6 +84,26 @@ def test_layers_are_compressed_once_for_all_places_and_never_sent_again(
     again = json.loads(daemon.ctl(*arguments).stdout)
     assert again["digest"] == job["digest"]
     assert [delivery["transfers"] for delivery in again["deliveries"]] == [[], []]
+    check_nothing_is_left(daemon)
+
+
+def test_of_the_next_image_only_what_is_new_is_compressed(
+    daemon: Daemon, real_registry: RealRegistry, tmp_path: Path
+) -> None:
+    image = ImageSpec(tag="1.4", layers=[400_000, 70_000], compressed=False)
+    layouts = [
+        build_layout(tmp_path / "app", [image]),
+        build_layout(tmp_path / "next", [replace(image, layers=[400_000, 70_000, 1024])]),
+    ]
+    for number, layout in enumerate(layouts):
+        archive = pack(layout.path, tmp_path / f"{number}.tar")
+        reference = f"{real_registry.address}/team/app:{number}"
+        job = daemon.wait(daemon.submit(f"oci-archive:{archive}:1.4", reference, compress="gzip"))
+        assert job["state"] == "succeeded", job
+        check_there(layout, reference, job["digest"], tmp_path / f"back{number}", "gzip")
+    assert [(told["layers"], told["reused"]) for told in daemon.events("image.compressed")] == [(2, 0), (3, 2)]
+    states = [transfer["state"] for transfer in job["deliveries"][0]["transfers"]]
+    assert (states.count("present"), states.count("uploaded")) == (2, 2)
     check_nothing_is_left(daemon)
 
 
@@ -114,7 +130,7 @@ def test_killed_in_the_middle_it_is_done_again(daemon: Daemon, real_registry: Re
     job_id = daemon.submit(f"oci:{layout.path}:1.4", reference, compress="gzip")
     wait_until(lambda: _begun(daemon), "a layer is on its way", pause=0.001)
     os.kill(daemon.pid, signal.SIGSTOP)
-    left = spooled(daemon)
+    left = daemon.spooled()
     assert any(entry.glob("incoming/*") for entry in left), "it was stopped in the middle"
     daemon.kill()
     daemon.start('[spool]\nttl = "1s"\n')
@@ -126,4 +142,4 @@ def test_killed_in_the_middle_it_is_done_again(daemon: Daemon, real_registry: Re
 
 
 def _begun(daemon: Daemon) -> bool:
-    return any(path.stat().st_size for entry in spooled(daemon) for path in entry.glob("incoming/*"))
+    return any(path.stat().st_size for entry in daemon.spooled() for path in entry.glob("incoming/*"))

@@ -80,7 +80,7 @@ def read_back(destination: str, directory: Path) -> tuple[bytes, list[bytes]]:
 
 def left_in_the_spool(daemon: Daemon) -> Any:
     # `os.walk` forgives what vanishes while one looks.
-    return [name for _, _, names in os.walk(daemon.state / "spool") for name in names]
+    return [name for entry in daemon.spooled() for _, _, names in os.walk(entry) for name in names]
 
 
 @pytest.mark.parametrize("oci", [False, True], ids=["before 25", "since 25"])

@@ -321,6 +321,6 @@ def test_a_bad_archive_is_refused_at_submission_and_the_daemon_serves_on(
         with pytest.raises(SourceError) as piped:
             Client(str(daemon.socket)).submit_stream(io.BytesIO(content), [destination])
         assert piped.value.code == code
-        assert not list((daemon.state / "spool").iterdir())
+        assert not daemon.spooled()
     assert not served.requests, "the registry was left alone"
     assert daemon.wait(daemon.submit(f"docker-archive:{linked(tmp_path)}:app", destination))["state"] == "succeeded"

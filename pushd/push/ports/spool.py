@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -45,7 +45,8 @@ class Spool(Protocol):
     ) -> Compressed:
         """Copy an image into a fresh entry with its plain layers compressed. It is durable.
 
-        The plain bytes are hashed on the way, and what is compressed on the way out.
+        The plain bytes are hashed on the way, and what is compressed on the way out. Layers that the owner's images
+        had before may not be read at all: what they became then is what they become now.
 
         Args:
             source: where the plain bytes are.
@@ -59,6 +60,9 @@ class Spool(Protocol):
             StoreError: `store.full`, `store.budget`.
             RequestError: `request.limit`, the owner's quota is used up.
         """
+
+    async def distrust(self, digests: Iterable[Digest]) -> None:
+        """Use nothing under these digests again for an image to come: bytes of theirs were found to be others."""
 
     def using(self, entry: str, *, uid: int) -> AbstractContextManager[None]:
         """Keep an entry of `uid` from expiring while the context lasts.

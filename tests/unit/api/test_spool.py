@@ -18,7 +18,7 @@ from pushd.api.held import Held
 from pushd.api.problems import problems
 from pushd.api.spool import MAX_DROPPED, SpoolRoutes
 from pushd.oci.digest import Digest
-from pushd.spool import open_spool
+from pushd.spool import Limits, open_spool
 from tests.fakes.serving import serving
 from tests.unit.api.conftest import PATIENCE
 from tests.unit.api.test_jobs import document
@@ -64,8 +64,7 @@ async def spool(tmp_path: Path, bound: Bound) -> AsyncIterator[Spool]:
     with ThreadPoolExecutor(2) as threads:
         spool = await open_spool(
             tmp_path / "spool",
-            per_user=QUOTA,
-            ttl=3600,
+            limits=Limits(per_user=QUOTA, ttl=3600),
             admit=lambda _: None,
             bound=needed,
             validated=validated,

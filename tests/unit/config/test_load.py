@@ -92,6 +92,7 @@ deny = ["old.example.com/*"]
 directory = "/srv/spool"
 ttl = "2h"
 per_user = "8GiB"
+keep_compressed = 0
 
 [images]
 compression = "zstd"
@@ -239,7 +240,7 @@ def test_every_key_is_read() -> None:
     )
     assert config.images == Images(compression=Encoding.ZSTD)
     assert config.engine == Engine(role=None, socket=Path("/run/user/1000/podman/podman.sock"))
-    assert config.spool == Spool(directory=Path("/srv/spool"), ttl=7200.0, per_user=8 << 30)
+    assert config.spool == Spool(directory=Path("/srv/spool"), ttl=7200.0, per_user=8 << 30, keep_compressed=0)
     assert config.disk == Disk(budget=1 << 40, reserve=0)
     assert config.retention == Retention(jobs=7 * 86_400.0, job_count=1000, events=86_400.0, event_count=5000)
     assert config.metrics == Metrics(listen=TcpAddress(ip_address("::"), 9469), allow_remote=True)
@@ -420,6 +421,7 @@ def test_the_file_itself_is_named_by_command_line_environment_or_place() -> None
         ("[images]\ncompression = 'lz4'", "images.compression: must be one of none, gzip, zstd; it is 'lz4'"),
         ("[limits]\njobs_per_user = 0", "limits.jobs_per_user: must be from 1 to 10000000 jobs; it is 0"),
         ("[spool]\nttl = '367d'", "spool.ttl: must be from 1 to 31622400 seconds; it is '367d'"),
+        ("[spool]\nkeep_compressed = -1", 'spool.keep_compressed: must be a size like 1048576 or "4MiB"; it is -1'),
         ("[disk]\nbudget = 0", "disk.budget: must be from 1048576 to 1125899906842624 bytes; it is 0"),
         ("[disk]\nreserve = -1", 'disk.reserve: must be a size like 1048576 or "4MiB"; it is -1'),
         ("[retention]\nevent_count = 0", "retention.event_count: must be from 1 to 1000000000 events; it is 0"),

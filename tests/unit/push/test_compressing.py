@@ -7,6 +7,7 @@ import json
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from pushd.config import Config
     from pushd.job import Job
     from tests.fakes.images import Layout
     from tests.fakes.registry import FakeRegistry
@@ -103,9 +105,14 @@ def check_there(registry: FakeRegistry, layout: Layout, job: Job, repository: st
 
 
 async def settled(pushd: Pushed) -> None:
-    """Wait until the spool is empty."""
+    """Wait until the spool has nothing but what is kept for the next image."""
     await until(lambda: not pushd.house.spool.entries)
-    assert pushd.house.spool.size == 0
+    assert pushd.house.spool.size == pushd.house.spool._kept.size
+
+
+def kept(config: Config) -> list[Path]:
+    """Give the compressed layers that are kept for the next image."""
+    return [path for path in (config.daemon.state_dir / "spool/packed").rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("compress", [Compress.GZIP, Compress.ZSTD])
@@ -127,7 +134,7 @@ async def test_layers_are_compressed_once_for_all_destinations(
     after, seconds = facts.pop("bytes_after"), facts.pop("seconds")
     assert isinstance(after, int)
     assert isinstance(seconds, float)
-    assert facts == {"layers": 3, "bytes_before": 370_000, "encoding": compress, "digest": job.digest}
+    assert facts == {"layers": 3, "reused": 0, "bytes_before": 370_000, "encoding": compress, "digest": job.digest}
     assert job.size == taken.size - 370_000 + after + _grown(layout, registry, job)
     assert [event.fields["digest"] for event in pushd.events(JOB_SUBMITTED)] == [None]
     assert [event.fields["digest"] for event in pushd.events(JOB_FINISHED)] == [job.digest]
@@ -322,6 +329,81 @@ async def test_a_destination_that_is_cancelled_leaves_it_to_the_next(
     assert [delivery.state for delivery in job.deliveries] == [DeliveryState.CANCELLED, DeliveryState.SUCCEEDED]
     assert len(pushd.events(IMAGE_COMPRESSED)) == 1
     check_there(registry, layout, job, "team/b", OCI_LAYER_GZIP)
+
+
+# ------------------------------------------------------------------------------------------------- the next image
+
+
+async def test_the_next_job_with_the_same_layers_compresses_none_of_them(
+    house: Builder, registry: FakeRegistry, layout: Layout
+) -> None:
+    async with house.run() as pushd:
+        first = await pushd.ended(await pushd.take(asked(layout, f"{registry.address}/team/a:1")))
+        await settled(pushd)
+    for layer in layout.image.layers:
+        layout.blob_path(layer.digest).write_bytes(bytes(layer.size))  # whoever reads it fails
+    async with house.run() as pushd:
+        job = await pushd.ended(await pushd.take(asked(layout, f"{registry.address}/team/b:1")))
+        await settled(pushd)
+    assert (job.state, job.digest) == (JobState.SUCCEEDED, first.digest)
+    assert [event.fields["reused"] for event in pushd.events(IMAGE_COMPRESSED)] == [3]
+    assert registry.repository("team/b").blobs.keys() == registry.repository("team/a").blobs.keys()
+
+
+async def test_what_was_done_before_a_job_was_cut_short_is_not_done_again(
+    house: Builder, registry: FakeRegistry, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house.run() as pushd:
+        with gate(monkeypatch, after=33) as held:  # of 37: at least one layer is through, and one is not
+            job = await pushd.take(asked(layout, f"{registry.address}/team/a:1"))
+            await until(lambda: held.reads > 33 and len(kept(house.config)) > 0)
+            await pushd.house.engine.pause(job.id, caller=ROOT)
+    done = len(kept(house.config))
+    async with house.run() as pushd:
+        await pushd.house.engine.resume(job.id, caller=ROOT)
+        job = await pushd.ended(job)
+    check_there(registry, layout, job, "team/a", OCI_LAYER_GZIP)
+    assert done < 3
+    assert [event.fields["reused"] for event in pushd.events(IMAGE_COMPRESSED)] == [done]
+
+
+async def test_what_the_disk_has_spoilt_fails_one_job_and_no_other(
+    house: Builder, registry: FakeRegistry, layout: Layout
+) -> None:
+    async with house.run() as pushd:
+        await pushd.ended(await pushd.take(asked(layout, f"{registry.address}/team/a:1")))
+        await settled(pushd)
+        large = max(kept(house.config), key=lambda path: path.stat().st_size)
+        large.write_bytes(bytes(large.stat().st_size))
+        registry.repository("team/a").blobs.clear()  # from where they could be mounted
+        spoilt = await pushd.ended(await pushd.take(asked(layout, f"{registry.address}/team/b:1")))
+        job = await pushd.ended(await pushd.take(asked(layout, f"{registry.address}/team/c:1")))
+        await settled(pushd)
+    (delivery,) = spoilt.deliveries
+    assert delivery.failure is not None
+    assert (delivery.failure.code, large.exists()) == (Code.SOURCE_BLOB_DIGEST, True)
+    check_there(registry, layout, job, "team/c", OCI_LAYER_GZIP)
+
+
+async def test_nothing_is_kept_where_that_is_said(house: Builder, registry: FakeRegistry, layout: Layout) -> None:
+    house = Builder(replace(house.config, spool=Spool(keep_compressed=0)))
+    async with house.run() as pushd:
+        await pushd.ended(await pushd.take(asked(layout, f"{registry.address}/team/a:1")))
+        await settled(pushd)
+    assert kept(house.config) == []
+
+
+async def test_what_is_kept_goes_where_a_new_configuration_has_less_room(
+    house: Builder, registry: FakeRegistry, layout: Layout
+) -> None:
+    async with house.run() as pushd:
+        await pushd.ended(await pushd.take(asked(layout, f"{registry.address}/team/a:1")))
+        await settled(pushd)
+        assert kept(house.config)
+        less = replace(house.config, spool=Spool(keep_compressed=0))
+        reconfigure(pushd.house, less, {}, profiles=PROFILES, emit=pushd.told.append)
+        await pushd.house.spool.sweep(datetime.now(UTC), [])
+    assert kept(house.config) == []
 
 
 # ------------------------------------------------------------------------------------------------- going wrong

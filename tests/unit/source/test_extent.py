@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushd.errors import Code, SourceError
-from pushd.source.extent import Extent, Identity
+from pushd.source.extent import Extent, Identity, OwnIdentity
 from pushd.work import FileIdentity
 
 if TYPE_CHECKING:
@@ -104,6 +104,21 @@ def test_a_file_that_grew_has_changed(path: Path, extent: Extent) -> None:
         file.write(b"more")
 
     assert refusal(extent).code is Code.SOURCE_CHANGED
+
+
+def test_a_file_of_our_own_may_get_names_and_lose_them_but_not_change(path: Path, tmp_path: Path) -> None:
+    fd = os.open(path, os.O_RDWR)
+    own = Extent(fd, OwnIdentity.of(os.fstat(fd)), 100, 1000, SUBJECT)
+    identity = own.identity
+
+    (tmp_path / "another").hardlink_to(path)
+    path.unlink()
+
+    assert own.read(0, 1000) == CONTENT[100:1100]
+    assert own.identity == identity
+    os.pwrite(fd, b"x", 0)
+    assert refusal(own).code is Code.SOURCE_CHANGED
+    own.close()
 
 
 def test_a_change_is_noticed_at_the_next_read_not_only_at_the_end(path: Path, extent: Extent) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pushd.oci.digest import Digest
-from pushd.spool import open_spool
+from pushd.spool import Limits, open_spool
 
 if TYPE_CHECKING:
     import asyncio
@@ -43,7 +43,9 @@ class House:
     Attributes:
         needed: the entries that jobs need.
         asked: who is asked for them waits for this before they answer.
-        refuses: what the daemon says when more room is asked for.
+        refuses: what the daemon says when more room is asked for,
+        fits: unless this finds that there is room by then.
+        keep: bytes of compressed layers that are kept for the next image.
         admitted: bytes it was asked for.
         checked: the files whose digests it was told.
     """
@@ -55,6 +57,8 @@ class House:
     needed: set[str] = field(default_factory=set)
     asked: asyncio.Event | None = None
     refuses: StoreError | None = None
+    fits: Callable[[], bool] = lambda: False
+    keep: int = 0
     admitted: list[int] = field(default_factory=list)
     checked: list[tuple[FileIdentity, Digest]] = field(default_factory=list)
     forgets: StoreError | None = None
@@ -66,8 +70,7 @@ class House:
         """Live once: from start to end."""
         spool = await open_spool(
             self.directory,
-            per_user=self.per_user,
-            ttl=self.ttl,
+            limits=Limits(per_user=self.per_user, ttl=self.ttl, keep=self.keep),
             admit=self._admit,
             bound=self._bound,
             validated=self._validated,
@@ -94,7 +97,7 @@ class House:
 
     def _admit(self, size: int) -> None:
         self.admitted.append(size)
-        if self.refuses is not None:
+        if self.refuses is not None and not self.fits():
             raise self.refuses
 
     async def _bound(self) -> Collection[str]:

@@ -194,6 +194,7 @@ async def packed_layers(
             threads=executor,
             places=anyio.CapacityLimiter(threads),
             boundary=never,
+            done=lambda _, __: None,
         )
     shelf.close()
     return [packed[layer] for layer in layers]

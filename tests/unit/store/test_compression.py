@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PLAIN, PACKED = image("plain"), image("packed")
 THERE = ("a.test/app:1", "b.test/app:1")
-COMPRESSED = Compressed(image=PACKED, spool="entry", layers=2, before=5000, after=1700, seconds=1.23456)
+COMPRESSED = Compressed(image=PACKED, spool="entry", layers=2, reused=1, before=5000, after=1700, seconds=1.23456)
 
 
 async def take(store: Store, job_id: str = "job", **more: object) -> Job:
@@ -65,7 +65,7 @@ async def test_from_then_on_its_image_is_another_and_the_spool_has_it(store: Sto
     (event,) = [event for event in published if event.kind is IMAGE_COMPRESSED]
     assert (event.job, event.uid, event.seq is not None) == ("job", 1000, True)
     assert event.fields == {
-        "layers": 2, "bytes_before": 5000, "bytes_after": 1700, "seconds": 1.235, "encoding": "zstd",
+        "layers": 2, "reused": 1, "bytes_before": 5000, "bytes_after": 1700, "seconds": 1.235, "encoding": "zstd",
         "digest": str(root.digest),
     }  # fmt: skip
     other = await next_claim(store, NOON, default=8)
