@@ -6,9 +6,11 @@ import gzip
 import hashlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.fakes.images import Layout
+    from tests.fakes.registry import FakeRegistry
     from tests.integration.daemon import Daemon
     from tests.integration.parts import RealRegistry
 
@@ -143,3 +146,44 @@ def test_killed_in_the_middle_it_is_done_again(daemon: Daemon, real_registry: Re
 
 def _begun(daemon: Daemon) -> bool:
     return any(path.stat().st_size for entry in daemon.spooled() for path in entry.glob("incoming/*"))
+
+
+def test_killed_again_and_again_what_is_kept_is_whole_and_within_its_limit(
+    daemon: Daemon, served: FakeRegistry, tmp_path: Path
+) -> None:
+    chance = random.Random(8)
+    config = '[spool]\nkeep_compressed = "2MiB"\n'
+    sizes = [30_000, 600_000, 900_000, 1_300_000]  # of which some must go for others
+    layouts = [
+        build_layout(tmp_path / f"app{number}", [ImageSpec(layers=sizes[number:], compressed=False, tag="1.4")])
+        for number in range(len(sizes))
+    ]
+    jobs: dict[str, int] = {}
+    for life in range(8):
+        for number, layout in enumerate(layouts):
+            destination = f"{served.address}/team/app{number}:{life}"
+            jobs[daemon.submit(f"oci:{layout.path}:1.4", destination, compress="gzip")] = number
+        time.sleep(chance.uniform(0.0, 0.3))
+        daemon.kill()
+        daemon.start(config)
+    digests: dict[int, set[str]] = {}
+    for job_id, number in jobs.items():
+        job = daemon.wait(job_id)
+        assert job["state"] == "succeeded", job
+        digests.setdefault(number, set()).add(job["digest"])
+    for number, layout in enumerate(layouts):
+        (digest,) = digests[number]
+        shelf = served.repository(f"team/app{number}")
+        assert set(shelf.tags.values()) == {digest}
+        contents = [
+            shelf.blobs[layer["digest"]].content for layer in json.loads(shelf.manifests[digest].content)["layers"]
+        ]
+        plain = [digest_of(gzip.decompress(content)) for content in contents if content is not None]
+        assert plain == [str(layer.digest) for layer in layout.image.layers]
+    kept = [path for path in (daemon.state / "spool/packed").rglob("*") if path.is_file()]
+    assert 0 < sum(path.stat().st_size for path in kept) <= 2 << 20
+    for path in kept:
+        content = path.read_bytes()
+        assert digest_of(content) == f"sha256:{path.name}"
+        assert digest_of(gzip.decompress(content)).replace(":", "-") == path.parent.name
+    assert any(told["reused"] for told in daemon.events("image.compressed"))
