@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import aioresponses.core
 import pytest
+from hypothesis import settings
 
 from tests.emitted import Emitted, Watching
 from tests.fakes.registry import FakeRegistry
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
     from aioresponses import aioresponses as Mocked  # noqa: N812 (the class has a function's name)
 
+
+# Property tests are judged by what they find: a busy machine is not a finding, and a hang meets pytest's timeout.
+settings.register_profile("pushd", deadline=None)
+settings.load_profile("pushd")
 
 _EMITTED = Emitted()
 _EMITTED.watch()
