@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pushd.spool.account import Accounts
 from pushd.spool.faults import disk
@@ -15,7 +15,7 @@ from pushd.spool.spool import Spool
 from pushd.spool.threads import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Sequence
     from concurrent.futures import Executor
     from datetime import datetime
     from pathlib import Path
@@ -53,19 +53,44 @@ async def open_spool(
     Raises:
         StoreError: `store.unavailable`; the directory cannot be used, or another daemon has it.
     """
-    shelf, found, left, kept = await in_thread(threads, partial(_open, directory, limits.keep))
+    stock = await in_thread(threads, partial(_open, directory, await bound(), limits.keep))
+    shelf, kept = stock.shelf, stock.kept
     accounts = Accounts(per_user=limits.per_user, admit=admit)
     intake = Intake(shelf, accounts, validated=validated, threads=threads)
     spool = Spool(shelf, accounts, intake, kept, ttl=limits.ttl, bound=bound, emit=emit, threads=threads, now=now)
-    spool.take_in(found, left)
+    spool.take_in(stock.found, orphans=stock.orphans, left=stock.left)
     return spool
 
 
-def _open(directory: Path, keep: int) -> tuple[Shelf, list[Found], list[str], Kept]:
+class _Stock(NamedTuple):
+    """What is on the disk.
+
+    Attributes:
+        found: the entries.
+        orphans: those that were made for jobs which never came to know of them: the daemon ended before.
+        left: names of what is to be freed.
+    """
+
+    shelf: Shelf
+    found: Sequence[Found]
+    orphans: Sequence[Found]
+    left: Sequence[str]
+    kept: Kept
+
+
+def _open(directory: Path, bound: Collection[str], keep: int) -> _Stock:
     shelf = Shelf(directory)
     try:
+        found: list[Found] = []
+        orphans: list[Found] = []
+        for it in shelf.scan():
+            orphaned = it.record is not None and it.record.own and it.id not in bound
+            (orphans if orphaned else found).append(it)
+        for it in orphans:
+            shelf.put_away(it.id)
         with disk(directory):
-            return shelf, list(shelf.scan()), shelf.leftovers(), Kept(directory / "packed", keep)
+            kept = Kept(directory / "packed", keep)
+        return _Stock(shelf, found, orphans, shelf.leftovers(), kept)
     except BaseException:
         shelf.close()
         raise

@@ -20,6 +20,7 @@ class Record:
         uid: whose it is.
         size: bytes reserved.
         ttl: seconds it waits for more bytes, or for its job.
+        own: whether the daemon made it itself, for one job: no caller waits to come back to it.
     """
 
     uid: int
@@ -27,11 +28,12 @@ class Record:
     created_at: datetime
     expires_at: datetime
     ttl: float
+    own: bool = False
 
     @classmethod
-    def fresh(cls, *, uid: int, size: int, ttl: float, now: datetime) -> Self:
+    def fresh(cls, *, uid: int, size: int, ttl: float, now: datetime, own: bool = False) -> Self:
         """Give the record of an entry made `now`."""
-        return cls(uid=uid, size=size, created_at=now, expires_at=now + timedelta(seconds=ttl), ttl=ttl)
+        return cls(uid=uid, size=size, created_at=now, expires_at=now + timedelta(seconds=ttl), ttl=ttl, own=own)
 
     @classmethod
     def parse(cls, content: bytes) -> Self:

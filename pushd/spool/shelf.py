@@ -180,10 +180,14 @@ class Shelf:
 
     def remove(self, entry: str) -> None:
         """Remove an entry: it is there no more, at once and whole; then what it took is freed. Idempotent."""
+        self.free(self.put_away(entry))
+
+    def put_away(self, entry: str) -> str:
+        """Have an entry be there no more; give what is to be freed of it. Idempotent."""
         gone = f"{_GONE}{entry}"
         with disk(self.directory), suppress(FileNotFoundError):
             self.path(entry).rename(self.directory / gone)
-        self.free(gone)
+        return gone
 
     def leftovers(self) -> list[str]:
         """Give what a crash left over, to be freed: names in the directory."""

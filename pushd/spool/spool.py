@@ -81,9 +81,11 @@ class Spool:
         self._kept.limit = limits.keep
         self._ttl = limits.ttl
 
-    def take_in(self, found: Iterable[Found], left: Iterable[str]) -> None:
-        """Know what is on the disk already, and what a crash left over there."""
+    def take_in(self, found: Iterable[Found], *, orphans: Iterable[Found], left: Iterable[str]) -> None:
+        """Know what is on the disk already, what was put away of it, and what is left over there to be freed."""
         self._left += left
+        for it in orphans:
+            self._tell_removed(it.id, None if it.record is None else it.record.uid, "the daemon ended while it made it")
         for it in found:
             if it.record is None:
                 self._damaged[it.id] = sum(it.blobs.values()) + sum(it.incoming.values())
@@ -189,7 +191,7 @@ class Spool:
     async def _filled(self, uid: int, image: Image, size: int) -> AsyncIterator[Entry]:
         """Make an entry that is filled with an image while the context lasts; it goes when that fails."""
         files = files_of(image)
-        it = await self._make(uid, size, self._ttl)
+        it = await self._make(uid, size, self._ttl, own=True)
         with self._needed(it):
             try:
                 self._accounts.admit_files(uid, len(files))
@@ -263,8 +265,8 @@ class Spool:
             it.needed -= 1
             it.touch(self._now())
 
-    async def _make(self, uid: int, size: int, ttl: float) -> Entry:
-        record = Record.fresh(uid=uid, size=size, ttl=ttl, now=self._now())
+    async def _make(self, uid: int, size: int, ttl: float, *, own: bool = False) -> Entry:
+        record = Record.fresh(uid=uid, size=size, ttl=ttl, now=self._now(), own=own)
         await self._make_room(size)
         self._accounts.admit_files(uid, 1)
         try:

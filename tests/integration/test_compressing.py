@@ -171,6 +171,7 @@ def test_killed_again_and_again_what_is_kept_is_whole_and_within_its_limit(
         job = daemon.wait(job_id)
         assert job["state"] == "succeeded", job
         digests.setdefault(number, set()).add(job["digest"])
+    check_nothing_is_left(daemon)
     for number, layout in enumerate(layouts):
         (digest,) = digests[number]
         shelf = served.repository(f"team/app{number}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ import anyio
 import pytest
 import zstandard
 
-from pushd.errors import Code, PushdError, SourceError, StoreError
+from pushd.errors import Code, PushdError, RequestError, SourceError, StoreError
 from pushd.oci.compression import Encoding, Plain, plain_layers
 from pushd.oci.digest import Digest
 from pushd.oci.image import read_image
@@ -104,9 +105,11 @@ async def test_what_is_reserved_is_what_is_there_and_goes_with_the_entry(
         assert spool.size == compressed.image.size == sum(map(len, house.on_disk(compressed.spool).values()))
         before = await spool.get(compressed.spool, uid=ALICE)
         files = spool._accounts.of(ALICE).files
+    house.needed.add(compressed.spool)
     async with house.open() as spool:
         assert await spool.get(compressed.spool, uid=ALICE) == before
         assert spool._accounts.of(ALICE).files == files
+        house.needed.clear()
         await spool.discard(compressed.spool, "its job has ended")
         assert (spool.size, spool._accounts.of(ALICE).files) == (0, 0)
         assert await made(spool, house.per_user)
@@ -322,18 +325,25 @@ async def test_what_has_no_room_as_it_is_is_refused_before_a_byte_is_read(
     assert source.readers == []
 
 
-async def test_what_a_crash_left_half_done_goes_when_its_time_is_over(
-    house: House, layout: Layout, image: Image
+async def test_what_a_crash_left_half_done_is_nobodys_at_the_next_start(
+    house: House, layout: Layout, image: Image, tmp_path: Path
 ) -> None:
+    crashed = tmp_path / "crashed"
+
+    def crash() -> None:
+        if not crashed.exists() and any(house.directory.glob("*/blobs/sha256/*")):
+            shutil.copytree(house.directory, crashed)
+
     async with house.open() as spool:
-        compressed = await compress(spool, Layouted(layout), image)
-    # As it is in the middle: some layers are there, one is on its way, and the record tells what was reserved.
-    shelf_entry = house.directory / compressed.spool
-    next((shelf_entry / "blobs" / "sha256").iterdir()).rename(shelf_entry / "incoming" / "layer-0")
+        whole = await compress(spool, Layouted(layout), image, boundary=crash)
+    assert any(crashed.glob("*/incoming/*"))
+    house.directory = crashed
     async with house.open() as spool:
-        house.later(house.ttl + 1)
-        await spool.sweep(house.now, set())
-        assert (spool.size, list(house.directory.iterdir())) == (0, [])
+        assert (spool.size, spool.entries, spool._accounts.of(ALICE).files) == (0, (), 0)
+        with pytest.raises(RequestError):
+            await spool.get(whole.spool, uid=ALICE)
+        await spool.sweep(house.now, [])
+        assert list(house.directory.iterdir()) == []
 
 
 def test_a_layer_is_compressed_once_though_it_is_listed_twice(image: Image) -> None:

@@ -52,8 +52,24 @@ async def test_what_is_kept_is_there_after_a_restart(house: House, layout: Layou
     async with house.open() as spool:
         entry = await spool.keep(Layouted(layout), image, uid=ALICE)
         before = await spool.get(entry, uid=ALICE)
+    house.needed.add(entry)
     async with house.open() as spool:
         assert await spool.get(entry, uid=ALICE) == before
+
+
+async def test_what_was_kept_for_a_job_that_never_came_to_be_goes_at_the_next_start(
+    house: House, layout: Layout, image: Image
+) -> None:
+    async with house.open() as spool:
+        entry = await spool.keep(Layouted(layout), image, uid=ALICE)
+        brought = await made(spool)
+    house.told.clear()
+    async with house.open() as spool:
+        assert (spool.entries, spool.size) == ((brought,), 1000)
+        await spool.sweep(house.now, [])
+        assert [path.name for path in house.directory.iterdir()] == [brought]
+    (told,) = house.told
+    assert (told.kind.name, told.fields["entry"], told.uid) == ("spool.removed", entry, ALICE)
 
 
 @pytest.mark.parametrize(
