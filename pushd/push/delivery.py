@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from pushd.push.sources import Sources
     from pushd.telemetry.events import Kind, Value
     from pushd.work import Claim
+
+_SPOILT: Final = frozenset({Code.SOURCE_BLOB_DIGEST, Code.REGISTRY_DIGEST_MISMATCH})
+"""What shows that bytes are not those of their digest: to us, or, where they were hashed long ago, to the registry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +91,11 @@ class Deliverer:
                 means=self.means, tags=self.tags, claim=claim, registry=registry, reference=reference, image=image
             )
             return await _Delivery(self, claim, stop, reference, image, registry, manifests).run()
-        except SourceError as error:
-            if error.code is Code.SOURCE_BLOB_DIGEST and claim.spool is not None:
+        except (SourceError, RegistryError) as error:
+            if error.code in _SPOILT and claim.spool is not None:
                 await self.compressing.distrust(image)
-            raise
-        except RegistryError as error:
+            if isinstance(error, SourceError):
+                raise
             raise await Renewal(self.registries).to_push(registry, reference, claim, error) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from tests.unit.push.conftest import Pushed
 
 PLAIN = ImageSpec(layers=[70_000, 0, 300_000], compressed=False)
+LONG_AGO = 1_000_000_000
 TYPES = {Compress.GZIP: OCI_LAYER_GZIP, Compress.ZSTD: OCI_LAYER_ZSTD}
 
 
@@ -367,22 +369,37 @@ async def test_what_was_done_before_a_job_was_cut_short_is_not_done_again(
     assert [event.fields["reused"] for event in pushd.events(IMAGE_COMPRESSED)] == [done]
 
 
+@pytest.mark.parametrize(
+    ("silently", "code"), [(False, Code.SOURCE_BLOB_DIGEST), (True, Code.REGISTRY_DIGEST_MISMATCH)]
+)
 async def test_what_the_disk_has_spoilt_fails_one_job_and_no_other(
-    house: Builder, registry: FakeRegistry, layout: Layout
+    house: Builder, registry: FakeRegistry, tmp_path: Path, code: Code, *, silently: bool
 ) -> None:
+    # One that is not held in memory while it is sent: what was hashed before is not hashed again.
+    layout = build_layout(tmp_path / "large", [ImageSpec(layers=[1 << 20], compressed=False)])
+
     async with house.run() as pushd:
-        await pushd.ended(await pushd.take(asked(layout, f"{registry.address}/team/a:1")))
-        await settled(pushd)
-        large = max(kept(house.config), key=lambda path: path.stat().st_size)
+
+        async def push(repository: str) -> Job:
+            for before in "ab":
+                registry.repository(f"team/{before}").blobs.clear()  # from where they could be mounted
+            job = await pushd.ended(await pushd.take(asked(layout, f"{registry.address}/team/{repository}:1")))
+            await settled(pushd)
+            return job
+
+        await push("a")
+        (large,) = kept(house.config)
+        os.utime(large, (LONG_AGO, LONG_AGO))  # what was written a moment ago is hashed each time
+        await push("b")
         large.write_bytes(bytes(large.stat().st_size))
-        registry.repository("team/a").blobs.clear()  # from where they could be mounted
-        spoilt = await pushd.ended(await pushd.take(asked(layout, f"{registry.address}/team/b:1")))
-        job = await pushd.ended(await pushd.take(asked(layout, f"{registry.address}/team/c:1")))
-        await settled(pushd)
+        if silently:
+            os.utime(large, (LONG_AGO, LONG_AGO))
+        spoilt = await push("c")
+        job = await push("d")
     (delivery,) = spoilt.deliveries
     assert delivery.failure is not None
-    assert (delivery.failure.code, large.exists()) == (Code.SOURCE_BLOB_DIGEST, True)
-    check_there(registry, layout, job, "team/c", OCI_LAYER_GZIP)
+    assert (delivery.failure.code, large.exists()) == (code, True)
+    check_there(registry, layout, job, "team/d", OCI_LAYER_GZIP)
 
 
 async def test_nothing_is_kept_where_that_is_said(house: Builder, registry: FakeRegistry, layout: Layout) -> None:
