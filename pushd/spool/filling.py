@@ -51,8 +51,8 @@ class Filler:
         await copy_image(source, image, partial(self._shelf.new_blob, entry), self._threads)
         await in_thread(self._threads, partial(self._shelf.sync_blobs, entry, files_of(image)))
 
-    async def compress(  # noqa: PLR0917 (one caller, in the room next door)
-        self, source: Source, image: Image, encoding: Encoding, entry: str, uid: int, boundary: Callable[[], None]
+    async def compress(
+        self, source: Source, image: Image, encoding: Encoding, entry: str, *, uid: int, boundary: Callable[[], None]
     ) -> Compressed:
         """Copy an image into an entry of `uid` with its plain layers compressed. It is durable.
 

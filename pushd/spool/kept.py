@@ -40,13 +40,14 @@ class _Key(NamedTuple):
 
 
 class Kept:
-    """The layers kept. All methods but `size` block; threads may call them side by side.
+    """The layers kept. All methods block; threads may call them side by side.
 
     Args:
         directory: where they are; it need not be there.
         limit: bytes of all of them together.
 
     Attributes:
+        limit: as it was given; may be changed, and `shrink` goes by it.
         size: bytes of all of them together.
     """
 

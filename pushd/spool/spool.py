@@ -173,7 +173,7 @@ class Spool:
     ) -> Compressed:
         """Copy an image into a fresh entry with its plain layers compressed. It is durable, and these were hashed."""
         async with self._filled(uid, image, most(image, encoding)) as it:
-            compressed = await self._filler.compress(source, image, encoding, it.id, uid, boundary)
+            compressed = await self._filler.compress(source, image, encoding, it.id, uid=uid, boundary=boundary)
             files = files_of(compressed.image)
             self._accounts.of(uid).files += len(files) - it.files
             it.blobs = {str(digest): size for digest, size in files.items()}
